@@ -11,3 +11,8 @@ pub mod node;
 
 #[cfg(feature = "driver")]
 pub mod driver;
+
+#[cfg(feature = "driver")]
+pub use driver::{Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
+pub use node::{Event, IncomingMessage, NodeInfo, Warning};
+pub use types::{MessageId, Nickname, NodeId, Status, UnixTime};

@@ -1,1 +1,15 @@
-//! (to be written)
+//! The only part that does I/O: links, clock, entropy, disk, and the handle that applications hold.
+
+mod builder;
+mod error;
+mod events;
+mod handle;
+mod identity;
+mod pending;
+
+pub use builder::Builder;
+pub use error::{Error, ErrorKind};
+pub use events::Events;
+pub use handle::{LinkStatus, Node};
+pub use identity::Identity;
+pub use pending::Pending;

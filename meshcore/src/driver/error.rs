@@ -1,0 +1,82 @@
+//! The one error of the public API.
+
+use std::fmt;
+
+/// What went wrong, as a program can act on it. The C ABI and the Python package map each kind to a code or a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument makes no sense (an id that is none, a nickname with spaces, a link that cannot be parsed).
+    InvalidArgument,
+    /// The message is empty.
+    EmptyMessage,
+    /// The message is longer than the limit.
+    MessageTooLong,
+    /// Nobody of that name or id is known.
+    UnknownNode,
+    /// A name or id prefix fits several nodes.
+    AmbiguousNode,
+    /// The home is in use by another running node.
+    HomeInUse,
+    /// There is no key in the home.
+    NoKey,
+    /// There is a key in the home already.
+    KeyExists,
+    /// The key file is readable by others.
+    KeyTooOpen,
+    /// The key file is not a key that can be used.
+    KeyCorrupt,
+    /// The key file is protected and no passphrase was given.
+    PassphraseNeeded,
+    /// The passphrase is wrong.
+    WrongPassphrase,
+    /// The disk or the database refuses (full, read-only, corrupt, of a newer version).
+    Storage,
+    /// No link could be opened.
+    Link,
+    /// A link needs a privilege that this process lacks.
+    Permission,
+    /// The node has been stopped.
+    Stopped,
+    /// A defect of this program.
+    Internal,
+}
+
+/// Why a call failed. Its text names the thing and the remedy.
+pub struct Error {
+    kind: ErrorKind,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind, source: source.into() }
+    }
+
+    pub(crate) fn stopped() -> Self {
+        Self::new(ErrorKind::Stopped, "the node has been stopped; start it again")
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.kind, self.source)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.source()
+    }
+}

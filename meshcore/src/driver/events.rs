@@ -1,0 +1,126 @@
+//! The queue of events, with a descriptor to wait on.
+
+use std::collections::VecDeque;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::node::Event;
+
+/// Events of presence and warnings that wait for the application at the most; the oldest of them goes first.
+/// Messages are bounded by the hand-over window below, statuses by what the application itself has sent.
+const MAX_NOTICES: usize = 4096;
+
+/// Events of a node in the order in which they happened. Each event is taken by one taker.
+#[derive(Debug)]
+pub struct Events {
+    state: Mutex<State>,
+    notify: Notify,
+    /// Readable while there is something to take, also after the node has stopped.
+    readable: UnixStream,
+    signal: UnixStream,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    queue: VecDeque<Event>,
+    notices: usize,
+    signalled: bool,
+    stopped: bool,
+}
+
+fn is_notice(event: &Event) -> bool {
+    matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::Warning(_))
+}
+
+impl Events {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (readable, signal) = UnixStream::pair()?;
+        readable.set_nonblocking(true)?;
+        signal.set_nonblocking(true)?;
+        Ok(Self { state: Mutex::default(), notify: Notify::new(), readable, signal })
+    }
+
+    /// The next event, if one waits.
+    pub fn try_next(&self) -> Option<Event> {
+        let mut state = self.state.lock();
+        let event = state.queue.pop_front();
+        if event.as_ref().is_some_and(is_notice) {
+            state.notices -= 1;
+        }
+        if state.queue.is_empty() && state.signalled && !state.stopped {
+            state.signalled = false;
+            // At most one byte per signal is in the pipe, plus those of wake().
+            let _ = (&self.readable).read(&mut [0; 64]);
+        }
+        event
+    }
+
+    /// Waits for the next event; `None` when the node has stopped and every event has been taken.
+    pub async fn next(&self) -> Option<Event> {
+        loop {
+            let notified = self.notify.notified();
+            if let Some(event) = self.try_next() {
+                return Some(event);
+            }
+            if self.is_stopped() {
+                return None;
+            }
+            notified.await;
+        }
+    }
+
+    /// Whether the node has stopped: no event will be added.
+    pub fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// Makes the descriptor readable until the next [`Events::try_next`], for a binding that has news of its own.
+    pub fn wake(&self) {
+        self.signal(&mut self.state.lock());
+        self.notify.notify_waiters();
+    }
+
+    pub(crate) fn push(&self, event: Event) {
+        let mut state = self.state.lock();
+        if is_notice(&event) {
+            state.notices += 1;
+            if state.notices > MAX_NOTICES
+                && let Some(oldest) = state.queue.iter().position(is_notice)
+            {
+                state.queue.remove(oldest);
+                state.notices -= 1;
+            }
+        }
+        state.queue.push_back(event);
+        self.signal(&mut state);
+        drop(state);
+        self.notify.notify_waiters();
+    }
+
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        state.stopped = true;
+        self.signal(&mut state);
+        drop(state);
+        self.notify.notify_waiters();
+    }
+
+    fn signal(&self, state: &mut State) {
+        if !state.signalled {
+            state.signalled = true;
+            // The pipe cannot be full: one byte per signal. A failure would mean that the process is out of memory.
+            let _ = (&self.signal).write(&[1]);
+        }
+    }
+}
+
+impl AsFd for Events {
+    /// Readable while events wait or the node has stopped. Only for waiting: never read from it.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.readable.as_fd()
+    }
+}

@@ -1,0 +1,88 @@
+//! What a node tells its application.
+
+use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
+
+/// Something that the application may want to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A node came into reach; its identity is verified.
+    NodeFound(NodeInfo),
+    /// A node is out of reach. Messages to it wait.
+    NodeLost(NodeInfo),
+    /// A message for us, safely on our disk. It is handed over again after a restart until it is confirmed.
+    Message(IncomingMessage),
+    /// A message of ours has come further.
+    Status {
+        /// The message.
+        id: MessageId,
+        /// Its recipient.
+        to: NodeId,
+        /// How far it has come now.
+        status: Status,
+    },
+    /// Something went wrong that a person should know of; the node goes on.
+    Warning(Warning),
+}
+
+/// What a node knows of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeInfo {
+    /// NODE_ID.
+    pub id: NodeId,
+    /// The name it gives itself; nobody vouches for it.
+    pub nickname: Option<Nickname>,
+    /// Whether it is in reach now.
+    pub present: bool,
+    /// When it was last heard of.
+    pub last_seen: UnixTime,
+}
+
+/// A message for this node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IncomingMessage {
+    /// Position in the order of arrival at this node; what is confirmed.
+    pub arrival: u64,
+    /// Who wrote it.
+    pub from: NodeId,
+    /// Its id, unique together with the sender.
+    pub id: MessageId,
+    /// What it says.
+    pub text: String,
+    /// When it was written, by the sender's clock.
+    pub sent_at: UnixTime,
+    /// When it arrived, by our clock.
+    pub received_at: UnixTime,
+}
+
+/// Something that went wrong while the node goes on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Warning {
+    /// A known nickname came with another key.
+    #[error(
+        "the nickname '{nickname}' of {known} is now also used by {other}: compare safety words before you trust it"
+    )]
+    NicknameTaken {
+        /// The name.
+        nickname: Nickname,
+        /// Who used it first.
+        known: NodeId,
+        /// Who uses it too.
+        other: NodeId,
+    },
+    /// Another node uses this node's key.
+    #[error("another running node uses this node's key; end one of them, or give it a home of its own")]
+    AddressConflict,
+    /// A link stopped working.
+    #[error("link {link}: {reason}")]
+    Link {
+        /// The link as it was given.
+        link: String,
+        /// What happened and what helps.
+        reason: String,
+    },
+    /// Something could not be written to disk.
+    #[error("{0}")]
+    Storage(String),
+}
