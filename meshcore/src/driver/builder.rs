@@ -1,18 +1,38 @@
 //! Configuration of a node and its start.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, mpsc as std_mpsc};
+use std::thread;
+use std::time::Duration;
 
-use super::{Error, Node};
+use parking_lot::Mutex;
+use rand::Rng;
+use tokio::runtime;
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+
+use super::engine::{Clock, Command, Engine};
+use super::home::{Home, HomeError};
+use super::link::LinkSpec;
+use super::links::Links;
+use super::store::{Cursor, Store};
+use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
+use crate::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use crate::node::{Stack, StackConfig};
+use crate::types::{Nickname, UnixTime};
+
+/// How long an identity record is valid. It is signed anew at each start.
+const RECORD_VALIDITY: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
 
 /// How a node is to run. Defaults: the default home, the nickname of last time, link `udp`.
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
-    pub(crate) home: Option<PathBuf>,
-    pub(crate) temporary: bool,
-    pub(crate) nickname: Option<String>,
-    pub(crate) passphrase: Option<String>,
-    pub(crate) key_bits: Option<usize>,
-    pub(crate) links: Vec<String>,
+    home: Option<PathBuf>,
+    temporary: bool,
+    nickname: Option<String>,
+    passphrase: Option<String>,
+    key_bits: Option<usize>,
+    links: Vec<String>,
 }
 
 impl Builder {
@@ -55,13 +75,42 @@ impl Builder {
     /// Starts the node on a thread of its own. Makes a key when the home has none (this takes seconds). A link that
     /// cannot be opened is reported by [`Node::links`]; only when none can be opened the start fails.
     pub fn start_blocking(self) -> Result<Node, Error> {
-        Err(Error::stopped())
+        let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
+        let specs = self.link_specs()?;
+        let home = if self.temporary { Home::temporary()? } else { Home::open(self.home.as_deref())? };
+        let key = self.key(&home)?;
+        let (answer, replies) = unbounded_channel();
+        // The engine outlives the store's last answer.
+        let (mut store, opened) =
+            Store::open(&home.database_path(), Box::new(move |batch| drop(answer.send(batch))))?;
+        let cursor = Cursor::open(&home.cursor_path(), opened.confirmed, opened.last_arrival)?;
+        let clock = Clock::new();
+        let nickname = remembered(&mut store, nickname)?;
+        let record = sign_record(&mut store, &key, nickname.clone(), clock.now().wall)?;
+
+        let (id, path) = (key.node_id(), home.path().to_owned());
+        let config = StackConfig {
+            key,
+            record,
+            stream: crate::stream::Config::default(),
+            mesh: crate::mesh::Config::default(),
+            messenger: crate::message::MessengerConfig::default(),
+            opened,
+            seed: rand::rng().random(),
+        };
+        let stack = Stack::new(config).map_err(|error| Error::new(ErrorKind::KeyCorrupt, error))?;
+        let events = Arc::new(Events::new().map_err(|error| Error::new(ErrorKind::Internal, error))?);
+        let (commands, receiver) = unbounded_channel();
+        let parts = Parts { stack, store, events: events.clone(), replies, commands: receiver, clock, home };
+        let (links, engine) = spawn(parts, specs)?;
+        let engine = Mutex::new(Some(engine));
+        Ok(Node { id, nickname, home: path, links, events, cursor, commands, engine })
     }
 
     /// [`Builder::start_blocking`] for asynchronous callers.
     pub async fn start(self) -> Result<Node, Error> {
-        let (resolve, pending) = super::Pending::new();
-        std::thread::spawn(move || resolve(self.start_blocking()));
+        let (resolve, pending) = Pending::new();
+        thread::spawn(move || resolve(self.start_blocking()));
         pending.await
     }
 }
