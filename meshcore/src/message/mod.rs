@@ -1,1 +1,13 @@
-//! (to be written)
+//! Who a node is, which nodes it knows, and the messages between them.
+
+pub mod directory;
+pub mod identity;
+mod framing;
+mod inbound;
+pub mod messenger;
+mod outbound;
+pub mod store;
+
+//pub use directory::Directory;
+pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};
+pub use store::{StoreError, StoreOp, StoreReply};
