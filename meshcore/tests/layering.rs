@@ -15,8 +15,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 /// Files of `wire` that belong to one layer: no other may read them.
-const OWN_WIRE_FILES: &[(&str, &[&str])] =
-    &[("mesh", &["frame", "hello", "identity"]), ("stream", &["packet", "segment"]), ("message", &["record"])];
+const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
+    ("mesh", &["frame", "hello", "identity"]),
+    ("stream", &["packet", "segment"]),
+    ("message", &["record"]),
+];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();

@@ -101,6 +101,8 @@ impl Stack {
         match event {
             MessengerEvent::Accepted { id } => self.accepted.push_back((id, Ok(()))),
             MessengerEvent::Refused { id, error } => self.accepted.push_back((id, Err(error))),
+            // The answer to the send has told that already.
+            MessengerEvent::Status { status: Status::Queued, .. } => {}
             MessengerEvent::Status { id, to, status } => {
                 if status == Status::Delivered {
                     self.sessions.on_progress(to);

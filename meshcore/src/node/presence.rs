@@ -3,13 +3,14 @@
 use super::stack::{Now, Stack};
 use super::{Event, NodeInfo, Warning};
 use crate::mesh::MeshEvent;
+use crate::message::directory::Change;
 use crate::message::identity::IdentityRecord;
-use crate::message::store::StoreOp;
+use crate::message::store::{StoreOp, StoredPeer};
 use crate::types::{Address, NodeId};
 
 impl Stack {
     pub(super) fn info(&self, id: NodeId) -> Option<NodeInfo> {
-        let entry = self.directory.by_id(id)?;
+        let entry = self.directory.node(&id)?;
         Some(NodeInfo {
             id,
             nickname: entry.nickname.clone(),
@@ -24,7 +25,7 @@ impl Stack {
             MeshEvent::Reachable { node, number } => self.on_reachable(now, node, number),
             MeshEvent::Unreachable { node } => self.on_unreachable(now, node),
             MeshEvent::Restarted { node } => {
-                if let Some(entry) = self.directory.by_address(node) {
+                if let Some(entry) = self.directory.by_address(&node) {
                     self.sessions.on_restart(entry.id);
                 }
             }
@@ -35,7 +36,7 @@ impl Stack {
     }
 
     fn on_reachable(&mut self, now: Now, node: Address, number: u64) {
-        let Some(entry) = self.directory.by_address(node) else { return };
+        let Some(entry) = self.directory.by_address(&node) else { return };
         let (id, known) = (entry.id, entry.record_number);
         if known >= number {
             self.mesh.identity_known(now.monotonic, node, known);
@@ -44,8 +45,8 @@ impl Stack {
     }
 
     fn on_unreachable(&mut self, now: Now, node: Address) {
-        let Some(id) = self.directory.by_address(node).map(|entry| entry.id) else { return };
-        if self.directory.set_present(id, false, now.wall)
+        let Some(id) = self.directory.by_address(&node).map(|entry| entry.id) else { return };
+        if self.directory.set_present(&id, false, now.wall)
             && let Some(info) = self.info(id)
         {
             self.events.push_back(Event::NodeLost(info));
@@ -54,28 +55,32 @@ impl Stack {
 
     fn on_identity(&mut self, now: Now, node: Address, bytes: Vec<u8>) {
         let record = match IdentityRecord::verify(&bytes, node) {
-            Ok(record) if record.valid_until >= now.wall => record,
+            Ok(record) if record.is_valid_at(now.wall) => record,
             _ => return self.mesh.identity_refused(now.monotonic, node),
         };
-        let (id, number) = (record.node_id, record.number);
-        self.mesh.identity_known(now.monotonic, node, number);
-        let keep = |id: NodeId| self.messenger.has_backlog(id);
-        let change = self.directory.insert(&record, bytes, now.wall, keep);
-        if let (Some(nickname), Some(known)) = (record.nickname, change.nickname_of) {
+        let id = record.id;
+        let messenger = &self.messenger;
+        let refresh =
+            self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_backlog(id));
+        // An older record than the known one is not asked for again either.
+        self.mesh.identity_known(now.monotonic, node, record.fields.number);
+        if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by) {
             self.events.push_back(Event::Warning(Warning::NicknameTaken { nickname, known, other: id }));
         }
-        for evicted in change.evicted {
-            self.store_ops.push_back(StoreOp::RemovePeer { id: evicted });
+        if let Some(evicted) = refresh.evicted {
+            self.store_ops.push_back(StoreOp::RemovePeer(evicted));
+        }
+        if matches!(refresh.change, Change::New | Change::Updated) {
+            self.save_peer(id);
         }
         if self.mesh.is_reachable(node) {
             self.found(now, id);
         }
-        self.save_peer(id);
     }
 
     fn found(&mut self, now: Now, id: NodeId) {
         self.sessions.on_progress(id);
-        if self.directory.set_present(id, true, now.wall)
+        if self.directory.set_present(&id, true, now.wall)
             && let Some(info) = self.info(id)
         {
             self.events.push_back(Event::NodeFound(info));
@@ -84,8 +89,13 @@ impl Stack {
     }
 
     fn save_peer(&mut self, id: NodeId) {
-        if let Some(peer) = self.directory.stored(id) {
-            self.store_ops.push_back(StoreOp::SavePeer { peer });
+        if let Some(entry) = self.directory.node(&id) {
+            self.store_ops.push_back(StoreOp::SavePeer(StoredPeer {
+                id,
+                record: entry.record.clone(),
+                first_seen: entry.first_seen,
+                last_seen: entry.last_seen,
+            }));
         }
     }
 }

@@ -138,8 +138,10 @@ impl Sessions {
         });
         state.established.push(connection);
         let unnamed = Vec::new();
-        sessions
-            .insert(connection, Session { peer, side, suspect: false, outgoing: None, incoming: None, unnamed });
+        sessions.insert(
+            connection,
+            Session { peer, side, suspect: false, outgoing: None, incoming: None, unnamed },
+        );
         let sending = self.preferred(peer);
         if let Some(state) = self.peers.get(&peer) {
             let is_ours = |c: &ConnectionId| self.sessions.get(c).is_some_and(|s| s.side == Side::Client);

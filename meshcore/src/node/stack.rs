@@ -8,9 +8,10 @@ use rand::{Rng, SeedableRng};
 use super::sessions::Sessions;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::{self, Mesh};
+use crate::message::directory::{Directory, ResolveError};
 use crate::message::identity::{IdentityKey, IdentityRecord};
-use crate::message::store::{Opened, StoreError, StoreOp, StoreReply};
-use crate::message::{Directory, Messenger, MessengerConfig, ResolveError};
+use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
+use crate::message::{Messenger, MessengerConfig};
 use crate::stream::{self, ConnectionId, Credentials, CredentialsError, Endpoint};
 use crate::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
@@ -29,16 +30,18 @@ pub struct Now {
 pub struct StackConfig {
     /// Its identity.
     pub key: IdentityKey,
-    /// Its signed identity record.
-    pub record: Vec<u8>,
+    /// Its signed identity record, and the number in it.
+    pub record: (Vec<u8>, u64),
     /// Settings of the connections.
     pub stream: stream::Config,
     /// Settings of the mesh.
     pub mesh: mesh::Config,
     /// Settings of the messages.
     pub messenger: MessengerConfig,
-    /// What the store held when it was opened.
-    pub opened: Opened,
+    /// The nodes that it knows from earlier runs.
+    pub peers: Vec<StoredPeer>,
+    /// Its messages from earlier runs.
+    pub outboxes: OpenedOutboxes,
     /// Seed of everything random, from the system's entropy (or a test's seed).
     pub seed: [u8; 32],
 }
@@ -77,14 +80,20 @@ impl Stack {
     pub fn new(config: StackConfig) -> Result<Self, CredentialsError> {
         let mut rng = StdRng::from_seed(config.seed);
         let own = config.key.node_id();
-        let credentials = Credentials::from_pkcs8(&config.key.pkcs8_der())?;
+        let credentials = Credentials::from_pkcs8(config.key.pkcs8_der())?;
         let mut mesh = Mesh::new(config.mesh, own.address(), rng.random(), rng.random());
-        let number = IdentityRecord::verify(&config.record, own.address()).map_or(0, |record| record.number);
-        mesh.set_own_record(config.record, number);
+        let (record, number) = config.record;
+        mesh.set_own_record(record, number);
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
         let mut messenger = Messenger::new(config.messenger);
-        let directory = Directory::load(&config.opened.peers);
-        messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.opened));
+        messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
+        let mut directory = Directory::new();
+        for peer in config.peers {
+            // What does not verify any more is forgotten: the node is asked for its record when it is seen.
+            if let Ok(record) = IdentityRecord::verify(&peer.record, peer.id.address()) {
+                directory.restore(&record, &peer.record, peer.first_seen, peer.last_seen);
+            }
+        }
         Ok(Self {
             own,
             mesh,
@@ -153,7 +162,7 @@ impl Stack {
         if to == self.own {
             return Err(SendError::Myself);
         }
-        if self.directory.by_id(to).is_none() {
+        if self.directory.node(&to).is_none() {
             return Err(SendError::UnknownNode(to));
         }
         let id = MessageId(self.rng.random());
@@ -170,7 +179,7 @@ impl Stack {
 
     /// All known nodes, those in reach first, then by the time of their last sign of life.
     pub fn nodes(&self) -> Vec<NodeInfo> {
-        let mut nodes: Vec<_> = self.directory.ids().filter_map(|id| self.info(id)).collect();
+        let mut nodes: Vec<_> = self.directory.iter().filter_map(|entry| self.info(entry.id)).collect();
         nodes.sort_by_key(|node| (!node.present, std::cmp::Reverse(node.last_seen), node.id));
         nodes
     }
@@ -222,7 +231,8 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
+        let waiting =
+            self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
         let attempt = self.sessions.next_attempt(waiting);
         [self.mesh.poll_timeout(), self.streams.poll_timeout(), attempt].into_iter().flatten().min()
     }

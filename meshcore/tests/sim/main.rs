@@ -10,8 +10,8 @@ use meshcore::node::Event;
 use meshcore::types::{NodeId, Status};
 use net::{Faults, World};
 
-const ALICE: &str = include_str!("../keys/message/alice.pem");
-const BOB: &str = include_str!("../keys/message/bob.pem");
+const ALICE: &str = include_str!("../keys/message/rsa2048.pem");
+const BOB: &str = include_str!("../keys/message/rsa2048b.pem");
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,8 +45,7 @@ fn pair(seed: u64, faults: Faults) -> World {
 
 fn meet(world: &mut World) {
     let (alice, bob) = (world.stations[0].id, world.stations[1].id);
-    let met =
-        world.run_until(60 * SECOND, |world| is_present(world, 0, bob) && is_present(world, 1, alice));
+    let met = world.run_until(60 * SECOND, |world| is_present(world, 0, bob) && is_present(world, 1, alice));
     assert!(met, "the nodes have not found each other");
 }
 
@@ -207,8 +206,12 @@ fn crashes_lose_nothing_and_show_nothing_twice() {
             got.extend(take_texts(world, 1));
             got.len() >= accepted
         });
-        let missing: Vec<_> =
-            expected(accepted).into_iter().collect::<BTreeSet<_>>().difference(&got.iter().cloned().collect()).cloned().collect();
+        let missing: Vec<_> = expected(accepted)
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .difference(&got.iter().cloned().collect())
+            .cloned()
+            .collect();
         assert!(done, "missing: {missing:?}");
         assert_eq!(got, expected(accepted));
     });

@@ -129,11 +129,12 @@ impl World {
         let record = IdentityRecord::sign(&key, &fields).unwrap();
         let mut stack = Stack::new(StackConfig {
             key,
-            record,
+            record: (record, fields.number),
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
             messenger: MessengerConfig::default(),
-            opened: station.disk.open(),
+            peers: station.disk.peers(),
+            outboxes: station.disk.open(),
             seed,
         })
         .unwrap();
