@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc as std_mpsc};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::Rng;
 use tokio::runtime;
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::engine::{Clock, Command, Engine};
 use super::home::{Home, HomeError};
@@ -18,6 +18,7 @@ use super::links::Links;
 use super::store::{Cursor, Store};
 use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
 use crate::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use crate::message::store::StoreReply;
 use crate::node::{Stack, StackConfig};
 use crate::types::{Nickname, UnixTime};
 
@@ -113,4 +114,76 @@ impl Builder {
         thread::spawn(move || resolve(self.start_blocking()));
         pending.await
     }
+
+    fn link_specs(&self) -> Result<Vec<LinkSpec>, Error> {
+        if self.links.is_empty() {
+            return Ok(vec!["udp".parse()?]);
+        }
+        Ok(self.links.iter().map(|link| link.parse()).collect::<Result<_, _>>()?)
+    }
+
+    fn key(&self, home: &Home) -> Result<IdentityKey, Error> {
+        let passphrase = self.passphrase.as_deref();
+        match home.load_key(passphrase) {
+            Err(HomeError::NoKey { .. }) => {
+                Ok(home.create_key(self.key_bits.unwrap_or(Identity::DEFAULT_BITS), passphrase)?)
+            }
+            loaded => Ok(loaded?),
+        }
+    }
+}
+
+/// The engine's share of a node.
+struct Parts {
+    stack: Stack,
+    store: Store,
+    events: Arc<Events>,
+    replies: UnboundedReceiver<Vec<StoreReply>>,
+    commands: UnboundedReceiver<Command>,
+    clock: Clock,
+    home: Home,
+}
+
+/// Opens the links on the engine's thread, to whose runtime they belong, and leaves the engine running there.
+fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread::JoinHandle<()>), Error> {
+    let (answer, opened) = mpsc::channel();
+    let internal = |error| Error::new(ErrorKind::Internal, error);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let body = move || {
+        runtime.block_on(async move {
+            let (links, statuses) = match Links::open(specs) {
+                Ok(opened) => opened,
+                Err(error) => return drop(answer.send(Err(error))),
+            };
+            let Parts { stack, store, events, replies, commands, clock, home } = parts;
+            // Nobody can have gone: the starter waits for this answer.
+            let _ = answer.send(Ok(statuses));
+            let waiting = HashMap::new();
+            Engine { stack, links, store, events, commands, replies, clock, waiting }.run().await;
+            // The home stays locked until everything in it is closed.
+            drop(home);
+        });
+    };
+    let thread = thread::Builder::new().name("meshchat".into()).spawn(body).map_err(internal)?;
+    let statuses = opened.recv().unwrap_or_else(|_| Err(Error::stopped()))?;
+    Ok((statuses, thread))
+}
+
+fn sign_record(
+    store: &mut Store,
+    key: &IdentityKey,
+    nickname: Option<Nickname>,
+    now: UnixTime,
+) -> Result<(Vec<u8>, u64), Error> {
+    let number = store.next_record_number(now)?;
+    let subkey = Subkey::from_seed(&rand::rng().random())?;
+    let fields = RecordFields {
+        nickname,
+        subkey: subkey.public_key()?,
+        capabilities: 0,
+        number,
+        issued: now,
+        valid_until: now + RECORD_VALIDITY,
+    };
+    Ok((IdentityRecord::sign(key, &fields)?, number))
 }

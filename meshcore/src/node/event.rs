@@ -1,7 +1,7 @@
 //! What a node tells its application.
 
-use crate::message;
 pub use crate::message::IncomingMessage;
+use crate::message::messenger;
 use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
 
 /// Something that the application may want to know.
@@ -51,7 +51,7 @@ pub enum SendError {
     UnknownNode(NodeId),
     /// The message itself cannot be sent.
     #[error(transparent)]
-    Message(#[from] message::SendError),
+    Message(#[from] messenger::SendError),
 }
 
 /// Something that went wrong while the node goes on.

@@ -5,21 +5,23 @@ use super::{Event, Warning};
 use crate::message::{Channel, MessengerEvent, SessionId};
 use crate::stream::{self, ConnectionId, ReadOutcome, StreamId};
 use crate::types::{NodeId, Status};
-use crate::wire::record::PROTOCOL_MESSAGES;
+use crate::wire::record;
 
 /// Bytes taken from a stream at a time.
 const READ_CHUNK: usize = 64 * 1024;
 
 /// Codes with which this layer closes a connection or resets a stream (application codes of the transport).
-mod codes {
+pub(super) mod codes {
+    /// The node stops.
+    pub(in crate::node) const STOPPING: u64 = 0;
     /// The peer broke the rules of the message stream.
-    pub(super) const PROTOCOL: u64 = 1;
+    pub(in crate::node) const PROTOCOL: u64 = 1;
     /// A message could not be stored; the sender keeps it and tries again.
-    pub(super) const STORAGE: u64 = 2;
+    pub(in crate::node) const STORAGE: u64 = 2;
     /// Another connection between the same nodes serves in place of this one.
-    pub(super) const REPLACED: u64 = 3;
+    pub(in crate::node) const REPLACED: u64 = 3;
     /// The stream's first byte names no protocol that this node speaks.
-    pub(super) const UNKNOWN_PROTOCOL: u64 = 4;
+    pub(in crate::node) const UNKNOWN_PROTOCOL: u64 = 4;
 }
 
 impl From<ConnectionId> for SessionId {
@@ -84,7 +86,7 @@ impl Stack {
             let mut protocol = Vec::with_capacity(1);
             match self.streams.read(connection, stream, &mut protocol, 1) {
                 Ok(ReadOutcome::Blocked) => session.unnamed.push(stream),
-                Ok(ReadOutcome::Data(_)) if protocol == [PROTOCOL_MESSAGES] && session.incoming.is_none() => {
+                Ok(ReadOutcome::Data(_)) if protocol == [record::PROTOCOL] && session.incoming.is_none() => {
                     session.incoming = Some(stream);
                 }
                 _ => {
@@ -166,7 +168,7 @@ impl Stack {
             return Ok(());
         }
         let stream = self.streams.open(connection).map_err(|error| error.to_string())?;
-        let taken = self.streams.write(connection, stream, &[PROTOCOL_MESSAGES]);
+        let taken = self.streams.write(connection, stream, &[record::PROTOCOL]);
         if taken != Ok(1) {
             return Err("a new stream takes no data".into());
         }

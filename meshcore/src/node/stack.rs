@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::messages::codes;
 use super::sessions::Sessions;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::{self, Mesh};
@@ -187,7 +188,7 @@ impl Stack {
     /// Says goodbye: closes every connection and tells the neighbours.
     pub fn leave(&mut self, now: Now) {
         for connection in self.sessions.connections() {
-            self.streams.close(now.monotonic, connection, stream::codes::NO_ERROR, "the node stops");
+            self.streams.close(now.monotonic, connection, codes::STOPPING, "the node stops");
         }
         self.mesh.leave(now.monotonic);
     }
