@@ -15,10 +15,10 @@ use super::engine::{Clock, Command, Engine};
 use super::home::{Home, HomeError};
 use super::link::LinkSpec;
 use super::links::Links;
-use super::store::{Cursor, Store};
+use super::store::{Cursor, Opened, Store};
 use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
 use crate::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
-use crate::message::store::StoreReply;
+use crate::message::store::{StoreOp, StoreReply, StoredPeer};
 use crate::node::{Stack, StackConfig};
 use crate::types::{Nickname, UnixTime};
 
@@ -82,12 +82,16 @@ impl Builder {
         let key = self.key(&home)?;
         let (answer, replies) = unbounded_channel();
         // The engine outlives the store's last answer.
-        let (mut store, opened) =
-            Store::open(&home.database_path(), Box::new(move |batch| drop(answer.send(batch))))?;
-        let cursor = Cursor::open(&home.cursor_path(), opened.confirmed, opened.last_arrival)?;
+        let (store, opened) = Store::open(&home.database_path(), Box::new(move |batch| drop(answer.send(batch))))?;
+        let Opened { mut peers, mut outboxes } = opened;
+        let cursor = Cursor::open(&home.cursor_path(), outboxes.confirmed, outboxes.last_arrival)
+            .map_err(|error| Error::new(ErrorKind::Storage, error))?;
+        outboxes.confirmed = cursor.confirmed();
         let clock = Clock::new();
-        let nickname = remembered(&mut store, nickname)?;
-        let record = sign_record(&mut store, &key, nickname.clone(), clock.now().wall)?;
+        // The node's own record of last time stands among the known nodes.
+        let own = peers.extract_if(.., |peer| peer.id == key.node_id()).next();
+        let nickname = nickname.or_else(|| remembered_nickname(&own?));
+        let record = own_record(&store, &key, nickname.clone(), clock.now().wall)?;
 
         let (id, path) = (key.node_id(), home.path().to_owned());
         let config = StackConfig {
@@ -96,7 +100,8 @@ impl Builder {
             stream: crate::stream::Config::default(),
             mesh: crate::mesh::Config::default(),
             messenger: crate::message::MessengerConfig::default(),
-            opened,
+            peers,
+            outboxes,
             seed: rand::rng().random(),
         };
         let stack = Stack::new(config).map_err(|error| Error::new(ErrorKind::KeyCorrupt, error))?;
@@ -169,8 +174,13 @@ fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread:
     Ok((statuses, thread))
 }
 
-fn sign_record(
-    store: &mut Store,
+fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {
+    IdentityRecord::verify(&own.record, own.id.address()).ok()?.fields.nickname
+}
+
+/// Signs the identity record of this run and has it remembered. Gives it with its number.
+fn own_record(
+    store: &Store,
     key: &IdentityKey,
     nickname: Option<Nickname>,
     now: UnixTime,
@@ -185,5 +195,8 @@ fn sign_record(
         issued: now,
         valid_until: now + RECORD_VALIDITY,
     };
-    Ok((IdentityRecord::sign(key, &fields)?, number))
+    let record = IdentityRecord::sign(key, &fields)?;
+    let peer = StoredPeer { id: key.node_id(), record: record.clone(), first_seen: now, last_seen: now };
+    store.submit(StoreOp::SavePeer(peer))?;
+    Ok((record, number))
 }

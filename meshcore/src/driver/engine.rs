@@ -151,33 +151,41 @@ impl Engine {
             frame.clear();
         }
         while let Some(operation) = self.stack.poll_store() {
-            self.store.submit(operation);
-        }
-        while let Some((id, result)) = self.stack.poll_accepted() {
-            if let Some(reply) = self.waiting.remove(&id) {
-                reply(result.map(|()| id).map_err(Error::from));
+            if let Err(error) = self.store.submit(operation) {
+                tracing::error!(%error, "the store ended before the engine");
             }
         }
-        while let Some(event) = self.stack.poll_event() {
-            self.events.push(event);
-        }
+        deliver(&mut self.stack, &self.events, &mut self.waiting);
     }
 
     /// Says goodbye, and lets the store finish what it was given: a message that the disk has is answered as accepted.
     fn stop(mut self, frame: &mut Vec<u8>) {
         self.stack.leave(self.clock.now());
         self.empty_outputs(frame);
-        self.store.close();
-        while let Ok(replies) = self.replies.try_recv() {
-            for reply in replies {
-                self.stack.handle_store(self.clock.now(), reply);
+        let Self { mut stack, store, events, mut replies, clock, mut waiting, .. } = self;
+        store.close();
+        while let Ok(batch) = replies.try_recv() {
+            for reply in batch {
+                stack.handle_store(clock.now(), reply);
             }
         }
-        self.empty_outputs(frame);
-        for (_, reply) in self.waiting.drain() {
+        deliver(&mut stack, &events, &mut waiting);
+        for (_, reply) in waiting {
             reply(Err(Error::stopped()));
         }
-        self.events.stop();
+        events.stop();
+    }
+}
+
+/// Hands over answers, then events: a status never overtakes the answer to its send.
+fn deliver(stack: &mut Stack, events: &Events, waiting: &mut HashMap<MessageId, Reply<MessageId>>) {
+    while let Some((id, result)) = stack.poll_accepted() {
+        if let Some(reply) = waiting.remove(&id) {
+            reply(result.map(|()| id).map_err(Error::from));
+        }
+    }
+    while let Some(event) = stack.poll_event() {
+        events.push(event);
     }
 }
 

@@ -73,6 +73,17 @@ impl Events {
         }
     }
 
+    /// Waits until the node has stopped.
+    pub async fn stopped(&self) {
+        loop {
+            let notified = self.notify.notified();
+            if self.is_stopped() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Whether the node has stopped: no event will be added.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stopped

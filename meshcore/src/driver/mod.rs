@@ -1,10 +1,13 @@
 //! The only part that does I/O: links, clock, entropy, disk, and the handle that applications hold.
 
 mod builder;
+mod engine;
 mod error;
 mod events;
 mod handle;
+pub mod home;
 mod identity;
+mod links;
 mod pending;
 
 pub use builder::Builder;
