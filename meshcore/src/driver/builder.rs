@@ -12,6 +12,7 @@ use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::engine::{Clock, Command, Engine};
+use super::events::StopOnDrop;
 use super::home::{Home, HomeError};
 use super::link::LinkSpec;
 use super::links::Links;
@@ -161,6 +162,7 @@ fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread:
                 Err(error) => return drop(answer.send(Err(error))),
             };
             let Parts { stack, store, events, replies, commands, clock, home } = parts;
+            let _stop = StopOnDrop(events.clone());
             // Nobody can have gone: the starter waits for this answer.
             let _ = answer.send(Ok(statuses));
             let waiting = HashMap::new();

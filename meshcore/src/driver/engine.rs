@@ -173,7 +173,6 @@ impl Engine {
         for (_, reply) in waiting {
             reply(Err(Error::stopped()));
         }
-        events.stop();
     }
 }
 

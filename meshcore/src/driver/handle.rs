@@ -131,7 +131,6 @@ impl Node {
             && thread.join().is_err()
         {
             tracing::error!("the engine ended by a panic");
-            self.events.stop();
         }
     }
 
