@@ -83,9 +83,9 @@ impl Builder {
         let key = self.key(&home)?;
         let (answer, replies) = unbounded_channel();
         // The engine outlives the store's last answer.
-        let (store, opened) = Store::open(&home.database_path(), Box::new(move |batch| drop(answer.send(batch))))?;
+        let (store, opened) = Store::open(&home.database(), Box::new(move |batch| drop(answer.send(batch))))?;
         let Opened { mut peers, mut outboxes } = opened;
-        let cursor = Cursor::open(&home.cursor_path(), outboxes.confirmed, outboxes.last_arrival)
+        let cursor = Cursor::open(&home.cursor(), outboxes.confirmed, outboxes.last_arrival)
             .map_err(|error| Error::new(ErrorKind::Storage, error))?;
         outboxes.confirmed = cursor.confirmed();
         let clock = Clock::new();
@@ -123,7 +123,7 @@ impl Builder {
 
     fn link_specs(&self) -> Result<Vec<LinkSpec>, Error> {
         if self.links.is_empty() {
-            return Ok(vec!["udp".parse()?]);
+            return Ok(vec![LinkSpec::Udp { peers: Vec::new() }]);
         }
         Ok(self.links.iter().map(|link| link.parse()).collect::<Result<_, _>>()?)
     }

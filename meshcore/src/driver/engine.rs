@@ -133,11 +133,9 @@ impl Engine {
                 Some(Received::Frame { link, from, len }) => {
                     self.stack.handle_frame(self.clock.now(), link, from, &mut buffer[..len]);
                 }
-                Some(Received::Down { link, name, reason }) => {
-                    self.stack.remove_link(self.clock.now(), link);
-                    self.events.push(Event::Warning(Warning::Link { link: name, reason }));
+                Some(Received::Trouble { link, reason }) => {
+                    self.events.push(Event::Warning(Warning::Link { link, reason }));
                 }
-                Some(Received::Up { link, mtu }) => self.stack.add_link(self.clock.now(), link, mtu),
                 None => return,
             }
             received = self.links.try_recv(buffer);

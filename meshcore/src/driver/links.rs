@@ -1,6 +1,7 @@
 //! All links of a node.
 
 use std::future::poll_fn;
+use std::io::ErrorKind as ErrorCode;
 use std::task::{Context, Poll, Waker};
 
 use super::handle::LinkStatus;
@@ -12,16 +13,16 @@ use crate::types::{Destination, LinkAddr, LinkId};
 pub(super) enum Received {
     /// A frame of `len` bytes is in the buffer.
     Frame { link: LinkId, from: LinkAddr, len: usize },
-    /// A link stopped working and tries to come back.
-    Down { link: LinkId, name: String, reason: String },
-    /// A link works again.
-    Up { link: LinkId, mtu: usize },
+    /// A link does not work at present; it goes on trying.
+    Trouble { link: String, reason: String },
 }
 
 #[derive(Debug)]
 struct Open {
     id: LinkId,
     link: Link,
+    /// What was reported last: one trouble is reported once.
+    trouble: Option<ErrorCode>,
 }
 
 /// The links that could be opened.
@@ -41,7 +42,7 @@ impl Links {
             let name = spec.to_string();
             match Link::open(&spec) {
                 Ok(link) => {
-                    open.push(Open { id: LinkId(number), link });
+                    open.push(Open { id: LinkId(number), link, trouble: None });
                     statuses.push(LinkStatus { spec: name, error: None });
                 }
                 Err(error) => statuses.push(LinkStatus { spec: name, error: Some(error.into()) }),
@@ -69,6 +70,37 @@ impl Links {
         match self.poll_recv(&mut Context::from_waker(Waker::noop()), buffer) {
             Poll::Ready(received) => Some(received),
             Poll::Pending => None,
+        }
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Received> {
+        let count = self.open.len();
+        self.first = (self.first + 1) % count;
+        for number in 0..count {
+            let open = &mut self.open[(self.first + number) % count];
+            while let Poll::Ready(received) = open.link.poll_recv(cx, buffer) {
+                match received {
+                    Ok((len, from)) => {
+                        open.trouble = None;
+                        return Poll::Ready(Received::Frame { link: open.id, from, len });
+                    }
+                    Err(error) if open.trouble == Some(error.kind()) => {}
+                    Err(error) => {
+                        open.trouble = Some(error.kind());
+                        let (link, reason) = (open.link.to_string(), error.to_string());
+                        return Poll::Ready(Received::Trouble { link, reason });
+                    }
+                }
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Sends a frame, or loses it: the layers above repeat what matters.
+    pub(super) fn send(&mut self, link: LinkId, to: Destination, frame: &[u8]) {
+        let Some(open) = self.open.iter_mut().find(|open| open.id == link) else { return };
+        if let Err(error) = open.link.send(to, frame) {
+            tracing::debug!(link = %open.link, %error, "a frame was not sent");
         }
     }
 }

@@ -7,8 +7,10 @@ mod events;
 mod handle;
 pub mod home;
 mod identity;
+pub mod link;
 mod links;
 mod pending;
+pub mod store;
 
 pub use builder::Builder;
 pub use error::{Error, ErrorKind};
