@@ -176,9 +176,16 @@ impl Directory {
     }
 
     /// Puts back a node that was kept on disk, unless it is known or there is no room.
-    pub fn restore(&mut self, record: &IdentityRecord, raw: &[u8], first_seen: UnixTime, last_seen: UnixTime) {
+    pub fn restore(
+        &mut self,
+        record: &IdentityRecord,
+        raw: &[u8],
+        first_seen: UnixTime,
+        last_seen: UnixTime,
+    ) {
         let known = self.entries.contains_key(&record.id);
-        if !known && self.refresh(record, raw, first_seen, false, |_| true).change == Change::New
+        if !known
+            && self.refresh(record, raw, first_seen, false, |_| true).change == Change::New
             && let Some(entry) = self.entries.get_mut(&record.id)
         {
             entry.last_seen = first_seen.max(last_seen);
@@ -193,7 +200,8 @@ impl Directory {
     /// The node with the same nickname that was seen first.
     fn other_holder(&self, id: NodeId) -> Option<NodeId> {
         let name = self.entries.get(&id)?.nickname.as_ref()?;
-        let others = self.entries.values().filter(|other| other.id != id && other.nickname.as_ref() == Some(name));
+        let others =
+            self.entries.values().filter(|other| other.id != id && other.nickname.as_ref() == Some(name));
         others.min_by_key(|other| other.first_seen).map(|other| other.id)
     }
 
@@ -270,7 +278,7 @@ mod tests {
 
     fn record(first: u8, last: u8, name: Option<&str>, number: u64) -> IdentityRecord {
         let mut id = [0; 32];
-        (id[0], id[31]) = (first, last);
+        (id[0], id[15], id[31]) = (first, last, last);
         let fields = RecordFields {
             nickname: name.map(|name| name.parse().unwrap()),
             subkey: [0; 32],
@@ -300,7 +308,10 @@ mod tests {
         assert_eq!(see(&mut directory, &record(1, 1, Some("b"), 4), 30).change, Change::Outdated);
         assert_eq!(see(&mut directory, &record(1, 1, Some("b"), 6), 30).change, Change::Updated);
         let entry = directory.by_address(&record(1, 1, None, 0).id.address()).unwrap();
-        assert_eq!((entry.nickname.as_ref().unwrap().as_str(), entry.first_seen, entry.last_seen), ("b", at(10), at(30)));
+        assert_eq!(
+            (entry.nickname.as_ref().unwrap().as_str(), entry.first_seen, entry.last_seen),
+            ("b", at(10), at(30))
+        );
     }
 
     #[test]
@@ -314,7 +325,10 @@ mod tests {
         assert!(matches!(directory.resolve("alice"), Err(ResolveError::Ambiguous { .. })));
         see(&mut directory, &record(2, 2, Some("bob"), 3), 4);
         assert_eq!(directory.resolve("alice"), Ok(first.id));
-        assert_eq!(see(&mut directory, &record(2, 2, Some("alice"), 4), 5).nickname_also_used_by, Some(first.id));
+        assert_eq!(
+            see(&mut directory, &record(2, 2, Some("alice"), 4), 5).nickname_also_used_by,
+            Some(first.id)
+        );
     }
 
     #[test]
@@ -332,7 +346,9 @@ mod tests {
         for query in ["", "Anna", "0022", "abf", "é", "ann", &"a".repeat(65)] {
             assert!(matches!(directory.resolve(query), Err(ResolveError::Unknown { .. })), "{query}");
         }
-        assert!(matches!(directory.resolve("a"), Err(ResolveError::Ambiguous { candidates, .. }) if candidates.len() == 2));
+        assert!(
+            matches!(directory.resolve("a"), Err(ResolveError::Ambiguous { candidates, .. }) if candidates.len() == 2)
+        );
         // A nickname that looks like the beginning of somebody else's id decides nothing.
         see(&mut directory, &record(0xee, 0x33, Some("ab"), 1), 1);
         assert!(matches!(directory.resolve("ab"), Err(ResolveError::Ambiguous { .. })));

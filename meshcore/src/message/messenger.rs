@@ -217,7 +217,9 @@ impl Messenger {
         channel: Channel,
         data: &[u8],
     ) -> Result<(), ProtocolViolation> {
-        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.failed) else { return Ok(()) };
+        let Some(state) = self.sessions.get_mut(&session).filter(|state| !state.failed) else {
+            return Ok(());
+        };
         let result = match channel {
             Channel::Incoming => state.read_messages(now, data).map(|()| Vec::new()),
             Channel::Outgoing => state.read_receipts(data),
@@ -269,7 +271,8 @@ impl Messenger {
         let complete = state.ends.iter().take_while(|(end, _)| *end <= written).count();
         let ids: Vec<_> = state.ends.drain(..complete).map(|(_, id)| id).collect();
         let to = state.peer;
-        let Some(outbox) = self.outboxes.get_mut(&to).filter(|outbox| outbox.session() == Some(session)) else {
+        let Some(outbox) = self.outboxes.get_mut(&to).filter(|outbox| outbox.session() == Some(session))
+        else {
             return;
         };
         let ids: Vec<_> = ids.into_iter().filter(|id| outbox.sent(*id)).collect();

@@ -1,8 +1,8 @@
 //! Who a node is, which nodes it knows, and the messages between them.
 
 pub mod directory;
-pub mod identity;
 mod framing;
+pub mod identity;
 mod inbound;
 pub mod messenger;
 mod outbound;

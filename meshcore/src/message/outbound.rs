@@ -109,7 +109,9 @@ impl Outbox {
     }
 
     pub(super) fn loaded(&mut self, token: u64, messages: Vec<OutgoingMessage>, complete: bool) {
-        let Some(Loading { after, .. }) = self.loading.take_if(|loading| loading.token == token) else { return };
+        let Some(Loading { after, .. }) = self.loading.take_if(|loading| loading.token == token) else {
+            return;
+        };
         if self.session.is_none() {
             // The session is gone; what is left of its first page is whether there is a backlog at all.
             self.more = after > 0 || !complete || !messages.is_empty();

@@ -133,12 +133,11 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_record() -> impl Strategy<Value = Record> {
-        let message = (any::<[u8; 16]>(), any::<u64>(), "\\PC{1,300}").prop_map(|(id, at, text)| Record::Message {
-            id: MessageId(id),
-            sent_at: UnixTime::from_millis(at),
-            text,
+        let message = (any::<[u8; 16]>(), any::<u64>(), "\\PC{1,300}").prop_map(|(id, at, text)| {
+            Record::Message { id: MessageId(id), sent_at: UnixTime::from_millis(at), text }
         });
-        let receipt = prop::collection::vec(any::<[u8; 16]>().prop_map(MessageId), 1..=1024).prop_map(Record::Receipt);
+        let receipt =
+            prop::collection::vec(any::<[u8; 16]>().prop_map(MessageId), 1..=1024).prop_map(Record::Receipt);
         prop_oneof![message, receipt, (3u8..).prop_map(Record::Unknown)]
     }
 
@@ -169,6 +168,7 @@ mod tests {
 
         #[test]
         fn every_change_of_a_byte_is_seen(record in any_record(), at in any::<prop::sample::Index>(), flip in 1u8..) {
+            prop_assume!(!matches!(record, Record::Unknown(_)));
             let mut body = emitted(&record)[4..].to_vec();
             let at = at.index(body.len());
             body[at] ^= flip;
@@ -198,21 +198,21 @@ mod tests {
         let message = |text: &str| hex::decode(text.replace("ID", &format!("50{id}"))).unwrap();
         assert!(Record::parse(&message("8401ID076161")).is_ok());
         for bad in [
-            "8401ID07616100",     // a byte after the end
-            "9f01ID076161ff",     // indefinite array
-            "8401ID18076161",     // integer longer than needed
-            "8401ID07780161",     // length longer than needed
-            "8401ID077f6161ff",   // text in pieces
-            "8401ID0760",         // empty text
-            "8401ID0761ff",       // not UTF-8
-            "8401ID074161",       // bytes for text
-            "841801ID076161",     // kind longer than needed
-            "8501ID07616100",     // five items
-            "8301ID07",           // three items
-            "8202f6",             // receipt of nothing
-            "820280",             // receipt of no ids
-            "82028150aa",         // cut short
-            "8401c2ID076161",     // a tag
+            "8401ID07616100",   // a byte after the end
+            "9f01ID076161ff",   // indefinite array
+            "8401ID18076161",   // integer longer than needed
+            "8401ID07780161",   // length longer than needed
+            "8401ID077f6161ff", // text in pieces
+            "8401ID0760",       // empty text
+            "8401ID0761ff",     // not UTF-8
+            "8401ID074161",     // bytes for text
+            "841801ID076161",   // kind longer than needed
+            "8501ID07616100",   // five items
+            "8301ID07",         // three items
+            "8202f6",           // receipt of nothing
+            "820280",           // receipt of no ids
+            "82028150aa",       // cut short
+            "8401c2ID076161",   // a tag
         ] {
             assert!(Record::parse(&message(bad)).is_err(), "{bad}");
         }

@@ -9,8 +9,8 @@ use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PSS_SHA256;
 use pkcs8::pkcs5::{self, EncryptionScheme, pbes2};
 use pkcs8::{
-    DecodePrivateKey, EncodePrivateKey, EncodePublicKey, EncryptedPrivateKeyInfoRef, LineEnding, PrivateKeyInfoRef,
-    SecretDocument,
+    DecodePrivateKey, EncodePrivateKey, EncodePublicKey, EncryptedPrivateKeyInfoRef, LineEnding,
+    PrivateKeyInfoRef, SecretDocument,
 };
 use rand::CryptoRng;
 use rsa::traits::PublicKeyParts;
@@ -93,7 +93,11 @@ impl std::fmt::Debug for IdentityKey {
 /// Whether MeshChat accepts a modulus of this length. Whole bytes: every library agrees about the length of signatures.
 fn supported(bits: usize) -> Result<(), KeyError> {
     const RANGE: RangeInclusive<usize> = MIN_BITS..=MAX_BITS;
-    if RANGE.contains(&bits) && bits.is_multiple_of(8) { Ok(()) } else { Err(KeyError::UnsupportedSize { bits }) }
+    if RANGE.contains(&bits) && bits.is_multiple_of(8) {
+        Ok(())
+    } else {
+        Err(KeyError::UnsupportedSize { bits })
+    }
 }
 
 impl IdentityKey {
@@ -128,7 +132,8 @@ impl IdentityKey {
 
     /// Reads a PKCS#8 `PrivateKeyInfo`.
     fn from_pkcs8_der(der: &[u8]) -> Result<Self, KeyError> {
-        let info = PrivateKeyInfoRef::try_from(der).map_err(|_| KeyError::NotAKey("its content is not PKCS#8"))?;
+        let info =
+            PrivateKeyInfoRef::try_from(der).map_err(|_| KeyError::NotAKey("its content is not PKCS#8"))?;
         if info.algorithm.oid != rsa::pkcs1::ALGORITHM_OID {
             return Err(KeyError::NotRsa);
         }
@@ -226,7 +231,10 @@ fn check_cost(scheme: &EncryptionScheme) -> Result<(), KeyError> {
     let acceptable = if let Some(scrypt) = kdf.scrypt() {
         let cost = u64::from(scrypt.cost_parameter);
         let memory = cost.saturating_mul(128 * u64::from(scrypt.block_size));
-        cost >= 2 && cost.is_power_of_two() && memory <= MAX_SCRYPT_MEMORY && scrypt.parallelization <= MAX_SCRYPT_P
+        cost >= 2
+            && cost.is_power_of_two()
+            && memory <= MAX_SCRYPT_MEMORY
+            && scrypt.parallelization <= MAX_SCRYPT_P
     } else {
         kdf.pbkdf2().is_some_and(|pbkdf2| pbkdf2.iteration_count <= MAX_PBKDF2_ROUNDS)
     };

@@ -10,7 +10,9 @@
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
 use ciborium::Value;
-use coset::{CborSerializable as _, CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _, iana};
+use coset::{
+    CborSerializable as _, CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _, iana,
+};
 use pkcs8::{DecodePublicKey, EncodePublicKey};
 use rsa::RsaPublicKey;
 use rsa::traits::PublicKeyParts;
@@ -113,7 +115,8 @@ impl IdentityRecord {
         if bytes.len() > MAX_RECORD_LEN {
             return Err(RecordError::TooLong(bytes.len()));
         }
-        let sign1 = CoseSign1::from_tagged_slice(bytes).map_err(|_| RecordError::Malformed("not COSE_Sign1"))?;
+        let sign1 =
+            CoseSign1::from_tagged_slice(bytes).map_err(|_| RecordError::Malformed("not COSE_Sign1"))?;
         check_container(&sign1, bytes)?;
         let content = sign1.payload.as_deref().ok_or(RecordError::Malformed("payload"))?;
         let record = parse_payload(content)?;
@@ -170,9 +173,8 @@ fn parse_payload(content: &[u8]) -> Result<IdentityRecord, RecordError> {
     };
     let items: [Value; 8] = items.try_into().map_err(|_| malformed("payload"))?;
     let [version, spki, nickname, subkey, capabilities, number, issued, valid_until] = items;
-    let number_of = |value: &Value, field| {
-        value.as_integer().and_then(|n| u64::try_from(n).ok()).ok_or(malformed(field))
-    };
+    let number_of =
+        |value: &Value, field| value.as_integer().and_then(|n| u64::try_from(n).ok()).ok_or(malformed(field));
     if number_of(&version, "version")? != VERSION {
         return Err(malformed("version"));
     }
