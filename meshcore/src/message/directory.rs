@@ -278,7 +278,7 @@ mod tests {
 
     fn record(first: u8, last: u8, name: Option<&str>, number: u64) -> IdentityRecord {
         let mut id = [0; 32];
-        (id[0], id[31]) = (first, last);
+        (id[0], id[15], id[31]) = (first, last, last);
         let fields = RecordFields {
             nickname: name.map(|name| name.parse().unwrap()),
             subkey: [0; 32],

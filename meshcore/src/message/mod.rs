@@ -11,3 +11,6 @@ pub mod store;
 //pub use directory::Directory;
 pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};
 pub use store::{StoreError, StoreOp, StoreReply};
+
+#[cfg(test)]
+mod vectors;

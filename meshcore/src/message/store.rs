@@ -319,3 +319,6 @@ impl StoreOp {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

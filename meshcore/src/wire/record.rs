@@ -168,6 +168,7 @@ mod tests {
 
         #[test]
         fn every_change_of_a_byte_is_seen(record in any_record(), at in any::<prop::sample::Index>(), flip in 1u8..) {
+            prop_assume!(!matches!(record, Record::Unknown(_)));
             let mut body = emitted(&record)[4..].to_vec();
             let at = at.index(body.len());
             body[at] ^= flip;

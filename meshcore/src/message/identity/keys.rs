@@ -229,7 +229,7 @@ fn decrypt(der: &[u8], passphrase: &str) -> Result<SecretDocument, KeyError> {
 fn check_cost(scheme: &EncryptionScheme) -> Result<(), KeyError> {
     let kdf = scheme.pbes2().map(|parameters| &parameters.kdf).ok_or(KeyError::UnsupportedEncryption)?;
     let acceptable = if let Some(scrypt) = kdf.scrypt() {
-        let cost = u64::from(scrypt.cost_parameter);
+        let cost = scrypt.cost_parameter;
         let memory = cost.saturating_mul(128 * u64::from(scrypt.block_size));
         cost >= 2
             && cost.is_power_of_two()
