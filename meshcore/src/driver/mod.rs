@@ -1,1 +1,3 @@
-//! (to be written)
+//! Everything that touches the outside world.
+
+pub mod link;
