@@ -242,7 +242,10 @@ static bool command(struct chat *chat, const char *line, size_t len)
         buffer_add_text(&text, help);
         show(chat, &text);
     } else {
-        buffer_add(&text, line, len);
+        size_t word = 0;
+        while (word < len && !is_space(line[word]))
+            word++;
+        buffer_add(&text, line, word);
         buffer_add_text(&text, "; /help lists them");
         say_bytes(chat, "! unknown command ", text.data, text.len);
         buffer_free(&text);

@@ -1,39 +1,12 @@
 //! The library as C sees it: header, symbols, soname, and the programs in `c/`, plain and under valgrind.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use tempfile::TempDir;
-
-const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn source() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn include() -> String {
-    format!("-I{}", source().join("../include").display())
-}
-
-/// The shared library lies beside this test's executable.
-fn library() -> PathBuf {
-    let test = std::env::current_exe().expect("path of the test");
-    let library = test.with_file_name("libmeshchat.so");
-    assert!(library.exists(), "{} is not built", library.display());
-    library
-}
-
-/// Runs to success and gives what it wrote.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; is it installed?"));
-    let [stdout, stderr] =
-        [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    assert!(output.status.success(), "{command:?}: {}\n{stdout}\n{stderr}", output.status);
-    stdout
-}
+use common::{Bench, STRICT, VALGRIND, include, library, run, source};
 
 /// Names of all functions in the header.
 fn declared() -> BTreeSet<String> {
@@ -46,85 +19,38 @@ fn declared() -> BTreeSet<String> {
     .collect()
 }
 
-/// A folder with a compiled program of `c/`, the library under its soname, and homes with keys.
-struct Bench {
-    folder: TempDir,
-    program: PathBuf,
+/// Compiles the program `c/<name>.c` and runs it behind `wrapper` on a network of its own.
+fn run_program(name: &str, wrapper: &[&str]) {
+    let bench = Bench::new();
+    let folder = bench.path().to_str().expect("folder");
+    let program = format!("{folder}/{name}");
+    run(Command::new("cc")
+        .args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g"])
+        .args(STRICT)
+        .arg(include())
+        .arg(source().join(format!("tests/c/{name}.c")))
+        .args(["-o", &program, "-L", folder, "-lmeshchat"]));
+    run(&mut bench.isolated(&[wrapper, &[&program, folder]].concat()));
 }
-
-impl Bench {
-    fn new(name: &str) -> Self {
-        let folder = tempfile::tempdir().expect("folder");
-        symlink(library(), folder.path().join("libmeshchat.so.0")).expect("link to the library");
-        let program = folder.path().join(name);
-        run(Command::new("cc")
-            .args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g"])
-            .args(STRICT)
-            .arg(include())
-            .arg(source().join(format!("tests/c/{name}.c")))
-            .arg("-o")
-            .arg(&program)
-            .arg(folder.path().join("libmeshchat.so.0")));
-        for (home, key) in [("ada", Some("ada.pem")), ("bob", Some("bob.pem")), ("empty", None)] {
-            let home = folder.path().join(home);
-            fs::create_dir(&home).expect("home");
-            fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).expect("mode of the home");
-            if let Some(key) = key {
-                let pem = fs::read(source().join("tests/keys").join(key)).expect("key");
-                let mut options = fs::File::options();
-                let mut file =
-                    options.write(true).create_new(true).mode(0o600).open(home.join("identity.pem"));
-                std::io::Write::write_all(file.as_mut().expect("key file"), &pem).expect("key file");
-            }
-        }
-        Self { folder, program }
-    }
-
-    /// Runs the program on a network of its own, where nothing but it is.
-    fn run(&self, wrapper: &[&str]) {
-        run(Command::new("unshare")
-            .args([
-                "--user",
-                "--net",
-                "--map-root-user",
-                "sh",
-                "-c",
-                "ip link set lo up && exec \"$@\"",
-                "sh",
-            ])
-            .args(wrapper)
-            .arg(&self.program)
-            .arg(self.folder.path())
-            .env("LD_LIBRARY_PATH", self.folder.path()));
-    }
-}
-
-const VALGRIND: [&str; 5] = [
-    "valgrind",
-    "--quiet",
-    "--leak-check=full",
-    "--errors-for-leak-kinds=definite,indirect,possible",
-    "--error-exitcode=9",
-];
 
 #[test]
 fn bad_arguments_are_refused() {
-    Bench::new("arguments").run(&[]);
+    run_program("arguments", &[]);
 }
 
 #[test]
 fn bad_arguments_are_refused_under_valgrind() {
-    Bench::new("arguments").run(&VALGRIND);
+    run_program("arguments", &VALGRIND);
 }
 
 #[test]
 fn two_nodes_talk() {
-    Bench::new("talk").run(&[]);
+    run_program("talk", &[]);
 }
 
 #[test]
 fn two_nodes_talk_under_valgrind() {
-    Bench::new("talk").run(&VALGRIND);
+    run_program("talk", &VALGRIND);
 }
 
 #[test]
