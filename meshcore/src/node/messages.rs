@@ -51,7 +51,10 @@ impl Stack {
             stream::Event::Reset { stream, .. } | stream::Event::Stopped { stream, .. } => {
                 self.on_broken(now, connection, stream);
             }
-            stream::Event::Readable(_) | stream::Event::Writable(_) => {}
+            stream::Event::Readable(_)
+            | stream::Event::Writable(_)
+            | stream::Event::Openable
+            | stream::Event::Acknowledged(_) => {}
         }
         self.touched.insert(connection);
         true

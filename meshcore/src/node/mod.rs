@@ -7,4 +7,4 @@ mod sessions;
 mod stack;
 
 pub use event::{Event, IncomingMessage, NodeInfo, SendError, Warning};
-pub use stack::{Now, Stack, StackConfig};
+pub use stack::{Now, Stack, StackConfig, StackError};

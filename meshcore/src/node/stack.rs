@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 use super::messages::codes;
 use super::sessions::Sessions;
@@ -13,7 +13,7 @@ use crate::message::directory::{Directory, ResolveError};
 use crate::message::identity::{IdentityKey, IdentityRecord};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::message::{Messenger, MessengerConfig};
-use crate::stream::{self, ConnectionId, Credentials, CredentialsError, Endpoint};
+use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
 use crate::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 
@@ -47,6 +47,17 @@ pub struct StackConfig {
     pub seed: [u8; 32],
 }
 
+/// Why a node cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The key cannot be used for TLS.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The settings of the connections contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
 /// A node as a state machine: no socket, no thread, no clock, no disk.
 ///
 /// # How to drive it
@@ -60,7 +71,6 @@ pub struct StackConfig {
 /// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
 ///
 /// To end, call [`Stack::leave`] and empty the outputs once more.
-#[derive(Debug)]
 pub struct Stack {
     pub(super) own: NodeId,
     pub(super) mesh: Mesh,
@@ -78,7 +88,7 @@ pub struct Stack {
 
 impl Stack {
     /// A node that knows its identity and what its store held; it has no link yet.
-    pub fn new(config: StackConfig) -> Result<Self, CredentialsError> {
+    pub fn new(config: StackConfig) -> Result<Self, StackError> {
         let mut rng = StdRng::from_seed(config.seed);
         let own = config.key.node_id();
         let credentials = Credentials::from_pkcs8(config.key.pkcs8_der())?;

@@ -40,7 +40,7 @@ use std::time::Duration;
 
 /// A connection of one [`Endpoint`]. Handles are never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(u64);
+pub struct ConnectionId(pub(crate) u64);
 
 /// A stream of one connection, numbered as in RFC 9000 §2.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

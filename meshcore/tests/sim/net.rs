@@ -10,7 +10,7 @@ use meshcore::node::{Event, Now, Stack, StackConfig};
 use meshcore::types::{Destination, Instant, LinkAddr, LinkId, NodeId, UnixTime};
 use meshcore::{mesh, stream};
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 use crate::disk::Disk;
 
