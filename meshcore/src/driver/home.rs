@@ -108,6 +108,38 @@ impl HomeError {
     }
 }
 
+/// Where a home is: the given directory, else `$MESHCHAT_HOME`, else `$XDG_DATA_HOME/meshchat`, else
+/// `~/.local/share/meshchat`.
+pub fn locate(explicit: Option<&Path>) -> Result<PathBuf, HomeError> {
+    resolve(explicit, |name| std::env::var_os(name)).ok_or(HomeError::NoHome)
+}
+
+/// Whether there is a key file in the directory of a home.
+pub fn has_key(directory: &Path) -> bool {
+    fs::symlink_metadata(directory.join(KEY)).is_ok()
+}
+
+/// Reads the identity key from the directory of a home, which may be in use.
+pub fn load_key(directory: &Path, passphrase: Option<&str>) -> Result<IdentityKey, HomeError> {
+    let path = directory.join(KEY);
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound => HomeError::NoKey { path: path.clone() },
+        _ => HomeError::io(&path, error),
+    };
+    let file = File::open(&path).map_err(failed)?;
+    let metadata = file.metadata().map_err(failed)?;
+    let mode = metadata.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(HomeError::TooOpen { path, mode });
+    }
+    if metadata.len() > MAX_KEY_FILE {
+        return Err(HomeError::key(&path, KeyError::NotAKey("it is too long")));
+    }
+    let text = read_secret(file).map_err(failed)?;
+    let text = std::str::from_utf8(&text).map_err(|_| HomeError::key(&path, KeyError::NotAKey("it is not PEM")))?;
+    IdentityKey::from_pem(text, passphrase).map_err(|reason| HomeError::key(&path, reason))
+}
+
 /// A node's directory, locked for this process as long as the value lives.
 #[derive(Debug)]
 pub struct Home {
@@ -118,10 +150,9 @@ pub struct Home {
 }
 
 impl Home {
-    /// Opens or creates a home: the given directory, else `$MESHCHAT_HOME`, else `$XDG_DATA_HOME/meshchat`, else
-    /// `~/.local/share/meshchat`.
+    /// Opens or creates a home where [`locate`] finds it.
     pub fn open(explicit: Option<&Path>) -> Result<Self, HomeError> {
-        let path = resolve(explicit, |name| std::env::var_os(name)).ok_or(HomeError::NoHome)?;
+        let path = locate(explicit)?;
         let failed = |error| HomeError::io(&path, error);
         DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
         Self::lock(path, false)
@@ -176,30 +207,13 @@ impl Home {
 
     /// Reads the identity key.
     pub fn load_key(&self, passphrase: Option<&str>) -> Result<IdentityKey, HomeError> {
-        let path = self.key();
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => HomeError::NoKey { path: path.clone() },
-            _ => HomeError::io(&path, error),
-        };
-        let file = File::open(&path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
-        let mode = metadata.mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(HomeError::TooOpen { path, mode });
-        }
-        if metadata.len() > MAX_KEY_FILE {
-            return Err(HomeError::key(&path, KeyError::NotAKey("it is too long")));
-        }
-        let text = read_secret(file).map_err(failed)?;
-        let text = std::str::from_utf8(&text)
-            .map_err(|_| HomeError::key(&path, KeyError::NotAKey("it is not PEM")))?;
-        IdentityKey::from_pem(text, passphrase).map_err(|reason| HomeError::key(&path, reason))
+        load_key(&self.path, passphrase)
     }
 
     /// Makes the identity key. A key that exists is not touched; after a crash there is the whole key or none.
     pub fn create_key(&self, bits: usize, passphrase: Option<&str>) -> Result<IdentityKey, HomeError> {
         let path = self.key();
-        if fs::symlink_metadata(&path).is_ok() {
+        if has_key(&self.path) {
             return Err(HomeError::KeyExists { path });
         }
         let bad = |reason| HomeError::key(&path, reason);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::home::Home;
+use super::home::{self, Home};
 use super::{Error, ErrorKind};
 use crate::message::identity::{self, IdentityKey};
 use crate::types::NodeId;
@@ -26,12 +26,12 @@ impl Identity {
 
     /// Reads the key in `home` (`None`: the default home), also while a node runs there.
     pub fn load(home: Option<&Path>, passphrase: Option<&str>) -> Result<Self, Error> {
-        Self::of(&Home::at(home)?.load_key(passphrase)?)
+        Self::of(&home::load_key(&home::locate(home)?, passphrase)?)
     }
 
     /// Whether `home` (`None`: the default home) holds a key file.
     pub fn exists(home: Option<&Path>) -> Result<bool, Error> {
-        Ok(Home::at(home)?.has_key())
+        Ok(home::has_key(&home::locate(home)?))
     }
 
     fn of(key: &IdentityKey) -> Result<Self, Error> {

@@ -9,7 +9,7 @@ use meshcore::message::store::{
 use meshcore::types::{MessageId, NodeId, Status};
 
 #[derive(Default)]
-pub struct Disk {
+pub(crate) struct Disk {
     outgoing: Vec<(NodeId, OutgoingMessage)>,
     incoming: Vec<IncomingMessage>,
     known: BTreeSet<(NodeId, MessageId)>,
@@ -32,11 +32,11 @@ fn page<T: Clone>(messages: Vec<&T>, limit: PageLimit, len: impl Fn(&T) -> usize
 }
 
 impl Disk {
-    pub fn peers(&self) -> Vec<StoredPeer> {
+    pub(crate) fn peers(&self) -> Vec<StoredPeer> {
         self.peers.values().cloned().collect()
     }
 
-    pub fn open(&self) -> OpenedOutboxes {
+    pub(crate) fn open(&self) -> OpenedOutboxes {
         let undelivered = self.outgoing.iter().filter(|(_, m)| m.status < Status::Delivered);
         let backlog: BTreeSet<_> = undelivered.map(|(to, _)| *to).collect();
         OpenedOutboxes {
@@ -47,11 +47,11 @@ impl Disk {
     }
 
     /// The application's confirmation, which needs no commit.
-    pub fn confirm(&mut self, arrival: u64) {
+    pub(crate) fn confirm(&mut self, arrival: u64) {
         self.confirmed = self.confirmed.max(arrival);
     }
 
-    pub fn execute(&mut self, operation: StoreOp) -> Option<StoreReply> {
+    pub(crate) fn execute(&mut self, operation: StoreOp) -> Option<StoreReply> {
         match operation {
             StoreOp::Enqueue { id, to, created, text } => {
                 if self.outgoing.iter().any(|(_, message)| message.id == id) {

@@ -18,7 +18,7 @@ const LINK: LinkId = LinkId(1);
 
 /// What the segment does to frames.
 #[derive(Debug, Clone, Copy)]
-pub struct Faults {
+pub(crate) struct Faults {
     pub loss: f64,
     pub duplication: f64,
     pub corruption: f64,
@@ -28,7 +28,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub const NONE: Self = Self {
+    pub(crate) const NONE: Self = Self {
         loss: 0.0,
         duplication: 0.0,
         corruption: 0.0,
@@ -36,7 +36,7 @@ impl Faults {
         jitter: Duration::ZERO,
     };
 
-    pub const HARSH: Self = Self {
+    pub(crate) const HARSH: Self = Self {
         loss: 0.2,
         duplication: 0.1,
         corruption: 0.02,
@@ -51,7 +51,7 @@ enum Happening {
 }
 
 /// A node with its disk. `stack` is `None` while it is crashed.
-pub struct Station {
+pub(crate) struct Station {
     pub id: NodeId,
     pub stack: Option<Stack>,
     pub disk: Disk,
@@ -61,7 +61,7 @@ pub struct Station {
     life: u32,
 }
 
-pub struct World {
+pub(crate) struct World {
     pub now: Instant,
     pub faults: Faults,
     pub stations: Vec<Station>,
@@ -82,7 +82,7 @@ fn address(station: usize) -> LinkAddr {
 
 impl World {
     /// Nodes with these keys (PKCS#8 PEM), on one segment. They are not started yet.
-    pub fn new(seed: u64, keys: &[&str], faults: Faults) -> Self {
+    pub(crate) fn new(seed: u64, keys: &[&str], faults: Faults) -> Self {
         let stations = keys.iter().map(|pem| {
             let key = IdentityKey::from_pem(pem, None).unwrap();
             Station {
@@ -113,7 +113,7 @@ impl World {
         Now { monotonic: self.now, wall }
     }
 
-    pub fn start(&mut self, index: usize) {
+    pub(crate) fn start(&mut self, index: usize) {
         let (now, seed) = (self.clock(), self.rng.random());
         let station = &mut self.stations[index];
         station.life += 1;
@@ -144,7 +144,7 @@ impl World {
     }
 
     /// `kill -9`: of what waits for the disk, some has reached it and the rest is gone.
-    pub fn crash(&mut self, index: usize) {
+    pub(crate) fn crash(&mut self, index: usize) {
         let is_commit =
             |happening: &Happening| matches!(happening, Happening::Commit { node, .. } if *node == index);
         let waiting: Vec<_> = self.agenda.extract_if(.., |_, happening| is_commit(happening)).collect();
@@ -159,7 +159,7 @@ impl World {
     }
 
     /// A call into a running node.
-    pub fn with<T>(&mut self, index: usize, call: impl FnOnce(&mut Stack, Now) -> T) -> T {
+    pub(crate) fn with<T>(&mut self, index: usize, call: impl FnOnce(&mut Stack, Now) -> T) -> T {
         let now = self.clock();
         let result = call(self.stations[index].stack.as_mut().expect("the node runs"), now);
         self.empty_outputs(index);
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// Runs until `done` or until `limit` of virtual time has passed; tells whether it was done.
-    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+    pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let end = self.now + limit;
         while !done(self) {
             let timers = self.stations.iter().filter_map(|s| s.stack.as_ref()?.poll_timeout());
@@ -211,7 +211,7 @@ impl World {
             Happening::Commit { node, operation } => {
                 let station = &mut self.stations[node];
                 let Some(stack) = station.stack.as_mut() else { return };
-                for reply in station.disk.execute(operation) {
+                if let Some(reply) = station.disk.execute(operation) {
                     stack.handle_store(now, reply);
                 }
                 self.empty_outputs(node);
