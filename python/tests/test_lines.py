@@ -71,13 +71,6 @@ def test_file_and_null(tmp_path: Path) -> None:
             assert asyncio.run(collect(file.fileno())) == expected
 
 
-def test_closed_descriptor() -> None:
-    reader, writer = os.pipe()
-    os.close(writer)
-    os.close(reader)
-    assert asyncio.run(collect(reader)) == []
-
-
 def test_terminal() -> None:
     main, terminal = os.openpty()
     os.write(main, b"typed\n\x04")

@@ -86,6 +86,7 @@ async def _read(descriptor: int) -> bytes:
             # Regular files and /dev/null cannot be waited for; reading them does not take long.
             return await asyncio.get_running_loop().run_in_executor(None, os.read, descriptor, _CHUNK)
         except OSError as error:
-            if error.errno in (errno.EBADF, errno.EIO):
+            if error.errno == errno.EIO:
+                # The terminal hung up.
                 return b""
             raise

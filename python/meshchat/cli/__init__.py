@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit code: 0, 1 for failure, 2 for wrong use, 130 after Ctrl-C."""
+    _open_standard_streams()
     try:
         options = _parser().parse_args(arguments)
         code: int = options.run(options)
@@ -49,6 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _failed(error, 1)
     except KeyboardInterrupt:
         return 130
+
+
+def _open_standard_streams() -> None:
+    """Opens those that the caller closed, lest the database becomes standard output."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _failed(error: Exception, code: int) -> int:

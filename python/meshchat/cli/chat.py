@@ -23,7 +23,7 @@ from .common import Progress, add_home, add_passphrase, with_passphrase
 if TYPE_CHECKING:
     from .common import Subparsers
 
-_MAKING_KEY = "* making a key, this takes a few seconds"
+_MAKING_KEY = "* making a key; this takes some seconds"
 
 
 def add_parser(commands: Subparsers) -> None:

@@ -61,7 +61,7 @@ def _create(options: argparse.Namespace) -> int:
         if not passphrase or ask("The same again: ") != passphrase:
             raise ArgumentError("the passphrases are empty or not the same; nothing was made")
     size = {} if options.bits is None else {"bits": options.bits}
-    with Progress("making a key, this takes a few seconds") as progress:
+    with Progress("making a key; this takes some seconds") as progress:
         identity = Identity.create(options.home, passphrase=passphrase, tick=progress.tick, **size)
     return _print_id(identity, options.json)
 
