@@ -2,56 +2,44 @@
 
 from __future__ import annotations
 
-import signal
-import struct
-import subprocess
-import tempfile
-from collections.abc import Iterator
-
 import pytest
 
-from harness import Namespace, World, meet
+from harness import PYTHON, Namespace, World, meet
 
 ETHER_TYPE = 0x88B5
 LINK = ("--link", "ethernet:eth0")
 
 
-class Capture:
-    """tcpdump on an interface."""
+# Prints each frame on eth0, in either direction, until its input ends.
+SNIFFER = """
+import select, socket, sys
+sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+sniffer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+sniffer.bind(("eth0", 3))
+print("listening", flush=True)
+while sys.stdin not in (ready := select.select([sniffer, sys.stdin], [], [])[0]) or sniffer in ready:
+    if sniffer in ready:
+        print(sniffer.recv(1 << 16).hex(), flush=True)
+"""
 
-    def __init__(self, namespace: Namespace) -> None:
-        self._file = tempfile.TemporaryFile()
-        command = ["tcpdump", "-Z", "root", "-i", "eth0", "-U", "--immediate-mode", "-s", "0", "-w", "-"]
-        self._process = subprocess.Popen(
-            [*namespace.enter(privileged=True), *command], stdout=self._file, stderr=subprocess.PIPE
-        )
-        assert self._process.stderr is not None
-        said = b""
-        while b"listening on" not in said:
-            line = self._process.stderr.readline()
-            assert line, f"tcpdump does not run: {said.decode()}"
-            said += line
+
+class Capture:
+    """What goes over the cable, as anybody can see it who is plugged in."""
+
+    def __init__(self, world: World, namespace: Namespace) -> None:
+        self._program = world.start(namespace, PYTHON, "-c", SNIFFER, privileged=True)
+        self._program.wait_for_text("listening")
 
     def frames(self) -> list[bytes]:
         """Ends the capture; what it saw."""
-        self._process.send_signal(signal.SIGINT)
-        self._process.communicate()
-        self._file.seek(0)
-        return list(pcap_frames(self._file.read()))
-
-
-def pcap_frames(data: bytes) -> Iterator[bytes]:
-    order = "<" if data[:4] == b"\xd4\xc3\xb2\xa1" else ">"
-    at = 24
-    while at + 16 <= len(data):
-        length = struct.unpack_from(f"{order}I", data, at + 8)[0]
-        yield data[at + 16 : at + 16 + length]
-        at += 16 + length
+        self._program.close_input()
+        assert self._program.end() == 0, self._program.report()
+        return [bytes.fromhex(line) for line in self._program.lines[1:]]
 
 
 def test_a_conversation_that_a_listener_cannot_read(world: World) -> None:
     left, right = world.wire()
-    capture = Capture(left)
+    capture = Capture(world, left)
     alice = world.chat(left, world.home("alice"), *LINK, privileged=True)
     bob = world.chat(right, world.home("bob"), *LINK, privileged=True)
     alice_id, _ = meet(alice, bob)

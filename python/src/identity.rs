@@ -22,7 +22,7 @@ impl Identity {
 
     /// The public key as PEM.
     fn public_pem(&self) -> String {
-        self.core.public_pem()
+        self.core.public_pem().to_owned()
     }
 
     /// Eight words to compare by voice with the node `peer` (its full id).
