@@ -99,6 +99,7 @@ def test_progress_on_a_terminal() -> None:
 
 def test_closed_standard_streams_stay_reserved() -> None:
     """A file that is opened later must not become standard output."""
-    script = 'exec 0<&- 1>&-; exec "$0" -m meshchat id show --home /nonexistent/home'
-    shown = subprocess.run(["sh", "-c", script, sys.executable], capture_output=True, text=True, timeout=60)
-    assert shown.returncode == 1 and shown.stderr.startswith("meshchat: error: "), shown
+    code = "import os, meshchat.cli as c; c.main(['id', 'show', '--home', '/nonexistent']); os._exit(os.dup(2))"
+    script = 'exec 0<&- 1>&-; exec "$0" -c "$1"'
+    shown = subprocess.run(["sh", "-c", script, sys.executable, code], capture_output=True, text=True, timeout=60)
+    assert shown.returncode > 2 and shown.stderr.startswith("meshchat: error: "), shown

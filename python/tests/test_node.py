@@ -205,6 +205,15 @@ def test_a_cancelled_wait_loses_no_event(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_waiting_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    wakes: list[meshchat.Node] = []
+    wake = meshchat.Node._wake
+
+    def counted(node: meshchat.Node) -> None:
+        wakes.append(node)
+        wake(node)
+
+    monkeypatch.setattr(meshchat.Node, "_wake", counted)
+
     async def body(node: meshchat.Node, core: FakeCore) -> None:
         waiting = asyncio.ensure_future(anext(node.events()))
         for _ in range(1000):
@@ -214,7 +223,7 @@ def test_waiting_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         core.push("warning", ("link", "nobody looks"))
         for _ in range(1000):
             await asyncio.sleep(0)
-        assert core.looks == 1
+        assert core.looks == 1 and len(wakes) == 1
 
     run(monkeypatch, body)
 

@@ -103,13 +103,13 @@ class Session:
         node = self._nodes.get(node_id)
         if node and node.nickname:
             others = (other for other in self._nodes.values() if other.id != node_id)
-            name = node.nickname
-            if not any(other.nickname == name or other.id.startswith(name.lower()) for other in others):
+            name, digits = node.nickname, node.nickname.lower()
+            if not any(o.nickname == name or o.id.startswith(digits) or o.id.endswith(digits) for o in others):
                 return safe(name)
-        digits = _PREFIX_DIGITS
-        while any(other.startswith(node_id[:digits]) for other in self._nodes if other != node_id):
-            digits += 1
-        return node_id[:digits]
+        length = _PREFIX_DIGITS
+        while any(other.startswith(node_id[:length]) for other in self._nodes if other != node_id):
+            length += 1
+        return node_id[:length]
 
     def list_nodes(self, nodes: list[NodeInfo]) -> str:
         self.learn(nodes)
