@@ -1,18 +1,40 @@
 //! Configuration of a node and its start.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
 
-use super::{Error, Node};
+use parking_lot::Mutex;
+use rand::RngExt;
+use tokio::runtime;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+use super::engine::{Clock, Command, Engine};
+use super::events::StopOnDrop;
+use super::home::{Home, HomeError};
+use super::link::LinkSpec;
+use super::links::Links;
+use super::store::{Cursor, Opened, Store};
+use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
+use crate::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use crate::message::store::{StoreOp, StoreReply, StoredPeer};
+use crate::node::{Stack, StackConfig};
+use crate::types::{Nickname, UnixTime};
+
+/// How long an identity record is valid. It is signed anew at each start.
+const RECORD_VALIDITY: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
 
 /// How a node is to run. Defaults: the default home, the nickname of last time, link `udp`.
 #[derive(Debug, Clone, Default)]
 pub struct Builder {
-    pub(crate) home: Option<PathBuf>,
-    pub(crate) temporary: bool,
-    pub(crate) nickname: Option<String>,
-    pub(crate) passphrase: Option<String>,
-    pub(crate) key_bits: Option<usize>,
-    pub(crate) links: Vec<String>,
+    home: Option<PathBuf>,
+    temporary: bool,
+    nickname: Option<String>,
+    passphrase: Option<String>,
+    key_bits: Option<usize>,
+    links: Vec<String>,
 }
 
 impl Builder {
@@ -55,13 +77,128 @@ impl Builder {
     /// Starts the node on a thread of its own. Makes a key when the home has none (this takes seconds). A link that
     /// cannot be opened is reported by [`Node::links`]; only when none can be opened the start fails.
     pub fn start_blocking(self) -> Result<Node, Error> {
-        Err(Error::stopped())
+        let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
+        let specs = self.link_specs()?;
+        let home = if self.temporary { Home::temporary()? } else { Home::open(self.home.as_deref())? };
+        let key = self.key(&home)?;
+        let (answer, replies) = unbounded_channel();
+        // The engine outlives the store's last answer.
+        let (store, opened) = Store::open(&home.database(), Box::new(move |batch| drop(answer.send(batch))))?;
+        let Opened { mut peers, mut outboxes } = opened;
+        let cursor = Cursor::open(&home.cursor(), outboxes.confirmed, outboxes.last_arrival)
+            .map_err(|error| Error::new(ErrorKind::Storage, error))?;
+        outboxes.confirmed = cursor.confirmed();
+        let clock = Clock::new();
+        // The node's own record of last time stands among the known nodes.
+        let own = peers.extract_if(.., |peer| peer.id == key.node_id()).next();
+        let nickname = nickname.or_else(|| remembered_nickname(&own?));
+        let record = own_record(&store, &key, nickname.clone(), clock.now().wall)?;
+
+        let (id, path) = (key.node_id(), home.path().to_owned());
+        let config = StackConfig {
+            key,
+            record,
+            stream: crate::stream::Config::default(),
+            mesh: crate::mesh::Config::default(),
+            messenger: crate::message::MessengerConfig::default(),
+            peers,
+            outboxes,
+            seed: rand::rng().random(),
+        };
+        let stack = Stack::new(config).map_err(|error| Error::new(ErrorKind::KeyCorrupt, error))?;
+        let events = Arc::new(Events::new().map_err(|error| Error::new(ErrorKind::Internal, error))?);
+        let (commands, receiver) = unbounded_channel();
+        let parts = Parts { stack, store, events: events.clone(), replies, commands: receiver, clock, home };
+        let (links, engine) = spawn(parts, specs)?;
+        let engine = Mutex::new(Some(engine));
+        Ok(Node { id, nickname, home: path, links, events, cursor, commands, engine })
     }
 
     /// [`Builder::start_blocking`] for asynchronous callers.
     pub async fn start(self) -> Result<Node, Error> {
-        let (resolve, pending) = super::Pending::new();
-        std::thread::spawn(move || resolve(self.start_blocking()));
+        let (resolve, pending) = Pending::new();
+        thread::spawn(move || resolve(self.start_blocking()));
         pending.await
     }
+
+    fn link_specs(&self) -> Result<Vec<LinkSpec>, Error> {
+        if self.links.is_empty() {
+            return Ok(vec![LinkSpec::Udp { peers: Vec::new() }]);
+        }
+        Ok(self.links.iter().map(|link| link.parse()).collect::<Result<_, _>>()?)
+    }
+
+    fn key(&self, home: &Home) -> Result<IdentityKey, Error> {
+        let passphrase = self.passphrase.as_deref();
+        match home.load_key(passphrase) {
+            Err(HomeError::NoKey { .. }) => {
+                Ok(home.create_key(self.key_bits.unwrap_or(Identity::DEFAULT_BITS), passphrase)?)
+            }
+            loaded => Ok(loaded?),
+        }
+    }
+}
+
+/// The engine's share of a node.
+struct Parts {
+    stack: Stack,
+    store: Store,
+    events: Arc<Events>,
+    replies: UnboundedReceiver<Vec<StoreReply>>,
+    commands: UnboundedReceiver<Command>,
+    clock: Clock,
+    home: Home,
+}
+
+/// Opens the links on the engine's thread, to whose runtime they belong, and leaves the engine running there.
+fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread::JoinHandle<()>), Error> {
+    let (answer, opened) = mpsc::channel();
+    let internal = |error| Error::new(ErrorKind::Internal, error);
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let body = move || {
+        runtime.block_on(async move {
+            let (links, statuses) = match Links::open(specs) {
+                Ok(opened) => opened,
+                Err(error) => return drop(answer.send(Err(error))),
+            };
+            let Parts { stack, store, events, replies, commands, clock, home } = parts;
+            let _stop = StopOnDrop(events.clone());
+            // Nobody can have gone: the starter waits for this answer.
+            let _ = answer.send(Ok(statuses));
+            let waiting = HashMap::new();
+            Engine { stack, links, store, events, commands, replies, clock, waiting }.run().await;
+            // The home stays locked until everything in it is closed.
+            drop(home);
+        });
+    };
+    let thread = thread::Builder::new().name("meshchat".into()).spawn(body).map_err(internal)?;
+    let statuses = opened.recv().unwrap_or_else(|_| Err(Error::stopped()))?;
+    Ok((statuses, thread))
+}
+
+fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {
+    IdentityRecord::verify(&own.record, own.id.address()).ok()?.fields.nickname
+}
+
+/// Signs the identity record of this run and has it remembered. Gives it with its number.
+fn own_record(
+    store: &Store,
+    key: &IdentityKey,
+    nickname: Option<Nickname>,
+    now: UnixTime,
+) -> Result<(Vec<u8>, u64), Error> {
+    let number = store.next_record_number(now)?;
+    let subkey = Subkey::from_seed(&rand::rng().random())?;
+    let fields = RecordFields {
+        nickname,
+        subkey: subkey.public_key()?,
+        capabilities: 0,
+        number,
+        issued: now,
+        valid_until: now + RECORD_VALIDITY,
+    };
+    let record = IdentityRecord::sign(key, &fields)?;
+    let peer = StoredPeer { id: key.node_id(), record: record.clone(), first_seen: now, last_seen: now };
+    store.submit(StoreOp::SavePeer(peer))?;
+    Ok((record, number))
 }

@@ -2,6 +2,15 @@
 
 use std::fmt;
 
+use super::home::HomeError;
+use super::link::{LinkError, ParseLinkError};
+use crate::message::directory::ResolveError;
+use crate::message::identity::KeyError;
+use crate::message::messenger;
+use crate::message::store::StoreError;
+use crate::node::SendError;
+use crate::types::{NicknameError, ParseIdError};
+
 /// What went wrong, as a program can act on it. The C ABI and the Python package map each kind to a code or a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -78,5 +87,54 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.source()
+    }
+}
+
+/// Each error of the layers below belongs to one kind.
+macro_rules! kinds {
+    ($($error:ty: $pattern:pat_param => $kind:expr),* $(,)?) => {
+        $(impl From<$error> for Error {
+            fn from(error: $error) -> Self {
+                let $pattern = &error;
+                Self::new($kind, error)
+            }
+        })*
+    };
+}
+
+kinds! {
+    NicknameError: _ => ErrorKind::InvalidArgument,
+    ParseIdError: _ => ErrorKind::InvalidArgument,
+    ParseLinkError: _ => ErrorKind::InvalidArgument,
+    KeyError: _ => ErrorKind::KeyCorrupt,
+    StoreError: _ => ErrorKind::Storage,
+    HomeError: home => home_kind(home),
+    LinkError: link => match link {
+        LinkError::Permission { .. } => ErrorKind::Permission,
+        _ => ErrorKind::Link,
+    },
+    ResolveError: resolve => match resolve {
+        ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
+        ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
+    },
+    SendError: send => match send {
+        SendError::Myself => ErrorKind::InvalidArgument,
+        SendError::UnknownNode(_) => ErrorKind::UnknownNode,
+        SendError::Message(messenger::SendError::Empty) => ErrorKind::EmptyMessage,
+        SendError::Message(messenger::SendError::TooLong { .. }) => ErrorKind::MessageTooLong,
+        SendError::Message(messenger::SendError::Busy) => ErrorKind::Storage,
+    },
+}
+
+fn home_kind(error: &HomeError) -> ErrorKind {
+    match error {
+        HomeError::InUse { .. } => ErrorKind::HomeInUse,
+        HomeError::TooOpen { .. } => ErrorKind::KeyTooOpen,
+        HomeError::NoKey { .. } => ErrorKind::NoKey,
+        HomeError::KeyExists { .. } => ErrorKind::KeyExists,
+        HomeError::PassphraseNeeded { .. } => ErrorKind::PassphraseNeeded,
+        HomeError::WrongPassphrase { .. } => ErrorKind::WrongPassphrase,
+        HomeError::BadKey { .. } => ErrorKind::KeyCorrupt,
+        HomeError::NoHome | HomeError::ReadOnly { .. } | HomeError::Io { .. } => ErrorKind::Storage,
     }
 }

@@ -73,6 +73,17 @@ impl Events {
         }
     }
 
+    /// Waits until the node has stopped.
+    pub async fn stopped(&self) {
+        loop {
+            let notified = self.notify.notified();
+            if self.is_stopped() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
     /// Whether the node has stopped: no event will be added.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stopped
@@ -101,7 +112,7 @@ impl Events {
         self.notify.notify_waiters();
     }
 
-    pub(crate) fn stop(&self) {
+    fn stop(&self) {
         let mut state = self.state.lock();
         state.stopped = true;
         self.signal(&mut state);
@@ -115,6 +126,15 @@ impl Events {
             // The pipe cannot be full: one byte per signal. A failure would mean that the process is out of memory.
             let _ = (&self.signal).write(&[1]);
         }
+    }
+}
+
+/// Ends the events when it is dropped: also when the engine ends by a panic, nobody waits for ever.
+pub(crate) struct StopOnDrop(pub(crate) std::sync::Arc<Events>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
     }
 }
 

@@ -1,19 +1,41 @@
 //! A running node as its application holds it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
-use super::{Builder, Error, Events, Pending};
+use parking_lot::Mutex;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::engine::{Command, submit};
+use super::store::Cursor;
+use super::{Builder, Error, ErrorKind, Events, Pending};
 use crate::node::{IncomingMessage, NodeInfo};
 use crate::types::{MessageId, Nickname, NodeId};
 
 /// A running node. All methods may be called from any thread; dropping the handle stops the node.
-#[derive(Debug)]
+///
+/// ```no_run
+/// # async fn example() -> Result<(), meshcore::Error> {
+/// let node = meshcore::Node::builder().nickname("anna").start().await?;
+/// while let Some(event) = node.events().next().await {
+///     if let meshcore::Event::Message(message) = event {
+///         println!("{}: {}", message.from, message.text);
+///         node.confirm(&message)?;
+///         node.send(message.from, "I heard you").await?;
+///     }
+/// }
+/// # Ok(()) }
+/// ```
 pub struct Node {
-    id: NodeId,
-    nickname: Option<Nickname>,
-    links: Vec<LinkStatus>,
-    events: Arc<Events>,
+    pub(super) id: NodeId,
+    pub(super) nickname: Option<Nickname>,
+    pub(super) home: PathBuf,
+    pub(super) links: Vec<LinkStatus>,
+    pub(super) events: Arc<Events>,
+    pub(super) cursor: Cursor,
+    pub(super) commands: UnboundedSender<Command>,
+    pub(super) engine: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A link that was asked for, and how it went.
@@ -43,7 +65,7 @@ impl Node {
 
     /// The folder of key, outbox and history.
     pub fn home(&self) -> &Path {
-        Path::new("")
+        &self.home
     }
 
     /// The links that were asked for.
@@ -53,32 +75,36 @@ impl Node {
 
     /// All nodes that are known, those in reach first.
     pub fn nodes(&self) -> Pending<Vec<NodeInfo>> {
-        Pending::new().1
-    }
-
-    /// The node that `query` means: a full id, a unique prefix of one, or a nickname.
-    pub fn resolve(&self, query: &str) -> Pending<NodeInfo> {
-        let _ = query;
-        Pending::new().1
-    }
-
-    /// Accepts a message of 1 byte to 1 MiB for a known node. The answer comes when it is safely on this node's disk; from
-    /// then on it is delivered as soon as the recipient is in reach, also after a restart. [`crate::Event::Status`] tells how far it is.
-    pub fn send(&self, to: NodeId, text: impl Into<String>) -> Pending<MessageId> {
-        let (resolve, pending) = Pending::new();
-        self.send_then(to, text, resolve);
+        let (reply, pending) = Pending::new();
+        submit(&self.commands, Command::Nodes { reply: Box::new(reply) });
         pending
     }
 
-    /// [`Node::send`] for callers with a callback: `done` runs on the engine's thread and must not block.
+    /// The node that `query` means: a full id, a unique prefix of one, its last digits (at least five), or a nickname.
+    pub fn resolve(&self, query: &str) -> Pending<NodeInfo> {
+        let (reply, pending) = Pending::new();
+        submit(&self.commands, Command::Resolve { query: query.to_owned(), reply: Box::new(reply) });
+        pending
+    }
+
+    /// Accepts a message of 1 byte to 1 MiB for a known node. The answer comes when it is safely on this node's disk;
+    /// from then on it is delivered as soon as the recipient is in reach, also after a restart.
+    /// [`crate::Event::Status`] tells how far it is.
+    pub fn send(&self, to: NodeId, text: impl Into<String>) -> Pending<MessageId> {
+        let (reply, pending) = Pending::new();
+        self.send_then(to, text, reply);
+        pending
+    }
+
+    /// [`Node::send`] for callers with a callback: `done` runs on the engine's thread and must not block. It is called
+    /// before any status of the message is told.
     pub fn send_then(
         &self,
         to: NodeId,
         text: impl Into<String>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
-        let _ = (to, text.into());
-        done(Err(Error::stopped()));
+        submit(&self.commands, Command::Send { to, text: text.into(), reply: Box::new(done) });
     }
 
     /// What happens.
@@ -86,18 +112,45 @@ impl Node {
         &self.events
     }
 
-    /// Tells that the application is done with `message` and with all that arrived before it: they are not handed over again
-    /// after a restart. Cheap (no disk sync), so confirm each message right after it was shown or processed.
+    /// Tells that the application is done with `message` and with all that arrived before it: they are not handed over
+    /// again after a restart. Cheap (no disk sync), so confirm each message right after it was shown or processed.
     /// When 16,384 messages are unconfirmed, the node accepts no more from the network.
     pub fn confirm(&self, message: &IncomingMessage) -> Result<(), Error> {
-        let _ = message;
+        self.cursor.confirm(message.arrival).map_err(|error| Error::new(ErrorKind::Storage, error))?;
+        submit(&self.commands, Command::Confirmed { arrival: message.arrival });
         Ok(())
     }
 
     /// Says goodbye to the neighbours, closes the database and the links, and waits for that. Later calls answer
     /// [`crate::ErrorKind::Stopped`]; a second stop does nothing.
-    pub fn stop_blocking(&self) {}
+    pub fn stop_blocking(&self) {
+        submit(&self.commands, Command::Stop);
+        // A second caller waits here until the first one has seen the end.
+        let mut engine = self.engine.lock();
+        if let Some(thread) = engine.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the engine ended by a panic");
+        }
+    }
 
     /// [`Node::stop_blocking`] for asynchronous callers.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        submit(&self.commands, Command::Stop);
+        self.commands.closed().await;
+        self.events.stopped().await;
+        self.stop_blocking();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.stop_blocking();
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node").field("id", &self.id).field("home", &self.home).finish_non_exhaustive()
+    }
 }

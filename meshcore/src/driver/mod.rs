@@ -1,11 +1,16 @@
 //! The only part that does I/O: links, clock, entropy, disk, and the handle that applications hold.
 
 mod builder;
+mod engine;
 mod error;
 mod events;
 mod handle;
+pub mod home;
 mod identity;
+pub mod link;
+mod links;
 mod pending;
+pub mod store;
 
 pub use builder::Builder;
 pub use error::{Error, ErrorKind};

@@ -1,1 +1,16 @@
-//! (to be written)
+//! Who a node is, which nodes it knows, and the messages between them.
+
+pub mod directory;
+mod framing;
+pub mod identity;
+mod inbound;
+pub mod messenger;
+mod outbound;
+pub mod store;
+
+//pub use directory::Directory;
+pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};
+pub use store::{StoreError, StoreOp, StoreReply};
+
+#[cfg(test)]
+mod vectors;

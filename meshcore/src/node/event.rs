@@ -1,5 +1,7 @@
 //! What a node tells its application.
 
+pub use crate::message::IncomingMessage;
+use crate::message::messenger;
 use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
 
 /// Something that the application may want to know.
@@ -38,21 +40,18 @@ pub struct NodeInfo {
     pub last_seen: UnixTime,
 }
 
-/// A message for this node.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IncomingMessage {
-    /// Position in the order of arrival at this node; what is confirmed.
-    pub arrival: u64,
-    /// Who wrote it.
-    pub from: NodeId,
-    /// Its id, unique together with the sender.
-    pub id: MessageId,
-    /// What it says.
-    pub text: String,
-    /// When it was written, by the sender's clock.
-    pub sent_at: UnixTime,
-    /// When it arrived, by our clock.
-    pub received_at: UnixTime,
+/// Why a message was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SendError {
+    /// The recipient is this node.
+    #[error("that is this node itself: choose another recipient")]
+    Myself,
+    /// No such node was ever seen here.
+    #[error("the node {0} was never seen here: it must have been in reach once")]
+    UnknownNode(NodeId),
+    /// The message itself cannot be sent.
+    #[error(transparent)]
+    Message(#[from] messenger::SendError),
 }
 
 /// Something that went wrong while the node goes on.

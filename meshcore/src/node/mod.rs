@@ -1,5 +1,10 @@
 //! Composes the layers: the one place where mesh, stream and message meet.
 
 mod event;
+mod messages;
+mod presence;
+mod sessions;
+mod stack;
 
-pub use event::{Event, IncomingMessage, NodeInfo, Warning};
+pub use event::{Event, IncomingMessage, NodeInfo, SendError, Warning};
+pub use stack::{Now, Stack, StackConfig, StackError};

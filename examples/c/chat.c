@@ -1,0 +1,205 @@
+/* A console chat on libmeshchat. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <meshchat.h>
+
+#include "conversation.h"
+#include "terminal.h"
+
+enum { EXIT_USAGE = 2 };
+
+struct options {
+    const char *home;
+    const char *nickname;
+    /* Room for as many as there are arguments. */
+    const char **links;
+    size_t link_count;
+    bool help;
+};
+
+static const char usage[] =
+    "Usage: meshchat-chat-c [OPTION]...\n"
+    "Chat with the nodes on the same wire. Nothing needs to be configured.\n"
+    "\n"
+    "  --home DIR       folder of key and messages (default: $MESHCHAT_HOME, else in the data directory)\n"
+    "  --link SPEC      udp, udp:HOST:PORT or ethernet:IFACE; may be repeated (default: udp)\n"
+    "  --nickname NAME  the name that others see\n"
+    "  --help           show this\n"
+    "\n"
+    "Exit status: 0 after /exit or the end of input, 1 when something failed, 2 after invalid use.\n";
+
+/* The value of the option `name` at argv[*i], given as `--name VALUE` or `--name=VALUE`; NULL when it is another
+ * option. A value that is missing is "". */
+static const char *value_of(const char *name, char **argv, int *i)
+{
+    const char *argument = argv[*i];
+    size_t len = strlen(name);
+    if (strncmp(argument, name, len) != 0)
+        return NULL;
+    if (argument[len] == '=')
+        return argument + len + 1;
+    if (argument[len] != '\0')
+        return NULL;
+    if (argv[*i + 1] == NULL)
+        return "";
+    *i += 1;
+    return argv[*i];
+}
+
+static bool parse(int argc, char **argv, struct options *options)
+{
+    int i;
+    for (i = 1; i < argc; i++) {
+        const char *argument = argv[i];
+        const char *value;
+        if (strcmp(argument, "--help") == 0 || strcmp(argument, "-h") == 0) {
+            options->help = true;
+            continue;
+        }
+        if ((value = value_of("--home", argv, &i)) != NULL) {
+            options->home = value;
+        } else if ((value = value_of("--nickname", argv, &i)) != NULL) {
+            options->nickname = value;
+        } else if ((value = value_of("--link", argv, &i)) != NULL) {
+            options->links[options->link_count++] = value;
+        } else {
+            fprintf(stderr, "meshchat-chat-c: unknown argument '%s'; --help lists the options\n", argument);
+            return false;
+        }
+        if (value[0] == '\0') {
+            fprintf(stderr, "meshchat-chat-c: '%s' needs a value\n", argument);
+            return false;
+        }
+    }
+    return true;
+}
+
+static int32_t configure(meshchat_config *config, const struct options *options, bool temporary)
+{
+    int32_t status = MESHCHAT_OK;
+    size_t i;
+    if (temporary)
+        status = meshchat_config_set_temporary(config);
+    else if (options->home != NULL)
+        status = meshchat_config_set_home(config, options->home);
+    if (status == MESHCHAT_OK && options->nickname != NULL)
+        status = meshchat_config_set_nickname(config, options->nickname);
+    for (i = 0; status == MESHCHAT_OK && i < options->link_count; i++)
+        status = meshchat_config_add_link(config, options->links[i]);
+    return status;
+}
+
+static int32_t start(const struct options *options, bool temporary, meshchat_node **node)
+{
+    meshchat_config *config = meshchat_config_new();
+    int32_t status = configure(config, options, temporary);
+    if (status == MESHCHAT_OK)
+        status = meshchat_node_start(config, node);
+    meshchat_config_free(config);
+    return status;
+}
+
+/* Starts the node. The exit status should that fail, else 0. */
+static int start_node(struct chat *chat, const struct options *options)
+{
+    bool exists = true;
+    int32_t status;
+    if (meshchat_identity_exists(options->home, &exists) == MESHCHAT_OK && !exists)
+        chat_say(chat, "* making a key; this takes some seconds", "");
+    status = start(options, false, &chat->node);
+    if (status == MESHCHAT_HOME_IN_USE) {
+        chat_say(chat, "! ", meshchat_last_error());
+        chat_say(chat, "* going on with a temporary identity", "");
+        status = start(options, true, &chat->node);
+    }
+    if (status == MESHCHAT_OK)
+        return EXIT_SUCCESS;
+    fprintf(stderr, "meshchat-chat-c: %s\n", meshchat_last_error());
+    return status == MESHCHAT_INVALID_ARGUMENT || status == MESHCHAT_NOT_UTF8 ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+/* Says who this node is, and which links could not be opened. */
+static void introduce(struct chat *chat)
+{
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    size_t count = 0;
+    size_t i;
+    if (meshchat_node_id(chat->node, id) == MESHCHAT_OK)
+        chat_say(chat, "NODE_ID: ", id);
+    (void)meshchat_node_link_count(chat->node, &count);
+    for (i = 0; i < count; i++) {
+        const char *error = NULL;
+        int32_t status;
+        if (meshchat_node_link_status(chat->node, i, &status, &error) == MESHCHAT_OK && error != NULL)
+            chat_say(chat, "! ", error);
+    }
+}
+
+static bool on_line(void *context, const char *line, size_t len)
+{
+    return chat_handle_line(context, line, len);
+}
+
+/* Until the user, a signal or an error ends it. The exit status. */
+static int run(struct chat *chat)
+{
+    struct pollfd waits[3] = {{STDIN_FILENO, POLLIN, 0}, {-1, POLLIN, 0}, {-1, POLLIN, 0}};
+    bool more = true;
+    waits[1].fd = terminal_signal_fd();
+    if (meshchat_node_fd(chat->node, &waits[2].fd) != MESHCHAT_OK)
+        return EXIT_FAILURE;
+    while (more) {
+        if (poll(waits, 3, -1) < 0) {
+            if (errno != EINTR)
+                return EXIT_FAILURE;
+            continue;
+        }
+        if (waits[1].revents != 0)
+            more = terminal_handle_signals();
+        if (more && waits[2].revents != 0 && !chat_handle_events(chat))
+            return EXIT_FAILURE;
+        if (more && waits[0].revents != 0)
+            more = terminal_read(on_line, chat);
+    }
+    return chat->output_failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int chat_with(const struct options *options)
+{
+    struct chat chat = {.node = NULL};
+    int status = start_node(&chat, options);
+    if (status == EXIT_SUCCESS) {
+        status = EXIT_FAILURE;
+        introduce(&chat);
+        if (!chat.output_failed && terminal_open())
+            status = run(&chat);
+        terminal_close();
+    }
+    meshchat_node_free(chat.node);
+    chat_free(&chat);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.home = NULL};
+    int status = EXIT_USAGE;
+    if (meshchat_abi_version() != MESHCHAT_ABI_VERSION) {
+        fprintf(stderr, "meshchat-chat-c: libmeshchat %s is of another version\n", meshchat_version());
+        return EXIT_FAILURE;
+    }
+    options.links = calloc((size_t)argc + 1, sizeof *options.links);
+    if (options.links != NULL && parse(argc, argv, &options)) {
+        if (options.help)
+            status = fputs(usage, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
+        else
+            status = chat_with(&options);
+    }
+    free(options.links);
+    return status;
+}

@@ -1,0 +1,395 @@
+#include "conversation.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buffer.h"
+#include "terminal.h"
+#include "text.h"
+
+#define SHORT_LEN 5
+/* Events handled in one go, so that a flood of them does not keep the user from /exit. */
+#define EVENTS_AT_ONCE 256
+#define NO_CONVERSATION "no conversation is open: start one with @<name or id> text"
+
+static const char help[] = "@<name or id> text  open a conversation and send; the text may be left out\n"
+                           "text                send to the open conversation\n"
+                           "/nodes              list the nodes\n"
+                           "/bye                end the conversation\n"
+                           "/exit               quit\n"
+                           "/help               show this\n";
+
+/* Shows the lines and empties the buffer. */
+static void show(struct chat *chat, struct buffer *lines)
+{
+    if (!chat->output_failed && !terminal_print(lines))
+        chat->output_failed = true;
+    buffer_free(lines);
+}
+
+static void say_bytes(struct chat *chat, const char *prefix, const char *text, size_t len)
+{
+    struct buffer line = {NULL, 0, 0};
+    buffer_add_text(&line, prefix);
+    add_safe(&line, text, len);
+    buffer_add_text(&line, "\n");
+    show(chat, &line);
+}
+
+void chat_say(struct chat *chat, const char *prefix, const char *text)
+{
+    say_bytes(chat, prefix, text, strlen(text));
+}
+
+static void say_error(struct chat *chat)
+{
+    chat_say(chat, "! ", meshchat_last_error());
+}
+
+static const char *short_name(const char *id)
+{
+    return id + strlen(id) - SHORT_LEN;
+}
+
+static void add_name(struct buffer *out, const char *nickname, const char *id)
+{
+    const char *name = nickname != NULL ? nickname : short_name(id);
+    add_safe(out, name, strlen(name));
+}
+
+/* Adds the nickname of a known node, else its short name. */
+static void add_name_of(struct chat *chat, struct buffer *out, const char *id)
+{
+    meshchat_node_list *list = NULL;
+    const char *nickname = NULL;
+    size_t count = 0;
+    size_t i;
+    if (meshchat_node_nodes(chat->node, &list) == MESHCHAT_OK)
+        (void)meshchat_node_list_count(list, &count);
+    for (i = 0; i < count; i++) {
+        char other[MESHCHAT_ID_TEXT_SIZE];
+        if (meshchat_node_list_id(list, i, other) == MESHCHAT_OK && strcmp(other, id) == 0)
+            (void)meshchat_node_list_nickname(list, i, &nickname);
+    }
+    add_name(out, nickname, id);
+    meshchat_node_list_free(list);
+}
+
+static bool means(struct chat *chat, const char *query, const char *id)
+{
+    char found[MESHCHAT_ID_TEXT_SIZE];
+    return meshchat_node_resolve(chat->node, query, found) == MESHCHAT_OK && strcmp(found, id) == 0;
+}
+
+/* Adds what `@` needs to mean exactly this node: its nickname, or the shortest beginning of its id that will do. */
+static void add_unique_name(struct chat *chat, struct buffer *out, const char *id)
+{
+    struct buffer name = {NULL, 0, 0};
+    size_t len;
+    add_name_of(chat, &name, id);
+    buffer_add(&name, "", 1);
+    if (means(chat, name.data, id)) {
+        buffer_add_text(out, name.data);
+    } else {
+        char query[MESHCHAT_ID_TEXT_SIZE] = "";
+        for (len = SHORT_LEN; len < sizeof query; len++) {
+            memcpy(query, id, len);
+            if (means(chat, query, id))
+                break;
+        }
+        buffer_add_text(out, len < sizeof query ? query : id);
+    }
+    buffer_free(&name);
+}
+
+/* Tells how to answer, once for each sender until a conversation changes. */
+static void hint(struct chat *chat, const char *from)
+{
+    struct buffer line = {NULL, 0, 0};
+    size_t i;
+    for (i = 0; i < chat->hinted_count; i++) {
+        if (strcmp(chat->hinted[i], from) == 0)
+            return;
+    }
+    chat->hinted = grow(chat->hinted, (chat->hinted_count + 1) * sizeof *chat->hinted);
+    memcpy(chat->hinted[chat->hinted_count++], from, sizeof *chat->hinted);
+    buffer_add_text(&line, "* answer with @");
+    add_unique_name(chat, &line, from);
+    buffer_add_text(&line, " text\n");
+    show(chat, &line);
+}
+
+static void open_conversation(struct chat *chat, const char *id)
+{
+    if (strcmp(chat->partner, id) == 0)
+        return;
+    memcpy(chat->partner, id, sizeof chat->partner);
+    chat->hinted_count = 0;
+    chat_say(chat, "================= NEW =================", "");
+}
+
+static void close_conversation(struct chat *chat)
+{
+    if (chat->partner[0] == '\0') {
+        chat_say(chat, "! ", NO_CONVERSATION);
+        return;
+    }
+    chat->partner[0] = '\0';
+    chat->hinted_count = 0;
+    chat_say(chat, "================= END =================", "");
+}
+
+static void say_state(struct chat *chat, size_t number, const char *state)
+{
+    char line[64];
+    snprintf(line, sizeof line, "* [%zu] %s", number, state);
+    chat_say(chat, line, "");
+}
+
+static void send_text(struct chat *chat, const char *text, size_t len)
+{
+    char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    if (chat->partner[0] == '\0') {
+        chat_say(chat, "! ", NO_CONVERSATION);
+        return;
+    }
+    if (meshchat_node_send(chat->node, chat->partner, text, len, id) != MESHCHAT_OK) {
+        say_error(chat);
+        return;
+    }
+    chat->own = grow(chat->own, (chat->own_count + 1) * sizeof *chat->own);
+    memcpy(chat->own[chat->own_count++], id, sizeof id);
+    say_bytes(chat, "You: ", text, len);
+    say_state(chat, chat->own_count, "queued");
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r';
+}
+
+/* `@name` or `@name text`, without the `@`. */
+static void address(struct chat *chat, const char *line, size_t len)
+{
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    struct buffer name = {NULL, 0, 0};
+    size_t end = 0;
+    int32_t status;
+    while (end < len && !is_space(line[end]))
+        end++;
+    buffer_add(&name, line, end);
+    buffer_add(&name, "", 1);
+    if (strlen(name.data) != end) {
+        chat_say(chat, "! ", "a name contains no NUL");
+        buffer_free(&name);
+        return;
+    }
+    status = meshchat_node_resolve(chat->node, name.data, id);
+    buffer_free(&name);
+    if (status != MESHCHAT_OK) {
+        say_error(chat);
+        return;
+    }
+    while (end < len && is_space(line[end]))
+        end++;
+    open_conversation(chat, id);
+    if (end < len)
+        send_text(chat, line + end, len - end);
+}
+
+static void list_nodes(struct chat *chat)
+{
+    meshchat_node_list *list = NULL;
+    struct buffer lines = {NULL, 0, 0};
+    size_t count = 0;
+    size_t i;
+    if (meshchat_node_nodes(chat->node, &list) != MESHCHAT_OK ||
+        meshchat_node_list_count(list, &count) != MESHCHAT_OK) {
+        say_error(chat);
+        meshchat_node_list_free(list);
+        return;
+    }
+    for (i = 0; i < count; i++) {
+        char id[MESHCHAT_ID_TEXT_SIZE];
+        const char *nickname = NULL;
+        bool present = false;
+        if (meshchat_node_list_id(list, i, id) != MESHCHAT_OK ||
+            meshchat_node_list_nickname(list, i, &nickname) != MESHCHAT_OK ||
+            meshchat_node_list_present(list, i, &present) != MESHCHAT_OK)
+            continue;
+        buffer_add_text(&lines, id);
+        buffer_add_text(&lines, "  ");
+        add_name(&lines, nickname, id);
+        buffer_add_text(&lines, present ? "  here\n" : "  away\n");
+    }
+    show(chat, &lines);
+    meshchat_node_list_free(list);
+}
+
+/* `/command`, without white space at its end. False: the end was asked for. */
+static bool command(struct chat *chat, const char *line, size_t len)
+{
+    struct buffer text = {NULL, 0, 0};
+    if (len == 5 && memcmp(line, "/exit", len) == 0)
+        return false;
+    if (len == 6 && memcmp(line, "/nodes", len) == 0) {
+        list_nodes(chat);
+    } else if (len == 4 && memcmp(line, "/bye", len) == 0) {
+        close_conversation(chat);
+    } else if (len == 5 && memcmp(line, "/help", len) == 0) {
+        buffer_add_text(&text, help);
+        show(chat, &text);
+    } else {
+        size_t word = 0;
+        while (word < len && !is_space(line[word]))
+            word++;
+        buffer_add(&text, line, word);
+        buffer_add_text(&text, "; /help lists them");
+        say_bytes(chat, "! unknown command ", text.data, text.len);
+        buffer_free(&text);
+    }
+    return true;
+}
+
+bool chat_handle_line(struct chat *chat, const char *line, size_t len)
+{
+    size_t trimmed = len;
+    bool more = true;
+    while (trimmed > 0 && is_space(line[trimmed - 1]))
+        trimmed--;
+    if (trimmed > 0 && line[0] == '/')
+        more = command(chat, line, trimmed);
+    else if (trimmed > 0 && line[0] == '@')
+        address(chat, line + 1, trimmed - 1);
+    else if (trimmed > 0)
+        send_text(chat, line, trimmed);
+    return more && !chat->output_failed;
+}
+
+static void handle_presence(struct chat *chat, const meshchat_event *event, const char *prefix)
+{
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    const char *nickname = NULL;
+    struct buffer line = {NULL, 0, 0};
+    if (meshchat_event_node_id(event, id) != MESHCHAT_OK ||
+        meshchat_event_nickname(event, &nickname) != MESHCHAT_OK) {
+        say_error(chat);
+        return;
+    }
+    buffer_add_text(&line, prefix);
+    add_name(&line, nickname, id);
+    buffer_add_text(&line, " ");
+    buffer_add_text(&line, id);
+    buffer_add_text(&line, "\n");
+    show(chat, &line);
+}
+
+static void handle_message(struct chat *chat, const meshchat_event *event)
+{
+    char from[MESHCHAT_ID_TEXT_SIZE];
+    const char *text = NULL;
+    size_t len = 0;
+    struct buffer line = {NULL, 0, 0};
+    if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
+        meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
+        say_error(chat);
+        return;
+    }
+    add_name_of(chat, &line, from);
+    buffer_add_text(&line, ": ");
+    add_safe(&line, text, len);
+    buffer_add_text(&line, "\n");
+    show(chat, &line);
+    /* What was not shown is not confirmed: it comes again at the next start. */
+    if (chat->output_failed)
+        return;
+    if (meshchat_node_confirm(chat->node, event) != MESHCHAT_OK)
+        say_error(chat);
+    if (strcmp(from, chat->partner) != 0)
+        hint(chat, from);
+}
+
+static void handle_status(struct chat *chat, const meshchat_event *event)
+{
+    char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    char line[64];
+    const char *state;
+    int32_t status;
+    size_t i;
+    if (meshchat_event_message_id(event, id) != MESHCHAT_OK ||
+        meshchat_event_message_status(event, &status) != MESHCHAT_OK) {
+        say_error(chat);
+        return;
+    }
+    /* "queued" is told when the message is accepted; later versions may have states unknown here. */
+    if (status != MESHCHAT_MESSAGE_SENT && status != MESHCHAT_MESSAGE_DELIVERED)
+        return;
+    state = status == MESHCHAT_MESSAGE_SENT ? "sent" : "delivered";
+    /* The newest are the likeliest. */
+    for (i = chat->own_count; i > 0; i--) {
+        if (strcmp(chat->own[i - 1], id) == 0) {
+            say_state(chat, i, state);
+            return;
+        }
+    }
+    snprintf(line, sizeof line, "* [%.8s] %s", id, state);
+    chat_say(chat, line, "");
+}
+
+static void handle_warning(struct chat *chat, const meshchat_event *event)
+{
+    const char *text = NULL;
+    size_t len = 0;
+    if (meshchat_event_text(event, &text, &len) == MESHCHAT_OK)
+        say_bytes(chat, "! ", text, len);
+}
+
+static void handle_event(struct chat *chat, const meshchat_event *event)
+{
+    int32_t type = MESHCHAT_EVENT_OTHER;
+    (void)meshchat_event_type(event, &type);
+    switch (type) {
+    case MESHCHAT_EVENT_NODE_FOUND:
+        handle_presence(chat, event, "* found ");
+        break;
+    case MESHCHAT_EVENT_NODE_LOST:
+        handle_presence(chat, event, "* lost ");
+        break;
+    case MESHCHAT_EVENT_MESSAGE:
+        handle_message(chat, event);
+        break;
+    case MESHCHAT_EVENT_STATUS:
+        handle_status(chat, event);
+        break;
+    case MESHCHAT_EVENT_WARNING:
+        handle_warning(chat, event);
+        break;
+    default:
+        break;
+    }
+}
+
+bool chat_handle_events(struct chat *chat)
+{
+    int i;
+    for (i = 0; i < EVENTS_AT_ONCE && !chat->output_failed; i++) {
+        meshchat_event *event = NULL;
+        if (meshchat_node_next_event(chat->node, &event) != MESHCHAT_OK) {
+            say_error(chat);
+            return false;
+        }
+        if (event == NULL)
+            return true;
+        handle_event(chat, event);
+        meshchat_event_free(event);
+    }
+    return !chat->output_failed;
+}
+
+void chat_free(struct chat *chat)
+{
+    free(chat->own);
+    free(chat->hinted);
+}

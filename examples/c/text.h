@@ -1,0 +1,21 @@
+/* Text that comes from elsewhere, made safe for a terminal. */
+#ifndef TEXT_H
+#define TEXT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buffer.h"
+
+/* What is shown in place of a character that is not. */
+#define REPLACEMENT 0xFFFD
+
+/* Length of the UTF-8 character at `text`, which has `len` > 0 bytes, and its code. A byte that begins none is a
+ * character of one byte with the code REPLACEMENT. */
+size_t utf8_next(const char *text, size_t len, uint32_t *code);
+
+/* Adds the text. Control characters but tab, and characters that reorder a line, are replaced; a newline becomes a
+ * newline and two spaces, so that no text can look like a line of its own. */
+void add_safe(struct buffer *out, const char *text, size_t len);
+
+#endif

@@ -1,0 +1,40 @@
+# Installs the C side: library, header, pkg-config file and the console chat in C. Included by the Makefile above, and run
+# from there, after a build: make install PREFIX=/usr/local DESTDIR=
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+INSTALL ?= install
+
+# Where cargo has put the libraries.
+LIBRARY_DIR ?= target/release
+
+MESHCHAT_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+MESHCHAT_ABI := $(shell sed -n 's/^\#define MESHCHAT_ABI_VERSION //p' include/meshchat.h)
+
+C_CHAT := $(abspath $(LIBRARY_DIR))/meshchat-chat-c
+
+# The chat finds the library beside it, wherever the tree is moved.
+.PHONY: c-chat
+c-chat:
+	$(MAKE) -C examples/c PROGRAM='$(C_CHAT)' MESHCHAT_CFLAGS='-I$(abspath include)' \
+	    MESHCHAT_LIBS='-L$(abspath $(LIBRARY_DIR)) -lmeshchat -Wl,-rpath,\$$$$ORIGIN/../lib'
+
+.PHONY: install-c
+install-c: c-chat
+	$(INSTALL) -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/include' '$(DESTDIR)$(PREFIX)/lib/pkgconfig'
+	$(INSTALL) -m 755 $(LIBRARY_DIR)/libmeshchat.so '$(DESTDIR)$(PREFIX)/lib/libmeshchat.so.$(MESHCHAT_VERSION)'
+	ln -sf libmeshchat.so.$(MESHCHAT_VERSION) '$(DESTDIR)$(PREFIX)/lib/libmeshchat.so.$(MESHCHAT_ABI)'
+	ln -sf libmeshchat.so.$(MESHCHAT_ABI) '$(DESTDIR)$(PREFIX)/lib/libmeshchat.so'
+	$(INSTALL) -m 644 $(LIBRARY_DIR)/libmeshchat.a '$(DESTDIR)$(PREFIX)/lib/libmeshchat.a'
+	$(INSTALL) -m 644 include/meshchat.h '$(DESTDIR)$(PREFIX)/include/meshchat.h'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(MESHCHAT_VERSION)|' ffi/meshchat.pc.in \
+	    > '$(DESTDIR)$(PREFIX)/lib/pkgconfig/meshchat.pc'
+	$(INSTALL) -m 755 '$(C_CHAT)' '$(DESTDIR)$(PREFIX)/bin/meshchat-chat-c'
+	@# Without this the loader does not know a new library in its usual folders. Only root can, and need not elsewhere.
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
+
+.PHONY: uninstall-c
+uninstall-c:
+	rm -f '$(DESTDIR)$(PREFIX)'/lib/libmeshchat.so* '$(DESTDIR)$(PREFIX)/lib/libmeshchat.a' \
+	    '$(DESTDIR)$(PREFIX)/include/meshchat.h' '$(DESTDIR)$(PREFIX)/lib/pkgconfig/meshchat.pc' \
+	    '$(DESTDIR)$(PREFIX)/bin/meshchat-chat-c'

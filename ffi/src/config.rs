@@ -1,0 +1,100 @@
+//! Configuration of a node.
+
+use std::ffi::c_char;
+use std::mem;
+
+use meshcore::{Builder, Nickname, Node};
+
+use crate::error::Failure;
+
+/// How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
+/// times), freed by `meshchat_config_free`. One thread at a time may use it.
+pub struct Config {
+    pub(crate) builder: Builder,
+}
+
+impl Config {
+    fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
+        self.builder = change(mem::take(&mut self.builder));
+    }
+}
+
+/// A configuration with the defaults: the default home, the nickname of last time, the link `udp`.
+/// NULL only after a defect of MeshChat.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshchat_config_new() -> *mut Config {
+    guard!(std::ptr::null_mut() => { Box::into_raw(Box::new(Config { builder: Node::builder() })) })
+}
+
+/// Frees a configuration. NULL does nothing. Nodes that were started with it are not affected.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_free(config: *mut Config) {
+    guard!(() => { free!(config) })
+}
+
+/// The folder of key, outbox and history. Default: the environment variable MESHCHAT_HOME, else a folder in the XDG
+/// data directory. It is made when it does not exist.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_home(config: *mut Config, home: *const c_char) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let home = path!(home);
+        config.change(|builder| builder.home(home));
+    }
+}
+
+/// A home that is made for one run and removed at its end: a temporary identity.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_temporary(config: *mut Config) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        config.change(Builder::temporary);
+    }
+}
+
+/// The name shown to others: 1 to 32 characters without white space and control characters, not starting with '@' or
+/// '/'. It identifies nobody: two nodes may choose the same.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_nickname(config: *mut Config, nickname: *const c_char) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let nickname: Nickname = text!(nickname)
+            .parse()
+            .map_err(|error| Failure::invalid(format!("the nickname cannot be used: {error}")))?;
+        config.change(|builder| builder.nickname(nickname.as_str()));
+    }
+}
+
+/// The passphrase of the key file; it also protects a key that is made by the start.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_passphrase(
+    config: *mut Config,
+    passphrase: *const c_char,
+) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let passphrase = text!(passphrase);
+        config.change(|builder| builder.passphrase(passphrase));
+    }
+}
+
+/// Size of the RSA key in bits, should the start make one: 2048 to 4096, default 3072.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_key_bits(config: *mut Config, bits: u32) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let bits = crate::identity::key_bits(bits)?;
+        config.change(|builder| builder.key_bits(bits));
+    }
+}
+
+/// Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Without any, "udp" is used. The
+/// start checks it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_add_link(config: *mut Config, link: *const c_char) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let link = text!(link);
+        config.change(|builder| builder.link(link));
+    }
+}

@@ -1,0 +1,248 @@
+//! Events of a node.
+
+use std::ffi::{CString, c_char};
+
+use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
+
+use crate::error::Failure;
+use crate::list::{nickname_text, nullable};
+use crate::node::{MESHCHAT_ID_TEXT_SIZE, MESHCHAT_MESSAGE_ID_TEXT_SIZE};
+use crate::status::MESHCHAT_WRONG_EVENT;
+
+/// An event that this header does not know. To be ignored.
+pub const MESHCHAT_EVENT_OTHER: i32 = 0;
+/// A node came into reach; its identity is verified. Has: node id, nickname, last seen.
+pub const MESHCHAT_EVENT_NODE_FOUND: i32 = 1;
+/// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen.
+pub const MESHCHAT_EVENT_NODE_LOST: i32 = 2;
+/// A message for this node, safely on its disk. It is handed over again after a restart until it is confirmed by
+/// `meshchat_node_confirm`. Has: node id (the sender), message id, text, sent at, received at.
+pub const MESHCHAT_EVENT_MESSAGE: i32 = 3;
+/// A message of this node has come further. Has: node id (the recipient), message id, message status.
+pub const MESHCHAT_EVENT_STATUS: i32 = 4;
+/// Something went wrong that a person should know of; the node goes on. Has: text.
+pub const MESHCHAT_EVENT_WARNING: i32 = 5;
+
+/// The message is safely on this node's disk.
+pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
+/// The message was handed to an encrypted session with the recipient.
+pub const MESHCHAT_MESSAGE_SENT: i32 = 10;
+/// The message is safely on the recipient's disk, as the recipient has proven.
+pub const MESHCHAT_MESSAGE_DELIVERED: i32 = 30;
+
+/// Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
+/// change, needs no node, and several threads may read it.
+pub struct MeshEvent {
+    pub(crate) event: Event,
+    nickname: Option<CString>,
+    /// Text of a message or a warning, and a NUL behind it.
+    text: Option<Vec<u8>>,
+}
+
+impl MeshEvent {
+    pub(crate) fn new(event: Event) -> Self {
+        let text = match &event {
+            Event::Message(message) => Some(terminated(&message.text)),
+            Event::Warning(warning) => Some(terminated(&warning.to_string())),
+            _ => None,
+        };
+        let nickname = match &event {
+            Event::NodeFound(info) | Event::NodeLost(info) => nickname_text(info),
+            _ => None,
+        };
+        Self { event, nickname, text }
+    }
+
+    fn kind(&self) -> i32 {
+        match self.event {
+            Event::NodeFound(_) => MESHCHAT_EVENT_NODE_FOUND,
+            Event::NodeLost(_) => MESHCHAT_EVENT_NODE_LOST,
+            Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
+            Event::Status { .. } => MESHCHAT_EVENT_STATUS,
+            Event::Warning(_) => MESHCHAT_EVENT_WARNING,
+            _ => MESHCHAT_EVENT_OTHER,
+        }
+    }
+
+    fn lacks(&self, what: &str) -> Failure {
+        let kind = match self.event {
+            Event::NodeFound(_) => "found node",
+            Event::NodeLost(_) => "lost node",
+            Event::Message(_) => "message",
+            Event::Status { .. } => "status",
+            Event::Warning(_) => "warning",
+            _ => "newer kind",
+        };
+        Failure::new(MESHCHAT_WRONG_EVENT, format!("an event of type '{kind}' has no {what}"))
+    }
+
+    fn node_id(&self) -> Result<NodeId, Failure> {
+        match &self.event {
+            Event::NodeFound(info) | Event::NodeLost(info) => Ok(info.id),
+            Event::Message(message) => Ok(message.from),
+            Event::Status { to, .. } => Ok(*to),
+            _ => Err(self.lacks("node id")),
+        }
+    }
+
+    fn info(&self, what: &str) -> Result<&NodeInfo, Failure> {
+        match &self.event {
+            Event::NodeFound(info) | Event::NodeLost(info) => Ok(info),
+            _ => Err(self.lacks(what)),
+        }
+    }
+
+    pub(crate) fn message(&self, what: &str) -> Result<&IncomingMessage, Failure> {
+        match &self.event {
+            Event::Message(message) => Ok(message),
+            _ => Err(self.lacks(what)),
+        }
+    }
+
+    fn message_id(&self) -> Result<MessageId, Failure> {
+        match &self.event {
+            Event::Message(message) => Ok(message.id),
+            Event::Status { id, .. } => Ok(*id),
+            _ => Err(self.lacks("message id")),
+        }
+    }
+
+    fn message_status(&self) -> Result<Status, Failure> {
+        match &self.event {
+            Event::Status { status, .. } => Ok(*status),
+            _ => Err(self.lacks("message status")),
+        }
+    }
+}
+
+fn terminated(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len() + 1);
+    bytes.extend_from_slice(text.as_bytes());
+    bytes.push(0);
+    bytes
+}
+
+/// Frees an event and all texts in it. NULL does nothing.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_free(event: *mut MeshEvent) {
+    guard!(() => { free!(event) })
+}
+
+/// What happened: one of MESHCHAT_EVENT_... Later versions may have more types: ignore those that you do not know.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type: *mut i32) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        out!(event_type).set(event.kind());
+    }
+}
+
+/// NODE_ID of the node found or lost, of a message's sender, of a status' recipient, into a buffer of
+/// `MESHCHAT_ID_TEXT_SIZE` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let id = out_text!(id, MESHCHAT_ID_TEXT_SIZE);
+        id.set(&event.node_id()?.to_string())?;
+    }
+}
+
+/// The name that a node found or lost gives itself, NULL when it gives none. Valid as long as the event.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_nickname(
+    event: *const MeshEvent,
+    nickname: *mut *const c_char,
+) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let nickname = out!(nickname);
+        event.info("nickname")?;
+        nickname.set(nullable(&event.nickname));
+    }
+}
+
+/// When the node found or lost was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_last_seen(event: *const MeshEvent, last_seen: *mut u64) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let last_seen = out!(last_seen);
+        last_seen.set(event.info("time of last sight")?.last_seen.as_millis());
+    }
+}
+
+/// Text of a message or a warning: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
+/// length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
+/// as the event.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_text(
+    event: *const MeshEvent,
+    text: *mut *const c_char,
+    text_len: *mut usize,
+) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let text = out!(text);
+        let text_len = out!(text_len);
+        let bytes = event.text.as_ref().ok_or_else(|| event.lacks("text"))?;
+        text.set(bytes.as_ptr().cast());
+        text_len.set(bytes.len() - 1);
+    }
+}
+
+/// Id of the message that arrived or whose status is told, into a buffer of `MESHCHAT_MESSAGE_ID_TEXT_SIZE` bytes. It is
+/// unique together with the sender.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_message_id(event: *const MeshEvent, message_id: *mut c_char) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let message_id = out_text!(message_id, MESHCHAT_MESSAGE_ID_TEXT_SIZE);
+        message_id.set(&event.message_id()?.to_string())?;
+    }
+}
+
+/// How far a message of this node has come: one of MESHCHAT_MESSAGE_... Later versions may have more steps; larger
+/// numbers are further on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_message_status(
+    event: *const MeshEvent,
+    message_status: *mut i32,
+) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let message_status = out!(message_status);
+        message_status.set(event.message_status()?.code().into());
+    }
+}
+
+/// When a message was written, by its sender's clock, in milliseconds since 1970-01-01T00:00:00Z.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_sent_at(event: *const MeshEvent, sent_at: *mut u64) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let sent_at = out!(sent_at);
+        sent_at.set(event.message("time of sending")?.sent_at.as_millis());
+    }
+}
+
+/// When a message arrived, by this node's clock, in milliseconds since 1970-01-01T00:00:00Z.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_received_at(event: *const MeshEvent, received_at: *mut u64) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let received_at = out!(received_at);
+        received_at.set(event.message("time of arrival")?.received_at.as_millis());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn message_states_are_those_of_the_core() {
+        let codes = [Status::Queued, Status::Sent, Status::Delivered].map(|status| i32::from(status.code()));
+        assert_eq!(codes, [MESHCHAT_MESSAGE_QUEUED, MESHCHAT_MESSAGE_SENT, MESHCHAT_MESSAGE_DELIVERED]);
+    }
+}

@@ -1,0 +1,198 @@
+/* Two nodes in one process that talk over udp. Usage: talk FOLDER, with the homes FOLDER/ada and FOLDER/bob. */
+#include "check.h"
+
+/* A text with two NUL, which only its length tells. */
+static const char greeting[] = "Gr\xc3\xbc\xc3\x9f dich,\n\0Bob\0!";
+#define GREETING_LEN (sizeof greeting - 1)
+
+static void check_found(const meshchat_event *event, const char *id, const char *nickname)
+{
+    char found[MESHCHAT_ID_TEXT_SIZE];
+    char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    const char *text = NULL;
+    uint64_t time = 0;
+    size_t len = 0;
+    int32_t status = -1;
+
+    EXPECT(MESHCHAT_OK, meshchat_event_node_id(event, found));
+    CHECK(strcmp(found, id) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_nickname(event, &text));
+    CHECK(strcmp(text, nickname) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_last_seen(event, &time));
+    CHECK(time > 0);
+
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_text(event, &text, &len));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_message_id(event, message_id));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_message_status(event, &status));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_sent_at(event, &time));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_received_at(event, &time));
+    CHECK(strcmp(text, nickname) == 0 && len == 0 && status == -1);
+}
+
+static void check_message(const meshchat_event *event, const char *from, const char *message_id)
+{
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    char own_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    const char *text = NULL;
+    const char *nickname = NULL;
+    size_t len = 0;
+    uint64_t sent_at = 0;
+    uint64_t received_at = 0;
+
+    EXPECT(MESHCHAT_OK, meshchat_event_node_id(event, id));
+    CHECK(strcmp(id, from) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_message_id(event, own_id));
+    CHECK(strcmp(own_id, message_id) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_text(event, &text, &len));
+    CHECK(len == GREETING_LEN && memcmp(text, greeting, GREETING_LEN + 1) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_sent_at(event, &sent_at));
+    EXPECT(MESHCHAT_OK, meshchat_event_received_at(event, &received_at));
+    CHECK(sent_at > 0 && received_at > 0);
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_nickname(event, &nickname));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_last_seen(event, &sent_at));
+}
+
+static void check_null(const meshchat_event *event)
+{
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    const char *text;
+    size_t len;
+    uint64_t time;
+    int32_t number;
+
+    EXPECT_NULL("event", meshchat_event_type(NULL, &number));
+    EXPECT_NULL("event_type", meshchat_event_type(event, NULL));
+    EXPECT_NULL("event", meshchat_event_node_id(NULL, id));
+    EXPECT_NULL("id", meshchat_event_node_id(event, NULL));
+    EXPECT_NULL("event", meshchat_event_nickname(NULL, &text));
+    EXPECT_NULL("nickname", meshchat_event_nickname(event, NULL));
+    EXPECT_NULL("event", meshchat_event_last_seen(NULL, &time));
+    EXPECT_NULL("last_seen", meshchat_event_last_seen(event, NULL));
+    EXPECT_NULL("event", meshchat_event_text(NULL, &text, &len));
+    EXPECT_NULL("text", meshchat_event_text(event, NULL, &len));
+    EXPECT_NULL("text_len", meshchat_event_text(event, &text, NULL));
+    EXPECT_NULL("event", meshchat_event_message_id(NULL, message_id));
+    EXPECT_NULL("message_id", meshchat_event_message_id(event, NULL));
+    EXPECT_NULL("event", meshchat_event_message_status(NULL, &number));
+    EXPECT_NULL("message_status", meshchat_event_message_status(event, NULL));
+    EXPECT_NULL("event", meshchat_event_sent_at(NULL, &time));
+    EXPECT_NULL("sent_at", meshchat_event_sent_at(event, NULL));
+    EXPECT_NULL("event", meshchat_event_received_at(NULL, &time));
+    EXPECT_NULL("received_at", meshchat_event_received_at(event, NULL));
+    EXPECT_NULL("node", meshchat_node_confirm(NULL, event));
+}
+
+static void check_list(const meshchat_node *node, const char *peer)
+{
+    meshchat_node_list *list = NULL;
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    const char *nickname = NULL;
+    size_t count = 0;
+    uint64_t last_seen = 0;
+    bool present = false;
+
+    EXPECT(MESHCHAT_OK, meshchat_node_nodes(node, &list));
+    EXPECT_NULL("list", meshchat_node_list_count(NULL, &count));
+    EXPECT_NULL("count", meshchat_node_list_count(list, NULL));
+    EXPECT_NULL("list", meshchat_node_list_id(NULL, 0, id));
+    EXPECT_NULL("id", meshchat_node_list_id(list, 0, NULL));
+    EXPECT_NULL("list", meshchat_node_list_nickname(NULL, 0, &nickname));
+    EXPECT_NULL("nickname", meshchat_node_list_nickname(list, 0, NULL));
+    EXPECT_NULL("list", meshchat_node_list_present(NULL, 0, &present));
+    EXPECT_NULL("present", meshchat_node_list_present(list, 0, NULL));
+    EXPECT_NULL("list", meshchat_node_list_last_seen(NULL, 0, &last_seen));
+    EXPECT_NULL("last_seen", meshchat_node_list_last_seen(list, 0, NULL));
+
+    EXPECT(MESHCHAT_OK, meshchat_node_list_count(list, &count));
+    CHECK(count == 1);
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_id(list, count, id));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_nickname(list, count, &nickname));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_present(list, count, &present));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_last_seen(list, count, &last_seen));
+    EXPECT(MESHCHAT_OK, meshchat_node_list_id(list, 0, id));
+    CHECK(strcmp(id, peer) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_node_list_nickname(list, 0, &nickname));
+    CHECK(strcmp(nickname, "bob") == 0);
+    EXPECT(MESHCHAT_OK, meshchat_node_list_present(list, 0, &present));
+    CHECK(present);
+    EXPECT(MESHCHAT_OK, meshchat_node_list_last_seen(list, 0, &last_seen));
+    CHECK(last_seen > 0);
+    meshchat_node_list_free(list);
+}
+
+/* Waits until the message is delivered; no step is told twice or backwards. */
+static void wait_delivered(meshchat_node *node, const char *to, const char *message_id)
+{
+    int32_t last = -1;
+    while (last < MESHCHAT_MESSAGE_DELIVERED) {
+        meshchat_event *event = wait_for(node, MESHCHAT_EVENT_STATUS);
+        char id[MESHCHAT_ID_TEXT_SIZE];
+        char about[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+        int32_t now = -1;
+        EXPECT(MESHCHAT_OK, meshchat_event_node_id(event, id));
+        EXPECT(MESHCHAT_OK, meshchat_event_message_id(event, about));
+        EXPECT(MESHCHAT_OK, meshchat_event_message_status(event, &now));
+        CHECK(strcmp(id, to) == 0 && strcmp(about, message_id) == 0);
+        CHECK(now > last);
+        last = now;
+        meshchat_event_free(event);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    meshchat_node *ada;
+    meshchat_node *bob;
+    meshchat_event *event;
+    char ada_id[MESHCHAT_ID_TEXT_SIZE];
+    char bob_id[MESHCHAT_ID_TEXT_SIZE];
+    char resolved[MESHCHAT_ID_TEXT_SIZE];
+    char prefix[12] = "";
+    char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+
+    CHECK(argc == 2);
+    ada = start(argv[1], "ada");
+    bob = start(argv[1], "bob");
+    EXPECT(MESHCHAT_OK, meshchat_node_id(ada, ada_id));
+    EXPECT(MESHCHAT_OK, meshchat_node_id(bob, bob_id));
+
+    event = wait_for(ada, MESHCHAT_EVENT_NODE_FOUND);
+    check_found(event, bob_id, "bob");
+    meshchat_event_free(event);
+    check_list(ada, bob_id);
+    memcpy(prefix, bob_id, sizeof prefix - 1);
+    EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, prefix, resolved));
+    CHECK(strcmp(resolved, bob_id) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, "bob", resolved));
+    CHECK(strcmp(resolved, bob_id) == 0);
+
+    EXPECT(MESHCHAT_OK, meshchat_node_send(ada, bob_id, greeting, GREETING_LEN, message_id));
+    event = wait_for(bob, MESHCHAT_EVENT_MESSAGE);
+    check_message(event, ada_id, message_id);
+    check_null(event);
+    EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
+    EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
+    wait_delivered(ada, bob_id, message_id);
+
+    /* Without bob a message waits. */
+    meshchat_node_free(bob);
+    meshchat_event_free(event);
+    event = wait_for(ada, MESHCHAT_EVENT_NODE_LOST);
+    check_found(event, bob_id, "bob");
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_node_confirm(ada, event));
+    meshchat_event_free(event);
+    EXPECT(MESHCHAT_OK, meshchat_node_send(ada, bob_id, greeting, GREETING_LEN, message_id));
+
+    /* What was confirmed does not come again. */
+    bob = start(argv[1], "bob");
+    event = wait_for(bob, MESHCHAT_EVENT_MESSAGE);
+    check_message(event, ada_id, message_id);
+    EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
+    wait_delivered(ada, bob_id, message_id);
+
+    meshchat_node_free(ada);
+    meshchat_node_free(bob);
+    meshchat_event_free(event);
+    return 0;
+}

@@ -1,0 +1,371 @@
+/*
+ * MeshChat: a serverless, end-to-end encrypted messenger as a library.
+ *
+ * Generated from ffi/src by cbindgen; do not edit.
+ *
+ * Use: make a meshchat_config, start a meshchat_node with it, wait with poll() on meshchat_node_fd(), take events with
+ * meshchat_node_next_event() until it gives none, and confirm messages with meshchat_node_confirm().
+ *
+ * Rules for all functions:
+ * - They return MESHCHAT_OK or another status; meshchat_last_error() then says what went wrong and what helps.
+ *   Treat a status that you do not know as a failure.
+ * - Outputs are written only on success.
+ * - A pointer that is NULL gives MESHCHAT_NULL_ARGUMENT unless its function says what NULL means there. Other pointers
+ *   must be valid. Buffers have at least the size that the function names.
+ * - Text is UTF-8 and ends with NUL, unless it comes with a length. Paths are bytes that end with NUL.
+ * - What a function hands over through a pointer to a pointer to an opaque type is freed by the function
+ *   meshchat_<type>_free() of its type, which accepts NULL. Texts (const char *) belong to the object that they came
+ *   from and are never freed.
+ * - An argument that is const is not changed.
+ * - The library calls no function of the program and uses no signals.
+ * - After fork() only the parent may go on to use a node.
+ */
+
+
+#ifndef MESHCHAT_H
+#define MESHCHAT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// The call succeeded.
+#define MESHCHAT_OK 0
+
+// A pointer that must not be NULL is NULL.
+#define MESHCHAT_NULL_ARGUMENT 1
+
+// An argument makes no sense.
+#define MESHCHAT_INVALID_ARGUMENT 2
+
+// A text is not UTF-8.
+#define MESHCHAT_NOT_UTF8 3
+
+// A buffer is too small for the output; the text of the error tells the size that is needed.
+#define MESHCHAT_BUFFER_TOO_SMALL 4
+
+// An event of this type has no such value.
+#define MESHCHAT_WRONG_EVENT 5
+
+// The message is empty.
+#define MESHCHAT_EMPTY_MESSAGE 6
+
+// The message is longer than 1 MiB.
+#define MESHCHAT_MESSAGE_TOO_LONG 7
+
+// Nobody of that name or id is known.
+#define MESHCHAT_UNKNOWN_NODE 20
+
+// A name or the beginning of an id fits several nodes.
+#define MESHCHAT_AMBIGUOUS_NODE 21
+
+// The home is in use by another running node.
+#define MESHCHAT_HOME_IN_USE 40
+
+// There is no key in the home.
+#define MESHCHAT_NO_KEY 41
+
+// There is a key in the home already.
+#define MESHCHAT_KEY_EXISTS 42
+
+// The key file is readable by others.
+#define MESHCHAT_KEY_TOO_OPEN 43
+
+// The key file is not a key that can be used.
+#define MESHCHAT_KEY_CORRUPT 44
+
+// The key file is protected and no passphrase was given.
+#define MESHCHAT_PASSPHRASE_NEEDED 45
+
+// The passphrase is wrong.
+#define MESHCHAT_WRONG_PASSPHRASE 46
+
+// The disk or the database refuses: full, read-only, corrupt, of a newer version.
+#define MESHCHAT_STORAGE 60
+
+// No link could be opened.
+#define MESHCHAT_LINK 80
+
+// A link needs a privilege that this process lacks.
+#define MESHCHAT_PERMISSION 81
+
+// The node has been stopped.
+#define MESHCHAT_STOPPED 100
+
+// A defect of MeshChat.
+#define MESHCHAT_INTERNAL 120
+
+// Version of the binary interface that this header describes; the number at the end of the soname.
+#define MESHCHAT_ABI_VERSION 0
+
+// An event that this header does not know. To be ignored.
+#define MESHCHAT_EVENT_OTHER 0
+
+// A node came into reach; its identity is verified. Has: node id, nickname, last seen.
+#define MESHCHAT_EVENT_NODE_FOUND 1
+
+// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen.
+#define MESHCHAT_EVENT_NODE_LOST 2
+
+// A message for this node, safely on its disk. It is handed over again after a restart until it is confirmed by
+// `meshchat_node_confirm`. Has: node id (the sender), message id, text, sent at, received at.
+#define MESHCHAT_EVENT_MESSAGE 3
+
+// A message of this node has come further. Has: node id (the recipient), message id, message status.
+#define MESHCHAT_EVENT_STATUS 4
+
+// Something went wrong that a person should know of; the node goes on. Has: text.
+#define MESHCHAT_EVENT_WARNING 5
+
+// The message is safely on this node's disk.
+#define MESHCHAT_MESSAGE_QUEUED 0
+
+// The message was handed to an encrypted session with the recipient.
+#define MESHCHAT_MESSAGE_SENT 10
+
+// The message is safely on the recipient's disk, as the recipient has proven.
+#define MESHCHAT_MESSAGE_DELIVERED 30
+
+// Size of a buffer for safety words, with room to spare.
+#define MESHCHAT_SAFETY_WORDS_SIZE 128
+
+// Size of a buffer for a NODE_ID: 64 hexadecimal digits and NUL.
+#define MESHCHAT_ID_TEXT_SIZE 65
+
+// Size of a buffer for the id of a message: 32 hexadecimal digits and NUL.
+#define MESHCHAT_MESSAGE_ID_TEXT_SIZE 33
+
+// How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
+// times), freed by `meshchat_config_free`. One thread at a time may use it.
+typedef struct meshchat_config meshchat_config;
+
+// Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
+// change, needs no node, and several threads may read it.
+typedef struct meshchat_event meshchat_event;
+
+// The key pair of a home, made by `meshchat_identity_create` or `meshchat_identity_load`, freed by
+// `meshchat_identity_free`. It does not change, and several threads may use it.
+typedef struct meshchat_identity meshchat_identity;
+
+// A running node, started by `meshchat_node_start`, stopped by `meshchat_node_stop`, freed by `meshchat_node_free`.
+// Several threads may use it, but none during or after `meshchat_node_free`.
+typedef struct meshchat_node meshchat_node;
+
+// Nodes as they were known when the list was made by `meshchat_node_nodes`. Freed by `meshchat_node_list_free`.
+// Entries are numbered from 0. Several threads may read one list.
+typedef struct meshchat_node_list meshchat_node_list;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+// The name of a status, for example "MESHCHAT_HOME_IN_USE"; "unknown" for a number that is none. Never NULL, never to
+// be freed.
+const char *meshchat_status_name(int32_t status);
+
+// Version of the binary interface of the library in use; a program was compiled for it when this equals
+// `MESHCHAT_ABI_VERSION`.
+uint32_t meshchat_abi_version(void);
+
+// Version of the library in use, for example "0.1.0". Never NULL, never to be freed.
+const char *meshchat_version(void);
+
+// A configuration with the defaults: the default home, the nickname of last time, the link `udp`.
+// NULL only after a defect of MeshChat.
+meshchat_config *meshchat_config_new(void);
+
+// Frees a configuration. NULL does nothing. Nodes that were started with it are not affected.
+void meshchat_config_free(meshchat_config *config);
+
+// The folder of key, outbox and history. Default: the environment variable MESHCHAT_HOME, else a folder in the XDG
+// data directory. It is made when it does not exist.
+int32_t meshchat_config_set_home(meshchat_config *config,
+                                 const char *home);
+
+// A home that is made for one run and removed at its end: a temporary identity.
+int32_t meshchat_config_set_temporary(meshchat_config *config);
+
+// The name shown to others: 1 to 32 characters without white space and control characters, not starting with '@' or
+// '/'. It identifies nobody: two nodes may choose the same.
+int32_t meshchat_config_set_nickname(meshchat_config *config,
+                                     const char *nickname);
+
+// The passphrase of the key file; it also protects a key that is made by the start.
+int32_t meshchat_config_set_passphrase(meshchat_config *config, const char *passphrase);
+
+// Size of the RSA key in bits, should the start make one: 2048 to 4096, default 3072.
+int32_t meshchat_config_set_key_bits(meshchat_config *config, uint32_t bits);
+
+// Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Without any, "udp" is used. The
+// start checks it.
+int32_t meshchat_config_add_link(meshchat_config *config,
+                                 const char *link);
+
+// The text of the last call that failed on this thread, for people to read: what went wrong and what helps. Empty
+// when none failed. Valid until the next call on this thread; never to be freed.
+const char *meshchat_last_error(void);
+
+// Frees an event and all texts in it. NULL does nothing.
+void meshchat_event_free(meshchat_event *event);
+
+// What happened: one of MESHCHAT_EVENT_... Later versions may have more types: ignore those that you do not know.
+int32_t meshchat_event_type(const meshchat_event *event,
+                            int32_t *event_type);
+
+// NODE_ID of the node found or lost, of a message's sender, of a status' recipient, into a buffer of
+// `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_event_node_id(const meshchat_event *event, char *id);
+
+// The name that a node found or lost gives itself, NULL when it gives none. Valid as long as the event.
+int32_t meshchat_event_nickname(const meshchat_event *event, const char **nickname);
+
+// When the node found or lost was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_event_last_seen(const meshchat_event *event, uint64_t *last_seen);
+
+// Text of a message or a warning: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
+// length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
+// as the event.
+int32_t meshchat_event_text(const meshchat_event *event,
+                            const char **text,
+                            size_t *text_len);
+
+// Id of the message that arrived or whose status is told, into a buffer of `MESHCHAT_MESSAGE_ID_TEXT_SIZE` bytes. It is
+// unique together with the sender.
+int32_t meshchat_event_message_id(const meshchat_event *event,
+                                  char *message_id);
+
+// How far a message of this node has come: one of MESHCHAT_MESSAGE_... Later versions may have more steps; larger
+// numbers are further on.
+int32_t meshchat_event_message_status(const meshchat_event *event,
+                                      int32_t *message_status);
+
+// When a message was written, by its sender's clock, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_event_sent_at(const meshchat_event *event, uint64_t *sent_at);
+
+// When a message arrived, by this node's clock, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_event_received_at(const meshchat_event *event, uint64_t *received_at);
+
+// Whether the home (NULL: the default home) holds a key file.
+int32_t meshchat_identity_exists(const char *home, bool *exists);
+
+// Makes a key of `bits` (2048 to 4096; 0: the default, 3072) in the home (NULL: the default home), protected by the
+// passphrase (NULL: none). This takes seconds. A key that exists already is never overwritten.
+int32_t meshchat_identity_create(const char *home,
+                                 uint32_t bits,
+                                 const char *passphrase,
+                                 meshchat_identity **identity);
+
+// Reads the key in the home (NULL: the default home) with the passphrase (NULL: none).
+int32_t meshchat_identity_load(const char *home, const char *passphrase, meshchat_identity **identity);
+
+// Frees an identity. The key in the home stays. NULL does nothing.
+void meshchat_identity_free(meshchat_identity *identity);
+
+// NODE_ID, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_identity_id(const meshchat_identity *identity, char *id);
+
+// The public key as PEM SubjectPublicKeyInfo. Valid as long as the identity.
+int32_t meshchat_identity_public_pem(const meshchat_identity *identity, const char **public_pem);
+
+// Eight words, separated by spaces, that two people compare by voice: the same on both sides only if each has the
+// other's true key. `peer_id` is the other's NODE_ID. `words` has `words_size` bytes; `MESHCHAT_SAFETY_WORDS_SIZE` is
+// enough.
+int32_t meshchat_identity_safety_words(const meshchat_identity *identity,
+                                       const char *peer_id,
+                                       char *words,
+                                       size_t words_size);
+
+// Frees a list and all texts in it. NULL does nothing.
+void meshchat_node_list_free(meshchat_node_list *list);
+
+// Number of nodes in the list.
+int32_t meshchat_node_list_count(const meshchat_node_list *list, size_t *count);
+
+// NODE_ID of an entry, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_node_list_id(const meshchat_node_list *list, size_t index, char *id);
+
+// The name that the node gives itself, NULL when it gives none. Nobody vouches for it. Valid as long as the list.
+int32_t meshchat_node_list_nickname(const meshchat_node_list *list,
+                                    size_t index,
+                                    const char **nickname);
+
+// Whether the node is in reach.
+int32_t meshchat_node_list_present(const meshchat_node_list *list, size_t index, bool *present);
+
+// When the node was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_node_list_last_seen(const meshchat_node_list *list, size_t index, uint64_t *last_seen);
+
+// Starts a node on threads of its own. Makes a key when the home has none, which takes seconds. A link that cannot be
+// opened is told by `meshchat_node_link_status`; only when none can be opened the start fails.
+int32_t meshchat_node_start(const meshchat_config *config,
+                            meshchat_node **node);
+
+// Says goodbye to the neighbours, closes database and links, and waits for that. Events that are left can still be
+// taken; calls that need the running node give `MESHCHAT_STOPPED`. A second stop does nothing.
+int32_t meshchat_node_stop(meshchat_node *node);
+
+// Stops the node if it runs, and frees it; its descriptor is closed. Events and lists that it gave out stay valid. NULL
+// does nothing.
+void meshchat_node_free(meshchat_node *node);
+
+// NODE_ID of this node, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_node_id(const meshchat_node *node, char *id);
+
+// The name that this node shows to others, NULL when it has none. Valid as long as the node.
+int32_t meshchat_node_nickname(const meshchat_node *node, const char **nickname);
+
+// The folder of key, outbox and history. Valid as long as the node.
+int32_t meshchat_node_home(const meshchat_node *node, const char **home);
+
+// Number of links that were asked for. They are numbered from 0.
+int32_t meshchat_node_link_count(const meshchat_node *node, size_t *count);
+
+// A link as it was given to `meshchat_config_add_link`. Valid as long as the node.
+int32_t meshchat_node_link_spec(const meshchat_node *node, size_t index, const char **spec);
+
+// How the opening of a link went: `link_status` is `MESHCHAT_OK` and `error` NULL, or `link_status` tells why it could
+// not be opened and `error` says it in words. Valid as long as the node.
+int32_t meshchat_node_link_status(const meshchat_node *node,
+                                  size_t index,
+                                  int32_t *link_status,
+                                  const char **error);
+
+// All nodes that are known, those in reach first. The list is to be freed by `meshchat_node_list_free`.
+int32_t meshchat_node_nodes(const meshchat_node *node, meshchat_node_list **list);
+
+// The NODE_ID that `query` means (a full id, the beginning of one that fits a single node, or a nickname), into a
+// buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_node_resolve(const meshchat_node *node,
+                              const char *query,
+                              char *id);
+
+// Accepts a message of 1 byte to 1 MiB of UTF-8, `text_len` bytes long, for the known node with the NODE_ID `to`.
+// Returns when it is safely on this node's disk; from then on it is delivered as soon as the recipient is in reach, also
+// after a restart. Its id goes into `message_id`, a buffer of `MESHCHAT_MESSAGE_ID_TEXT_SIZE` bytes; events of type
+// `MESHCHAT_EVENT_STATUS` tell how far it is.
+int32_t meshchat_node_send(meshchat_node *node,
+                           const char *to,
+                           const char *text,
+                           size_t text_len,
+                           char *message_id);
+
+// A descriptor for `poll` and the like, readable while events wait and after the node has stopped. It belongs to the
+// node: never read from it, never close it.
+int32_t meshchat_node_fd(const meshchat_node *node,
+                         int *fd);
+
+// Takes the next event without waiting; `event` becomes NULL when none waits. The event is to be freed by
+// `meshchat_event_free`. `MESHCHAT_STOPPED` when the node has stopped and every event has been taken.
+int32_t meshchat_node_next_event(meshchat_node *node, meshchat_event **event);
+
+// Tells that the program is done with the message in `event` and with all messages that arrived before it: they are not
+// handed over again after a restart. Cheap, so confirm each message right after it was shown or processed. While 16,384
+// messages are unconfirmed, the node accepts no more.
+int32_t meshchat_node_confirm(meshchat_node *node,
+                              const meshchat_event *event);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* MESHCHAT_H */

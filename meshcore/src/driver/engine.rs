@@ -1,0 +1,199 @@
+//! The engine: one thread that owns the links and the store, and drives the node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::time::{Instant as Tick, sleep_until};
+
+use super::error::Error;
+use super::events::Events;
+use super::links::{Links, Received};
+use super::store::Store;
+use crate::message::store::StoreReply;
+use crate::node::{Event, NodeInfo, Now, Stack, Warning};
+use crate::types::{Instant, MessageId, NodeId, UnixTime};
+
+/// Frames handled before the outputs are emptied, so that neither direction starves the other.
+const BATCH: usize = 64;
+
+/// Largest frame that a link may deliver, in bytes.
+const MAX_FRAME: usize = 65_536;
+
+/// An answer to whoever asked, called on the engine's thread.
+pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
+
+/// What the handle asks of the engine.
+pub(super) enum Command {
+    Send { to: NodeId, text: String, reply: Reply<MessageId> },
+    Nodes { reply: Reply<Vec<NodeInfo>> },
+    Resolve { query: String, reply: Reply<NodeInfo> },
+    Confirmed { arrival: u64 },
+    Stop,
+}
+
+/// The system's clocks, read here and nowhere else.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    start: Tick,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self { start: Tick::now() }
+    }
+
+    pub(super) fn now(self) -> Now {
+        let micros = self.start.elapsed().as_micros();
+        let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Now {
+            monotonic: Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)),
+            wall: UnixTime::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
+        }
+    }
+
+    fn tick(self, instant: Instant) -> Tick {
+        self.start + (instant - Instant::default())
+    }
+}
+
+pub(super) struct Engine {
+    pub(super) stack: Stack,
+    pub(super) links: Links,
+    pub(super) store: Store,
+    pub(super) events: Arc<Events>,
+    pub(super) commands: UnboundedReceiver<Command>,
+    pub(super) replies: UnboundedReceiver<Vec<StoreReply>>,
+    pub(super) clock: Clock,
+    pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
+}
+
+impl Engine {
+    /// Runs until it is told to stop or every handle is gone.
+    pub(super) async fn run(mut self) {
+        let mut inbound = vec![0; MAX_FRAME];
+        let mut outbound = Vec::with_capacity(MAX_FRAME);
+        for (link, mtu) in self.links.opened() {
+            self.stack.add_link(self.clock.now(), link, mtu);
+        }
+        loop {
+            self.empty_outputs(&mut outbound);
+            let deadline = self.stack.poll_timeout().map(|instant| self.clock.tick(instant));
+            tokio::select! {
+                command = self.commands.recv() => match command {
+                    None => break,
+                    Some(command) => self.handle_commands(command),
+                },
+                Some(replies) = self.replies.recv() => {
+                    for reply in replies {
+                        self.stack.handle_store(self.clock.now(), reply);
+                    }
+                }
+                received = self.links.recv(&mut inbound) => self.handle_received(received, &mut inbound),
+                () = sleep_until(deadline.unwrap_or_else(Tick::now)), if deadline.is_some() => {
+                    self.stack.handle_timeout(self.clock.now());
+                }
+            }
+        }
+        self.stop(&mut outbound);
+    }
+
+    /// The first command, and those that wait behind it, up to a batch.
+    fn handle_commands(&mut self, first: Command) {
+        self.handle_command(first);
+        for _ in 1..BATCH {
+            match self.commands.try_recv() {
+                Ok(command) => self.handle_command(command),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle_command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Send { to, text, reply } => match self.stack.send(now, to, text) {
+                Ok(id) => drop(self.waiting.insert(id, reply)),
+                Err(error) => reply(Err(error.into())),
+            },
+            Command::Nodes { reply } => reply(Ok(self.stack.nodes())),
+            Command::Resolve { query, reply } => reply(self.stack.resolve(&query).map_err(Error::from)),
+            Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
+            // What waits in the channel is still handled; then the channel's end ends the engine.
+            Command::Stop => self.commands.close(),
+        }
+    }
+
+    /// The first frame, and those that wait behind it, up to a batch.
+    fn handle_received(&mut self, first: Received, buffer: &mut [u8]) {
+        let mut received = Some(first);
+        for _ in 0..BATCH {
+            match received {
+                Some(Received::Frame { link, from, len }) => {
+                    self.stack.handle_frame(self.clock.now(), link, from, &mut buffer[..len]);
+                }
+                Some(Received::Trouble { link, reason }) => {
+                    self.events.push(Event::Warning(Warning::Link { link, reason }));
+                }
+                None => return,
+            }
+            received = self.links.try_recv(buffer);
+        }
+    }
+
+    fn empty_outputs(&mut self, frame: &mut Vec<u8>) {
+        frame.clear();
+        while let Some((link, to)) = self.stack.poll_transmit(self.clock.now(), frame) {
+            self.links.send(link, to, frame);
+            frame.clear();
+        }
+        while let Some(operation) = self.stack.poll_store() {
+            if let Err(error) = self.store.submit(operation) {
+                tracing::error!(%error, "the store ended before the engine");
+            }
+        }
+        deliver(&mut self.stack, &self.events, &mut self.waiting);
+    }
+
+    /// Says goodbye, and lets the store finish what it was given: a message that the disk has is answered as accepted.
+    fn stop(mut self, frame: &mut Vec<u8>) {
+        self.stack.leave(self.clock.now());
+        self.empty_outputs(frame);
+        let Self { mut stack, store, events, mut replies, clock, mut waiting, .. } = self;
+        store.close();
+        while let Ok(batch) = replies.try_recv() {
+            for reply in batch {
+                stack.handle_store(clock.now(), reply);
+            }
+        }
+        deliver(&mut stack, &events, &mut waiting);
+        for (_, reply) in waiting {
+            reply(Err(Error::stopped()));
+        }
+    }
+}
+
+/// Hands over answers, then events: a status never overtakes the answer to its send.
+fn deliver(stack: &mut Stack, events: &Events, waiting: &mut HashMap<MessageId, Reply<MessageId>>) {
+    while let Some((id, result)) = stack.poll_accepted() {
+        if let Some(reply) = waiting.remove(&id) {
+            reply(result.map(|()| id).map_err(Error::from));
+        }
+    }
+    while let Some(event) = stack.poll_event() {
+        events.push(event);
+    }
+}
+
+/// A sender of commands that has no engine any more answers for it.
+pub(super) fn submit(commands: &UnboundedSender<Command>, command: Command) {
+    if let Err(rejected) = commands.send(command) {
+        match rejected.0 {
+            Command::Send { reply, .. } => reply(Err(Error::stopped())),
+            Command::Nodes { reply } => reply(Err(Error::stopped())),
+            Command::Resolve { reply, .. } => reply(Err(Error::stopped())),
+            Command::Confirmed { .. } | Command::Stop => {}
+        }
+    }
+}

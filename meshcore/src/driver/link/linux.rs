@@ -1,0 +1,114 @@
+//! What only Linux has, and everything `unsafe` that links need: packet sockets (packet(7), netdevice(7)).
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::AsRawFd;
+
+use nix::libc;
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use tokio::io::unix::AsyncFd;
+
+nix::ioctl_read_bad!(get_index, libc::SIOCGIFINDEX, libc::ifreq);
+nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
+nix::ioctl_read_bad!(get_mtu, libc::SIOCGIFMTU, libc::ifreq);
+nix::ioctl_read_bad!(get_hardware, libc::SIOCGIFHWADDR, libc::ifreq);
+
+/// What the kernel knows of an interface.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Hardware {
+    pub(super) index: i32,
+    pub(super) up: bool,
+    pub(super) mtu: usize,
+    /// Its frames have Ethernet headers.
+    pub(super) is_ethernet: bool,
+    pub(super) mac: [u8; 6],
+}
+
+/// A packet socket that receives nothing before it is bound.
+pub(super) fn packet_socket() -> io::Result<Socket> {
+    Socket::new(Domain::PACKET, Type::RAW.nonblocking().cloexec(), Some(Protocol::from(0)))
+}
+
+/// Lets tokio tell when the socket is readable.
+pub(super) fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: a Socket owns its descriptor, keeps it open until it is dropped, and always names the same one.
+    Ok(unsafe { AsyncFd::register(socket) }?)
+}
+
+/// Looks the interface `name` up; `socket` is any socket.
+pub(super) fn hardware(socket: &Socket, name: &str) -> io::Result<Hardware> {
+    // SAFETY: ifreq is a plain C structure; all bytes zero is a valid value of it.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    if name.len() >= request.ifr_name.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    let fd = socket.as_raw_fd();
+    let mut request = request;
+    // SAFETY: the descriptor is open while `socket` is borrowed, and `request` is an ifreq with a terminated name. Each
+    // request fills the member of the union that is read after it.
+    unsafe {
+        get_index(fd, &mut request)?;
+        let index = request.ifr_ifru.ifru_ifindex;
+        get_flags(fd, &mut request)?;
+        let up = i32::from(request.ifr_ifru.ifru_flags) & libc::IFF_UP != 0;
+        get_mtu(fd, &mut request)?;
+        let mtu = usize::try_from(request.ifr_ifru.ifru_mtu).unwrap_or(0);
+        get_hardware(fd, &mut request)?;
+        let hardware = request.ifr_ifru.ifru_hwaddr;
+        let is_ethernet = matches!(hardware.sa_family, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK);
+        let [a, b, c, d, e, f, ..] = hardware.sa_data.map(|byte| byte as u8);
+        Ok(Hardware { index, up, mtu, is_ethernet, mac: [a, b, c, d, e, f] })
+    }
+}
+
+/// Binds a packet socket to an interface and an EtherType.
+pub(super) fn bind(socket: &Socket, interface: i32, ethertype: u16) -> io::Result<()> {
+    let mut storage = SockAddrStorage::zeroed();
+    // SAFETY: sockaddr_ll is one of the platform's sockaddr types, as view_as asks for.
+    let link: &mut libc::sockaddr_ll = unsafe { storage.view_as() };
+    link.sll_family = libc::AF_PACKET as libc::sa_family_t;
+    link.sll_protocol = ethertype.to_be();
+    link.sll_ifindex = interface;
+    let len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the storage holds an AF_PACKET address of this length.
+    socket.bind(&unsafe { SockAddr::new(storage, len) })
+}
+
+fn set_packet_option<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
+    let len = size_of::<T>() as libc::socklen_t;
+    let value = std::ptr::from_ref(value).cast();
+    // SAFETY: `value` points to `len` readable bytes, and the kernel copies them.
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, value, len) };
+    nix::errno::Errno::result(result)?;
+    Ok(())
+}
+
+/// Makes the interface receive frames to a multicast address.
+pub(super) fn join(socket: &Socket, interface: i32, group: [u8; 6]) -> io::Result<()> {
+    let mut address = [0; 8];
+    address[..6].copy_from_slice(&group);
+    let request = libc::packet_mreq {
+        mr_ifindex: interface,
+        mr_type: libc::PACKET_MR_MULTICAST as libc::c_ushort,
+        mr_alen: 6,
+        mr_address: address,
+    };
+    set_packet_option(socket, libc::PACKET_ADD_MEMBERSHIP, &request)
+}
+
+/// Spares us the copies of frames that this machine sends (Linux 4.20; older kernels deliver them, marked as such).
+pub(super) fn ignore_outgoing(socket: &Socket) {
+    let on: libc::c_int = 1;
+    if let Err(error) = set_packet_option(socket, libc::PACKET_IGNORE_OUTGOING, &on) {
+        tracing::debug!(%error, "outgoing frames are filtered by type");
+    }
+}
+
+/// Whether a frame of this packet type was sent to this machine: neither its own, nor for another station, which is
+/// also how the kernel marks frames of a VLAN that no interface here belongs to.
+pub(super) fn is_for_us(packet_type: u8) -> bool {
+    matches!(packet_type, libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST)
+}

@@ -1,0 +1,135 @@
+//! Messages and known nodes on disk: SQLite behind one writer thread with group commit.
+//!
+//! Operations queue up while a commit syncs the disk; the next commit takes all of them at once. So many messages share
+//! one sync, and a single one waits for no timer.
+
+mod cursor;
+mod schema;
+mod writer;
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+pub use cursor::Cursor;
+
+use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
+use crate::types::UnixTime;
+use writer::Writer;
+
+/// Gets the replies to a batch, on the writer's thread; must not wait for the store.
+pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send>;
+
+/// What was found on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// The known nodes.
+    pub peers: Vec<StoredPeer>,
+    /// For [`StoreReply::Opened`]. The [`Cursor`] may know a larger confirmed number: put it here.
+    pub outboxes: OpenedOutboxes,
+}
+
+/// What the writer is asked for.
+enum Command {
+    Op(StoreOp),
+    RecordNumber { now: UnixTime, reply: mpsc::SyncSender<Result<u64, StoreError>> },
+}
+
+/// The store. Dropping it, like [`Store::close`], waits until everything submitted is on disk.
+#[derive(Debug)]
+pub struct Store {
+    file: PathBuf,
+    commands: Option<mpsc::Sender<Command>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens or creates the database and starts the writer.
+    pub fn open(file: &Path, deliver: ReplyHandler) -> Result<(Self, Opened), StoreError> {
+        let writer = Writer::open(file)?;
+        let opened = writer.load()?;
+        let (commands, queue) = mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("meshchat-store".into())
+            .spawn(move || writer.run(&queue, &deliver))
+            .map_err(|error| io_error(file, &error))?;
+        Ok((Self { file: file.to_owned(), commands: Some(commands), thread: Some(thread) }, opened))
+    }
+
+    /// Queues an operation; never waits. Its reply goes to the [`ReplyHandler`]. The messenger bounds how many can be
+    /// under way.
+    pub fn submit(&self, op: StoreOp) -> Result<(), StoreError> {
+        self.command(Command::Op(op))
+    }
+
+    /// A number for a new identity record: larger than any before, and not below the time, so that it also grows when
+    /// the database was lost. Waits for the disk.
+    pub fn next_record_number(&self, now: UnixTime) -> Result<u64, StoreError> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.command(Command::RecordNumber { now, reply })?;
+        answer.recv().unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    /// Writes what is queued and closes the database.
+    pub fn close(self) {}
+
+    fn command(&self, command: Command) -> Result<(), StoreError> {
+        let sent = self.commands.as_ref().map(|commands| commands.send(command));
+        if let Some(Ok(())) = sent { Ok(()) } else { Err(self.closed()) }
+    }
+
+    fn closed(&self) -> StoreError {
+        StoreError::Closed { file: self.file.clone() }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // The writer ends when the channel is closed and empty.
+        self.commands = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Opens the database file, private to its owner from the first moment on; SQLite gives its other files the same mode.
+fn connect(file: &Path) -> Result<Connection, StoreError> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.open(file).map_err(|error| io_error(file, &error))?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(file, flags).map_err(|error| sqlite_error(file, error))
+}
+
+fn io_error(file: &Path, error: &io::Error) -> StoreError {
+    let file = file.to_owned();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { file },
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { file },
+        _ => StoreError::Failed { file, reason: error.to_string() },
+    }
+}
+
+fn sqlite_error(file: &Path, error: rusqlite::Error) -> StoreError {
+    let file = file.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full { file },
+        // The file itself could be opened: what cannot is a file beside it, in a directory without write permission.
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+            StoreError::ReadOnly { file }
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { file },
+        Some(_) => StoreError::Failed { file, reason: error.to_string() },
+        // Not SQLite's complaint but ours: a value that this program does not write.
+        None => StoreError::Corrupt { file },
+    }
+}
+
+#[cfg(test)]
+mod tests;

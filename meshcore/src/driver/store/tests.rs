@@ -1,0 +1,252 @@
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
+use std::process::{Child, Command as Process, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use super::*;
+use crate::message::SessionId;
+use crate::message::store::testing::{TestStore, check_store};
+use crate::message::store::{PageLimit, ReceivedMessage};
+use crate::types::{MessageId, NodeId, Status};
+
+const PEER: NodeId = NodeId([1; 32]);
+
+/// The database without its thread.
+struct Direct {
+    file: PathBuf,
+    writer: Writer,
+}
+
+impl TestStore for Direct {
+    fn execute(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
+        self.writer.execute(ops.into_iter().map(Command::Op).collect())
+    }
+
+    fn reopen(&mut self) -> OpenedOutboxes {
+        // The closing of the thread, in this one.
+        self.execute(vec![StoreOp::RemovePeer(PEER)]);
+        self.writer = Writer::open(&self.file).unwrap();
+        self.writer.load().unwrap().outboxes
+    }
+}
+
+fn direct() -> (tempfile::TempDir, Direct) {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.db");
+    let writer = Writer::open(&file).unwrap();
+    (directory, Direct { file, writer })
+}
+
+fn open(file: &Path) -> (Store, Opened, Receiver<StoreReply>) {
+    let (sender, replies) = channel();
+    let deliver = move |batch: Vec<StoreReply>| batch.into_iter().for_each(|reply| drop(sender.send(reply)));
+    let (store, opened) = Store::open(file, Box::new(deliver)).unwrap();
+    (store, opened, replies)
+}
+
+fn message_id(n: u32) -> MessageId {
+    let mut id = [0; 16];
+    id[..4].copy_from_slice(&n.to_be_bytes());
+    MessageId(id)
+}
+
+fn enqueue(n: u32, len: usize) -> StoreOp {
+    StoreOp::Enqueue { id: message_id(n), to: PEER, created: UnixTime::default(), text: "x".repeat(len) }
+}
+
+fn incoming(n: u32) -> StoreOp {
+    let at = UnixTime::default();
+    let message = ReceivedMessage { id: message_id(n), text: "x".into(), sent_at: at, received_at: at };
+    StoreOp::StoreIncoming { session: SessionId(1), from: PEER, messages: vec![message] }
+}
+
+fn load_all() -> StoreOp {
+    let limit = PageLimit { messages: usize::MAX, bytes: usize::MAX };
+    StoreOp::LoadOutbox { peer: PEER, after: 0, limit, token: 0 }
+}
+
+fn loaded(replies: &[StoreReply]) -> Vec<MessageId> {
+    match replies {
+        [.., StoreReply::OutboxPage { messages, .. }] => messages.iter().map(|message| message.id).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sqlite_is_a_store() {
+    let (_directory, mut store) = direct();
+    check_store(&mut store);
+}
+
+#[test]
+fn what_was_submitted_is_there_after_closing() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.db");
+    let (store, opened, replies) = open(&file);
+    assert_eq!(opened, Opened { peers: vec![], outboxes: OpenedOutboxes::default() });
+    (0..1000).for_each(|n| store.submit(enqueue(n, 10)).unwrap());
+    store.submit(incoming(1)).unwrap();
+    store.submit(incoming(2)).unwrap();
+    let at = UnixTime::from_millis;
+    let peer = StoredPeer { id: PEER, record: vec![7; 1400], first_seen: at(1), last_seen: at(2) };
+    let gone = StoredPeer { id: NodeId([9; 32]), ..peer.clone() };
+    for op in [StoreOp::SavePeer(gone), StoreOp::SavePeer(peer.clone()), StoreOp::RemovePeer(NodeId([9; 32]))]
+    {
+        store.submit(op).unwrap();
+    }
+    store.submit(StoreOp::Confirmed { arrival: 1 }).unwrap();
+    store.close();
+    assert_eq!(replies.iter().count(), 1002, "every message was answered before the end");
+    let (_store, opened, _replies) = open(&file);
+    assert_eq!(opened.peers, [peer]);
+    assert_eq!(opened.outboxes, OpenedOutboxes { backlog: vec![PEER], confirmed: 1, last_arrival: 2 });
+    for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
+        assert_eq!(fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn record_numbers_grow() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.db");
+    let at = UnixTime::from_millis;
+    let (store, ..) = open(&file);
+    assert_eq!(store.next_record_number(at(1000)), Ok(1000));
+    assert_eq!(store.next_record_number(at(1000)), Ok(1001));
+    assert_eq!(store.next_record_number(at(5)), Ok(1002));
+    store.close();
+    assert_eq!(open(&file).0.next_record_number(at(0)), Ok(1003));
+}
+
+#[test]
+fn the_cursor_never_goes_back() {
+    let (_directory, mut store) = direct();
+    store.execute(vec![incoming(1), incoming(2), StoreOp::Confirmed { arrival: 2 }]);
+    assert_eq!(store.reopen().confirmed, 2);
+    store.execute(vec![StoreOp::Confirmed { arrival: 1 }]);
+    assert_eq!(store.reopen().confirmed, 2);
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    let (_directory, mut store) = direct();
+    store.execute(vec![enqueue(1, 10)]);
+    let pages: u32 =
+        store.writer.connection().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    store.writer.connection().pragma_update(None, "max_page_count", pages).unwrap();
+    let replies = store.execute(vec![enqueue(2, 10), load_all(), enqueue(3, 1 << 20), incoming(1)]);
+    let full = StoreError::Full { file: store.file.clone() };
+    assert_eq!(replies[0], StoreReply::NotEnqueued { id: message_id(2), len: 10, error: full.clone() });
+    assert_eq!(loaded(&replies[..2]), [message_id(1)], "reading goes on, and sees nothing of what failed");
+    assert_eq!(replies[2], StoreReply::NotEnqueued { id: message_id(3), len: 1 << 20, error: full.clone() });
+    assert_eq!(replies[3], StoreReply::NotStored { session: SessionId(1), error: full });
+    store.writer.connection().pragma_update(None, "max_page_count", 1 << 20).unwrap();
+    assert!(matches!(store.execute(vec![enqueue(3, 1 << 20)])[0], StoreReply::Enqueued { .. }));
+    store.reopen();
+    assert_eq!(loaded(&store.execute(vec![load_all()])), [message_id(1), message_id(3)]);
+}
+
+#[test]
+fn what_cannot_be_written_is_refused() {
+    let (_directory, mut store) = direct();
+    store.execute(vec![enqueue(1, 10)]);
+    store.writer.connection().pragma_update(None, "query_only", true).unwrap();
+    let error = StoreError::ReadOnly { file: store.file.clone() };
+    let status = StoreOp::SetStatus { to: PEER, ids: vec![message_id(1)], status: Status::Sent };
+    let replies = store.execute(vec![enqueue(2, 10), status, StoreOp::RemovePeer(PEER)]);
+    assert_eq!(replies[0], StoreReply::NotEnqueued { id: message_id(2), len: 10, error: error.clone() });
+    assert!(matches!(&replies[1], StoreReply::StatusNotSaved { error: same, .. } if *same == error));
+    assert!(matches!(&replies[2], StoreReply::NotSaved { error: same, .. } if *same == error));
+    let io = |kind| io_error(&store.file, &io::Error::from(kind));
+    assert_eq!(io(io::ErrorKind::ReadOnlyFilesystem), error);
+    assert_eq!(io(io::ErrorKind::PermissionDenied), error);
+    assert_eq!(io(io::ErrorKind::StorageFull), StoreError::Full { file: store.file.clone() });
+}
+
+fn opening_fails(file: &Path) -> StoreError {
+    Store::open(file, Box::new(drop)).map(drop).unwrap_err()
+}
+
+#[test]
+fn a_later_schema_is_left_alone() {
+    let (_directory, store) = direct();
+    store.writer.connection().pragma_update(None, "user_version", 99).unwrap();
+    drop(store.writer);
+    let before = fs::read(&store.file).unwrap();
+    let error = opening_fails(&store.file);
+    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 1 });
+    assert!(error.to_string().contains("update MeshChat"), "{error}");
+    assert_eq!(fs::read(&store.file).unwrap(), before);
+}
+
+#[test]
+fn rubbish_is_no_database() {
+    let (_directory, mut store) = direct();
+    store.execute((0..100).map(|n| enqueue(n, 1000)).collect());
+    drop(store.writer);
+    let corrupt = StoreError::Corrupt { file: store.file.clone() };
+    let mut bytes = fs::read(&store.file).unwrap();
+    bytes[200..].fill(0xa5);
+    fs::write(&store.file, &bytes).unwrap();
+    assert_eq!(opening_fails(&store.file), corrupt);
+    fs::write(&store.file, "hello".repeat(1000)).unwrap();
+    assert_eq!(opening_fails(&store.file), corrupt);
+    assert!(corrupt.to_string().contains("messages.db"), "{corrupt}");
+    let directory = store.file.parent().unwrap();
+    assert!(matches!(opening_fails(directory), StoreError::Failed { .. }));
+    assert!(matches!(opening_fails(&store.file.join("x")), StoreError::Failed { .. }));
+}
+
+const VICTIM: &str = "MESHCHAT_TEST_STORE_OF_VICTIM";
+
+/// In the child: writes as fast as it can and prints the id of everything that was answered.
+fn be_killed(file: &Path) {
+    let (store, _, replies) = open(file);
+    for n in 0.. {
+        store.submit(enqueue(n, 50)).unwrap();
+        if n >= 50
+            && let Ok(StoreReply::Enqueued { message, .. }) = replies.recv()
+        {
+            println!("\nstored {}", message.id);
+        }
+    }
+}
+
+#[test]
+fn what_was_answered_survives_kill_9() {
+    if let Some(file) = std::env::var_os(VICTIM) {
+        return be_killed(Path::new(&file));
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.db");
+    let mut stored = Vec::new();
+    for round in 0..3 {
+        fs::remove_file(&file).ok();
+        stored.clear();
+        let mut child: Child = Process::new(std::env::current_exe().unwrap())
+            .args(["--exact", "driver::store::tests::what_was_answered_survives_kill_9", "--nocapture"])
+            .env(VICTIM, &file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut killed = false;
+        for line in lines {
+            stored.extend(line.strip_prefix("stored ").and_then(|id| id.parse::<MessageId>().ok()));
+            if stored.len() > 100 + 77 * round && !killed {
+                child.kill().unwrap();
+                killed = true;
+            }
+        }
+        child.wait().unwrap();
+        let mut writer = Writer::open(&file).unwrap();
+        let found = loaded(&writer.execute(vec![Command::Op(load_all())]));
+        assert!(stored.len() > 100 && found.len() >= stored.len());
+        assert_eq!(found[..stored.len()], stored[..]);
+        drop(writer);
+        for name in ["messages.db-wal", "messages.db-shm"] {
+            fs::remove_file(directory.path().join(name)).ok();
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Token bucket: bounds what strangers can make this node send.
+
+use std::time::Duration;
+
+use crate::types::Instant;
+
+/// Holds up to `burst` tokens and gains one every `period`.
+#[derive(Debug, Clone)]
+pub(super) struct TokenBucket {
+    burst: u32,
+    period: Duration,
+    /// The instant at which the bucket is, or was, full (a virtual clock, as in the GCRA).
+    full_at: Instant,
+}
+
+impl TokenBucket {
+    pub(super) fn new(burst: u32, period: Duration) -> Self {
+        Self { burst, period, full_at: Instant::default() }
+    }
+
+    /// Takes a token, if there is one.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        let full_at = self.full_at.max(now) + self.period;
+        if full_at - now > self.period * self.burst {
+            return false;
+        }
+        self.full_at = full_at;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn burst_then_rate() {
+        let mut bucket = TokenBucket::new(3, Duration::from_millis(10));
+        let mut now = Instant::from_micros(5);
+        assert_eq!((0..5).filter(|_| bucket.take(now)).count(), 3);
+        now += Duration::from_millis(9);
+        assert!(!bucket.take(now));
+        now += Duration::from_millis(1);
+        assert!(bucket.take(now));
+        assert!(!bucket.take(now));
+        now += Duration::from_secs(9);
+        assert_eq!((0..9).filter(|_| bucket.take(now)).count(), 3);
+    }
+}

@@ -1,0 +1,80 @@
+//! What was dropped, by cause.
+
+use crate::wire::Malformed;
+
+macro_rules! drop_reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a frame was dropped.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+        #[non_exhaustive]
+        pub enum DropReason {
+            $($(#[$doc])* #[error($text)] $name,)*
+        }
+
+        impl DropReason {
+            /// Every reason.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+        }
+
+        const REASONS: usize = DropReason::ALL.len();
+    };
+}
+
+drop_reasons! {
+    /// It is no frame, or its payload is not what its type says.
+    Malformed = "malformed",
+    /// It came over a link that was not added.
+    UnknownLink = "unknown link",
+    /// Its source is this node: an echo, or somebody with the same key.
+    OwnAddress = "the source is this node",
+    /// It is for another node.
+    NotForUs = "for another node",
+    /// Its type is not known.
+    UnknownType = "unknown type",
+    /// It must not be relayed, and its hop limit is not 1.
+    HopLimit = "hop limit is not 1",
+    /// A hello that was heard before.
+    DuplicateHello = "duplicate hello",
+    /// A hello whose source lives at another station of the link.
+    AddressHeld = "the address is held by another station",
+    /// The table of neighbours is full of verified ones.
+    TableFull = "table of neighbours is full",
+    /// It comes from no neighbour of this link.
+    UnknownNeighbour = "not from a neighbour",
+    /// An identity record that was not asked for.
+    Unsolicited = "unsolicited identity record",
+    /// Its answer would exceed what one neighbour, or the link, may cause.
+    RateLimited = "rate limited",
+    /// It asks for the identity record, and there is none yet.
+    NoRecord = "no identity record to serve",
+    /// A frame of our own that found the send queue full.
+    QueueFull = "send queue is full",
+}
+
+impl From<Malformed> for DropReason {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// Frames dropped since the start.
+#[derive(Debug, Clone, Default)]
+pub struct Counters {
+    dropped: [u64; REASONS],
+}
+
+impl Counters {
+    /// Frames dropped for `reason`.
+    pub fn dropped(&self, reason: DropReason) -> u64 {
+        self.dropped[reason as usize]
+    }
+
+    /// Every reason with its count.
+    pub fn iter(&self) -> impl Iterator<Item = (DropReason, u64)> {
+        DropReason::ALL.iter().map(|reason| (*reason, self.dropped(*reason)))
+    }
+
+    pub(super) fn count(&mut self, reason: DropReason) {
+        self.dropped[reason as usize] += 1;
+    }
+}

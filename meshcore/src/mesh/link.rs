@@ -1,0 +1,93 @@
+//! State of one link: its neighbours, when to say hello, and how much strangers may make it send.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::bucket::TokenBucket;
+use super::config::{EARLY_HELLOS, EARLY_JITTER};
+use super::neighbour::MAX_ENTRIES;
+use super::table::Table;
+use crate::types::{Address, Instant};
+use crate::wire::frame::HEADER_LEN;
+use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
+
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Largest whole frame.
+    pub(super) mtu: usize,
+    pub(super) table: Table,
+    /// Seqno of the latest group hello.
+    pub(super) seqno: u16,
+    /// Where the rotation through the list of neighbours stands.
+    pub(super) cursor: Option<Address>,
+    strangers: Budget,
+    verified: Budget,
+    started: Instant,
+    early_sent: usize,
+}
+
+/// What one class of neighbours may make the link send. Two classes, so that strangers cannot use up what is kept for
+/// verified neighbours.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Hellos that answer hellos.
+    pub(super) answers: TokenBucket,
+    /// Requests for identity records.
+    pub(super) requests: TokenBucket,
+    /// Copies of our own record.
+    pub(super) records: TokenBucket,
+}
+
+impl Budget {
+    fn new() -> Self {
+        let period = Duration::from_millis(20);
+        Self {
+            answers: TokenBucket::new(32, period),
+            requests: TokenBucket::new(32, period),
+            records: TokenBucket::new(32, period),
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(now: Instant, mtu: usize, rng: &mut StdRng) -> Self {
+        Self {
+            mtu,
+            table: Table::default(),
+            seqno: rng.random(),
+            cursor: None,
+            strangers: Budget::new(),
+            verified: Budget::new(),
+            started: now,
+            early_sent: 0,
+        }
+    }
+
+    pub(super) fn budget(&mut self, verified: bool) -> &mut Budget {
+        if verified { &mut self.verified } else { &mut self.strangers }
+    }
+
+    /// Payload bytes that fit into a frame.
+    pub(super) fn payload_mtu(&self) -> usize {
+        self.mtu.saturating_sub(HEADER_LEN).min(usize::from(u16::MAX))
+    }
+
+    /// Neighbours that a hello can list.
+    pub(super) fn entries_per_hello(&self) -> usize {
+        (self.payload_mtu().saturating_sub(FIXED_LEN) / ENTRY_LEN).min(MAX_ENTRIES)
+    }
+
+    /// A group hello is due: when is the next one?
+    pub(super) fn next_hello(&mut self, now: Instant, interval: Duration, rng: &mut StdRng) -> Instant {
+        self.early_sent += 1;
+        match EARLY_HELLOS.get(self.early_sent) {
+            Some(offset) => self.started + *offset + EARLY_JITTER.mul_f64(rng.random()),
+            None => {
+                self.early_sent = EARLY_HELLOS.len();
+                now + interval.mul_f64(rng.random_range(0.9..=1.1))
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One neighbour on one link: is it alive, does it hear us, at which station does it live.
+//!
+//! The rules are those of RFC 8966, section 3.4, with a bidirectional check of section 3.4.2 that also asks whether the
+//! report is fresh. Hellos are not authenticated, so every rule bounds what a lie can do.
+
+use std::time::Duration;
+
+use super::config::*;
+use crate::types::{Instant, LinkAddr};
+use crate::wire::hello::{ENTRY_LEN, FIXED_LEN, Hello, MAX_LEN};
+
+/// A hello as it came in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reception {
+    pub(super) now: Instant,
+    pub(super) from: LinkAddr,
+    pub(super) hello: Hello,
+    /// Sent to the group, not to this node alone.
+    pub(super) group: bool,
+    /// How many neighbours the hello lists.
+    pub(super) listed: u32,
+    /// It lists this node, with one of our latest seqnos.
+    pub(super) lists_us: bool,
+}
+
+/// Why a hello of a known neighbour is not believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    Duplicate,
+    /// The address is held by another station, which may be asked whether it still is there.
+    Held {
+        challenge: bool,
+    },
+}
+
+#[derive(Debug)]
+pub(super) struct Neighbour {
+    /// Station on the link.
+    pub(super) at: LinkAddr,
+    /// Latest seqno heard.
+    pub(super) seqno: u16,
+    /// Since when the link works both ways.
+    pub(super) up_since: Option<Instant>,
+    instance: u64,
+    interval: Duration,
+    heard_at: Instant,
+    /// It said that it leaves: when it is lost.
+    leaves_at: Option<Instant>,
+    listed_at: Option<Instant>,
+    listed_until: Instant,
+    /// Hellos that a rotation through its list takes.
+    rotation: u32,
+    challenged_at: Option<Instant>,
+    answered_at: Option<Instant>,
+    served_at: Option<Instant>,
+}
+
+/// Whether `gap` has passed since the last time, and if so, notes the time.
+fn elapsed(last: &mut Option<Instant>, gap: Duration, now: Instant) -> bool {
+    let free = last.is_none_or(|last| now - last >= gap);
+    if free {
+        *last = Some(now);
+    }
+    free
+}
+
+impl Neighbour {
+    pub(super) fn new(reception: &Reception) -> Self {
+        let mut neighbour = Self {
+            at: reception.from,
+            seqno: reception.hello.seqno,
+            up_since: None,
+            instance: reception.hello.instance,
+            interval: Duration::ZERO,
+            heard_at: reception.now,
+            leaves_at: None,
+            listed_at: None,
+            listed_until: reception.now,
+            rotation: 1,
+            challenged_at: None,
+            answered_at: None,
+            served_at: None,
+        };
+        neighbour.believe(reception);
+        neighbour
+    }
+
+    /// Takes a hello in. `Ok(true)`: the neighbour should be answered.
+    pub(super) fn on_hello(&mut self, reception: &Reception) -> Result<bool, Refusal> {
+        let Reception { now, from, hello, group, .. } = *reception;
+        if from != self.at && !self.is_silent(now) {
+            let fresh = self.challenged_at.is_some_and(|at| now - at < CHALLENGE_LIFE);
+            let challenge = hello.instance != self.instance && !fresh;
+            return Err(Refusal::Held { challenge });
+        }
+        let restarted = hello.instance != self.instance;
+        if hello.interval == 0 {
+            if !restarted {
+                self.leaves_at.get_or_insert(now + LEAVING_HOLD);
+            }
+            return Ok(false);
+        }
+        let age = self.seqno.wrapping_sub(hello.seqno);
+        if group && !restarted && age < DUPLICATE_WINDOW {
+            self.on_frame(now, from);
+            return Err(Refusal::Duplicate);
+        }
+        if restarted && self.listed_at.take().is_some() {
+            self.listed_until = self.listed_until.min(now + UNLISTED_HOLD);
+        }
+        if from != self.at {
+            self.at = from;
+            self.challenged_at = None;
+        }
+        self.instance = hello.instance;
+        self.seqno = hello.seqno;
+        self.heard_at = now;
+        self.leaves_at = None;
+        self.believe(reception);
+        let asks = !group && !reception.lists_us;
+        Ok(restarted || asks || self.listed_at.is_none())
+    }
+
+    /// Takes over what the hello says about its sender and about us.
+    fn believe(&mut self, reception: &Reception) {
+        let Reception { now, hello, group, listed, lists_us, .. } = *reception;
+        self.interval = clamp_interval(Duration::from_millis(10 * u64::from(hello.interval)));
+        let total = u32::from(hello.total);
+        let per_hello = if group { listed.max(1) } else { MAX_ENTRIES as u32 };
+        self.rotation = total.div_ceil(per_hello).clamp(1, MAX_ROTATION);
+        if lists_us {
+            self.listed_at = Some(now);
+        } else if group && listed >= total {
+            // The list is complete, and this node is not on it.
+            if self.listed_at.take().is_some() {
+                self.listed_until = self.listed_until.min(now + UNLISTED_HOLD);
+            }
+        }
+        if let Some(listed_at) = self.listed_at {
+            self.listed_until = listed_at + self.interval * (self.rotation + 2) + self.interval / 2;
+        }
+    }
+
+    /// Any frame that comes from the neighbour's station shows that it is there.
+    pub(super) fn on_frame(&mut self, now: Instant, from: LinkAddr) {
+        if from == self.at {
+            self.heard_at = now;
+        }
+    }
+
+    /// The station is being asked whether it still is there.
+    pub(super) fn on_challenge(&mut self, now: Instant) {
+        self.challenged_at = Some(now);
+    }
+
+    /// Whether the station has been silent long enough for another one to take its address over: a hello and a half
+    /// are missing, it said that it leaves, or it did not answer a challenge.
+    fn is_silent(&self, now: Instant) -> bool {
+        let waited = |at| (CHALLENGE_WAIT..CHALLENGE_LIFE).contains(&(now - at));
+        let unanswered = |at| self.heard_at < at && waited(at);
+        self.leaves_at.is_some()
+            || now - self.heard_at >= self.interval * 3 / 2
+            || self.challenged_at.is_some_and(unanswered)
+    }
+
+    /// When the neighbour is lost unless it is heard again.
+    pub(super) fn lost_at(&self) -> Instant {
+        self.leaves_at.unwrap_or(self.heard_at + self.interval * 7 / 2)
+    }
+
+    /// Updates whether the link works both ways.
+    pub(super) fn refresh(&mut self, now: Instant) {
+        let up = now < self.lost_at() && now < self.listed_until;
+        self.up_since = if up { self.up_since.or(Some(now)) } else { None };
+    }
+
+    /// When to look at the neighbour again.
+    pub(super) fn deadline(&self) -> Instant {
+        if self.up_since.is_some() { self.lost_at().min(self.listed_until) } else { self.lost_at() }
+    }
+
+    /// Whether the neighbour may be answered by a hello now.
+    pub(super) fn may_answer(&mut self, now: Instant) -> bool {
+        elapsed(&mut self.answered_at, ANSWER_GAP, now)
+    }
+
+    /// Whether the neighbour may have our identity record now.
+    pub(super) fn may_serve(&mut self, now: Instant) -> bool {
+        elapsed(&mut self.served_at, RECORD_GAP, now)
+    }
+}
+
+/// Most entries that fit into a hello.
+pub(super) const MAX_ENTRIES: usize = (MAX_LEN - FIXED_LEN) / ENTRY_LEN;

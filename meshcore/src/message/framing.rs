@@ -1,0 +1,120 @@
+//! Cutting a stream of bytes into records, and keeping what is still to be written.
+
+use crate::wire::Malformed;
+use crate::wire::record::{LENGTH_LEN, Record, parse_length};
+
+/// Puts records together from pieces of any size. Memory follows what has arrived, not what was announced.
+#[derive(Debug, Default)]
+pub(super) struct RecordReader {
+    buffer: Vec<u8>,
+}
+
+impl RecordReader {
+    /// Takes bytes from the front of `data` up to the end of the next record; `None` when it is not complete yet.
+    pub(super) fn next(&mut self, data: &mut &[u8]) -> Result<Option<Record>, Malformed> {
+        if !self.fill(data, LENGTH_LEN) {
+            return Ok(None);
+        }
+        let Some((length, _)) = self.buffer.split_first_chunk::<LENGTH_LEN>() else {
+            return Ok(None);
+        };
+        let length = parse_length(*length)?;
+        if !self.fill(data, LENGTH_LEN + length) {
+            return Ok(None);
+        }
+        let record = self.buffer.get(LENGTH_LEN..).map_or(Err(Malformed::Truncated), Record::parse)?;
+        // A single long record does not keep its memory for the rest of the session.
+        self.buffer = Vec::new();
+        Ok(Some(record))
+    }
+
+    /// Fills the buffer up to `len` bytes; whether it got there.
+    fn fill(&mut self, data: &mut &[u8], len: usize) -> bool {
+        let missing = len.saturating_sub(self.buffer.len()).min(data.len());
+        let (taken, rest) = data.split_at(missing);
+        self.buffer.extend_from_slice(taken);
+        *data = rest;
+        self.buffer.len() >= len
+    }
+}
+
+/// Bytes that a stream has not taken yet.
+#[derive(Debug, Default)]
+pub(super) struct WriteBuffer {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+impl WriteBuffer {
+    pub(super) fn pending(&self) -> &[u8] {
+        self.bytes.get(self.written..).unwrap_or_default()
+    }
+
+    /// Appends a record; returns where it ends, to be compared with [`WriteBuffer::on_written`].
+    pub(super) fn push(&mut self, record: &Record) -> usize {
+        record.emit(&mut self.bytes);
+        self.bytes.len()
+    }
+
+    /// The stream took `n` bytes; returns how far the buffer has been written. An empty buffer starts again at 0.
+    pub(super) fn on_written(&mut self, n: usize) -> usize {
+        self.written = self.written.saturating_add(n).min(self.bytes.len());
+        let written = self.written;
+        if self.pending().is_empty() {
+            *self = Self::default();
+        }
+        written
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{MessageId, UnixTime};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn fragmentation_does_not_matter(
+            texts in prop::collection::vec("[a-z]{1,40}", 1..8),
+            pieces in prop::collection::vec(1usize..20, 1..200),
+        ) {
+            let records: Vec<_> = texts
+                .into_iter()
+                .map(|text| Record::Message { id: MessageId([7; 16]), sent_at: UnixTime::from_millis(1), text })
+                .collect();
+            let mut stream = WriteBuffer::default();
+            for record in &records {
+                stream.push(record);
+            }
+            let (mut reader, mut seen, mut pieces) = (RecordReader::default(), Vec::new(), pieces.into_iter().cycle());
+            while !stream.pending().is_empty() {
+                let len = pieces.next().unwrap().min(stream.pending().len());
+                let mut data = &stream.pending()[..len];
+                while !data.is_empty() {
+                    seen.extend(reader.next(&mut data).unwrap());
+                }
+                stream.on_written(len);
+            }
+            prop_assert_eq!(seen, records);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let (mut reader, mut data) = (RecordReader::default(), &bytes[..]);
+            while let Ok(Some(_)) = reader.next(&mut data) {}
+        }
+    }
+
+    #[test]
+    fn an_announced_length_takes_no_memory() {
+        let mut reader = RecordReader::default();
+        assert_eq!(reader.next(&mut &[0, 0x10, 0, 0, 0x84][..]), Ok(None));
+        assert!(reader.buffer.capacity() < 100);
+        assert!(RecordReader::default().next(&mut &[0xff; 4][..]).is_err());
+    }
+}

@@ -1,0 +1,9 @@
+//! Identities: the RSA key that a node is, the signed record of what it uses day to day, and words to compare keys.
+
+mod keys;
+mod record;
+mod words;
+
+pub use keys::{DEFAULT_BITS, IdentityKey, KeyError, MAX_BITS, MIN_BITS};
+pub use record::{IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SUBKEY_LEN, Subkey};
+pub use words::{COUNT as SAFETY_WORDS, safety_words};

@@ -1,0 +1,280 @@
+use super::super::store::OpenedOutboxes;
+use super::super::store::testing::{SimStore, TestStore};
+use super::*;
+use crate::wire::record::MAX_RECEIPT_IDS;
+
+mod sim;
+
+const ME: NodeId = NodeId([1; 32]);
+const PEER: NodeId = NodeId([2; 32]);
+const SESSION: SessionId = SessionId(1);
+const NOW: UnixTime = UnixTime::from_millis(1000);
+
+fn id(n: u8) -> MessageId {
+    MessageId([n; 16])
+}
+
+/// A messenger with a store that does at once what it is told.
+struct Node {
+    messenger: Messenger,
+    store: SimStore,
+}
+
+impl Node {
+    fn new() -> Self {
+        Self::with(MessengerConfig::default())
+    }
+
+    fn with(config: MessengerConfig) -> Self {
+        let mut node = Self { messenger: Messenger::new(config), store: SimStore::default() };
+        node.messenger.handle_store(NOW, StoreReply::Opened(OpenedOutboxes::default()));
+        node
+    }
+
+    fn settle(&mut self) -> Vec<MessengerEvent> {
+        while let Some(op) = self.messenger.poll_store() {
+            for reply in self.store.execute(vec![op]) {
+                self.messenger.handle_store(NOW, reply);
+            }
+        }
+        std::iter::from_fn(|| self.messenger.poll_event()).collect()
+    }
+
+    fn send(&mut self, n: u8) {
+        self.messenger.send(NOW, id(n), PEER, format!("text {n}")).unwrap();
+    }
+
+    fn connect(&mut self) {
+        self.messenger.session_opened(SESSION, PEER);
+        self.messenger.set_sending_session(PEER, Some(SESSION));
+        self.settle();
+    }
+
+    fn take(&mut self, channel: Channel) -> Vec<u8> {
+        let bytes = self.messenger.pending_write(SESSION, channel).to_vec();
+        self.messenger.on_written(SESSION, channel, bytes.len());
+        bytes
+    }
+
+    fn data(&mut self, channel: Channel, bytes: &[u8]) -> Result<(), ProtocolViolation> {
+        self.messenger.handle_data(NOW, SESSION, channel, bytes)
+    }
+}
+
+fn status(n: u8, status: Status) -> MessengerEvent {
+    MessengerEvent::Status { id: id(n), to: PEER, status }
+}
+
+fn bytes(record: Record) -> Vec<u8> {
+    let mut out = Vec::new();
+    record.emit(&mut out);
+    out
+}
+
+fn message(n: u8) -> Vec<u8> {
+    bytes(Record::Message { id: id(n), sent_at: NOW, text: "x".repeat(n.into()) })
+}
+
+fn receipt(ids: &[u8]) -> Vec<u8> {
+    bytes(Record::Receipt(ids.iter().map(|n| id(*n)).collect()))
+}
+
+#[test]
+fn status_tells_what_happened() {
+    let mut node = Node::new();
+    node.send(1);
+    assert_eq!(node.messenger.poll_event(), None, "not accepted before the commit");
+    assert_eq!(node.settle(), [MessengerEvent::Accepted { id: id(1) }, status(1, Status::Queued)]);
+    assert!(node.messenger.has_backlog(PEER));
+    node.connect();
+    let len = node.messenger.pending_write(SESSION, Channel::Outgoing).len();
+    node.messenger.on_written(SESSION, Channel::Outgoing, len - 1);
+    assert_eq!(node.settle(), [], "one byte is missing");
+    node.messenger.on_written(SESSION, Channel::Outgoing, 1);
+    assert_eq!(node.settle(), [status(1, Status::Sent)]);
+    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+    assert_eq!(node.messenger.poll_event(), None, "not delivered before the commit");
+    assert_eq!(node.settle(), [status(1, Status::Delivered)]);
+    assert!(!node.messenger.has_backlog(PEER));
+    node.messenger.session_closed(SESSION);
+    assert_eq!(node.messenger.peers_with_backlog().count(), 0);
+    assert!(node.messenger.outboxes.is_empty(), "nothing is kept of a peer without messages");
+}
+
+#[test]
+fn receipts_that_prove_nothing_cost_nothing() {
+    let mut node = Node::new();
+    node.send(1);
+    node.settle();
+    node.connect();
+    node.data(Channel::Outgoing, &receipt(&[1, 9])).unwrap();
+    assert_eq!(node.messenger.poll_store(), None, "not sent yet, and unknown");
+    node.take(Channel::Outgoing);
+    node.settle();
+    let other = SessionId(2);
+    node.messenger.session_opened(other, ME);
+    node.messenger.handle_data(NOW, other, Channel::Outgoing, &receipt(&[1])).unwrap();
+    assert_eq!(node.messenger.poll_store(), None, "somebody else's receipt");
+    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+    assert!(node.messenger.poll_store().is_some());
+    assert_eq!(node.messenger.poll_store(), None, "the second receipt is no news");
+}
+
+#[test]
+fn texts_are_checked() {
+    let mut node = Node::with(MessengerConfig {
+        send_queue: PageLimit { messages: 2, bytes: MAX_TEXT + 2 },
+        ..MessengerConfig::default()
+    });
+    let mut send = |n, text: String| node.messenger.send(NOW, id(n), PEER, text);
+    assert_eq!(send(1, String::new()), Err(SendError::Empty));
+    assert_eq!(send(1, "x".repeat(MAX_TEXT + 1)), Err(SendError::TooLong { limit: MAX_TEXT }));
+    assert_eq!(send(1, "x".repeat(MAX_TEXT)), Ok(()));
+    assert_eq!(send(2, "xxx".into()), Err(SendError::Busy));
+    assert_eq!(send(2, "x".into()), Ok(()));
+    assert_eq!(send(3, "x".into()), Err(SendError::Busy));
+    node.settle();
+    node.send(3);
+    node.send(3);
+    assert!(node.settle().contains(&MessengerEvent::Refused { id: id(3), error: StoreError::DuplicateId }));
+    assert_eq!(node.messenger.sending, (0, 0));
+}
+
+#[test]
+fn duplicates_are_acknowledged_and_not_shown() {
+    let mut node = Node::new();
+    node.connect();
+    node.data(Channel::Incoming, &[message(1), message(2)].concat()).unwrap();
+    assert!(node.take(Channel::Incoming).is_empty(), "no receipt before the commit");
+    assert_eq!(node.settle().len(), 2);
+    assert_eq!(node.take(Channel::Incoming), receipt(&[1, 2]));
+    node.data(Channel::Incoming, &message(2)).unwrap();
+    assert_eq!(node.settle(), []);
+    assert_eq!(node.take(Channel::Incoming), receipt(&[2]));
+}
+
+#[test]
+fn violations_finish_the_session() {
+    for (channel, data) in [
+        (Channel::Incoming, receipt(&[1])),
+        (Channel::Outgoing, message(1)),
+        (Channel::Incoming, vec![0xff; 4]),
+        (Channel::Outgoing, vec![0, 0, 0, 1, 0]),
+    ] {
+        let mut node = Node::new();
+        node.connect();
+        node.data(Channel::Incoming, &message(7)).unwrap();
+        node.data(channel, &data).unwrap_err();
+        assert!(!node.messenger.wants_data(SESSION, channel));
+        assert_eq!(node.data(Channel::Incoming, &message(8)), Ok(()));
+        assert_eq!(node.settle().len(), 1, "what came before is kept, what came after is not read");
+    }
+    let mut node = Node::new();
+    node.connect();
+    node.data(Channel::Incoming, &bytes(Record::Unknown(200))).unwrap();
+    node.data(Channel::Outgoing, &bytes(Record::Unknown(3))).unwrap();
+}
+
+#[test]
+fn a_failed_commit_leaves_no_gap() {
+    let mut node = Node::new();
+    node.connect();
+    node.data(Channel::Incoming, &message(1)).unwrap();
+    let first = node.messenger.poll_store().unwrap();
+    node.data(Channel::Incoming, &message(2)).unwrap();
+    assert_eq!(node.messenger.poll_store(), None, "one operation at a time");
+    for reply in node.store.execute_failing(vec![first]) {
+        node.messenger.handle_store(NOW, reply);
+    }
+    assert_eq!(node.settle(), [MessengerEvent::StorageFailed { session: SESSION, error: SimStore::error() }]);
+    node.data(Channel::Incoming, &message(3)).unwrap();
+    assert_eq!(node.settle(), []);
+    assert!(node.take(Channel::Incoming).is_empty());
+    assert!(node.store.incoming.is_empty());
+}
+
+#[test]
+fn a_status_that_could_not_be_saved_is_saved_later() {
+    let mut node = Node::new();
+    node.send(1);
+    node.settle();
+    node.connect();
+    node.take(Channel::Outgoing);
+    node.settle();
+    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+    let op = node.messenger.poll_store().unwrap();
+    for reply in node.store.execute_failing(vec![op]) {
+        node.messenger.handle_store(NOW, reply);
+    }
+    assert_eq!(node.settle(), []);
+    assert!(node.messenger.has_backlog(PEER));
+    node.send(2);
+    assert!(node.settle().contains(&status(1, Status::Delivered)));
+}
+
+#[test]
+fn reading_pauses_while_the_disk_or_the_application_is_behind() {
+    let mut node = Node::with(MessengerConfig {
+        commit_window: PageLimit { messages: 3, bytes: 1000 },
+        max_unconfirmed: 4,
+        ..MessengerConfig::default()
+    });
+    node.connect();
+    node.data(Channel::Incoming, &[message(1), message(2)].concat()).unwrap();
+    assert!(node.messenger.wants_data(SESSION, Channel::Incoming));
+    node.data(Channel::Incoming, &message(3)).unwrap();
+    assert!(!node.messenger.wants_data(SESSION, Channel::Incoming));
+    node.settle();
+    assert!(node.messenger.wants_data(SESSION, Channel::Incoming));
+    node.data(Channel::Incoming, &[message(4), message(5)].concat()).unwrap();
+    node.settle();
+    assert!(!node.messenger.wants_data(SESSION, Channel::Incoming), "five unconfirmed");
+    node.messenger.handle_confirmed(u64::MAX);
+    assert!(node.messenger.wants_data(SESSION, Channel::Incoming));
+    assert_eq!(
+        node.messenger.poll_store(),
+        Some(StoreOp::Confirmed { arrival: 5 }),
+        "no more than was handed over"
+    );
+}
+
+#[test]
+fn receipts_that_nobody_reads_stop_the_reading() {
+    let mut node = Node::new();
+    node.connect();
+    let mut rounds = 0;
+    while node.messenger.wants_data(SESSION, Channel::Incoming) {
+        node.data(Channel::Incoming, &message(1).repeat(1000)).unwrap();
+        node.settle();
+        rounds += 1;
+        assert!(rounds < 10);
+    }
+    let record = node.take(Channel::Incoming);
+    assert_eq!(record.len(), 4 + 2 + 3 + 17 * MAX_RECEIPT_IDS);
+}
+
+#[test]
+fn a_backlog_is_paged_in_order() {
+    let mut node = Node::with(MessengerConfig {
+        outbox_window: PageLimit { messages: 10, bytes: 1000 },
+        ..MessengerConfig::default()
+    });
+    (0..200).for_each(|n| node.send(n));
+    node.settle();
+    node.connect();
+    let mut seen = Vec::new();
+    while seen.len() < 200 {
+        assert!(node.messenger.outboxes[&PEER].in_memory().0 <= 10);
+        let mut reader = RecordReader::default();
+        let data = node.take(Channel::Outgoing);
+        let mut data = &data[..];
+        while let Some(Record::Message { id, text, .. }) = reader.next(&mut data).unwrap() {
+            assert_eq!(text, format!("text {}", id.0[0]));
+            seen.push(id.0[0]);
+            node.data(Channel::Outgoing, &receipt(&[id.0[0]])).unwrap();
+        }
+        node.settle();
+    }
+    assert!(seen.is_sorted());
+}

@@ -1,0 +1,180 @@
+//! The messages to one peer: a window of the outbox in memory, the rest on disk.
+
+use std::collections::VecDeque;
+
+use super::framing::WriteBuffer;
+use super::messenger::SessionId;
+use super::store::{OutgoingMessage, PageLimit, StoreOp};
+use crate::types::{MessageId, NodeId, Status};
+use crate::wire::record::Record;
+
+/// A session's buffer is filled up to this many bytes, or by one record that is longer.
+const WRITE_CHUNK: usize = 64 * 1024;
+
+/// Most delivered messages per peer whose status could not be written and is kept for another attempt. Beyond that the
+/// messages are sent again by a later session, and acknowledged again.
+const MAX_UNSAVED: usize = 4096;
+
+/// A message between its loading and its receipt.
+#[derive(Debug)]
+struct Entry {
+    message: OutgoingMessage,
+    /// Bytes of text that this entry stands for; the text itself is gone once it is in a session's buffer.
+    len: usize,
+}
+
+/// A page that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Loading {
+    token: u64,
+    after: u64,
+}
+
+/// The undelivered messages to one peer. Those in the window are the oldest; they are loaded only while there is a
+/// session to send them on, and loaded anew for every session: so a change of session rewinds.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    session: Option<SessionId>,
+    window: VecDeque<Entry>,
+    bytes: usize,
+    /// Index in the window of the next message to write.
+    next: usize,
+    last_seq: u64,
+    /// The disk may hold undelivered messages behind the window.
+    more: bool,
+    loading: Option<Loading>,
+    /// Delivered, but the disk does not know.
+    unsaved: Vec<MessageId>,
+}
+
+impl Outbox {
+    /// An outbox whose messages are all on disk.
+    pub(super) fn on_disk() -> Self {
+        Self { more: true, ..Self::default() }
+    }
+
+    pub(super) fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.window.is_empty() || self.more || !self.unsaved.is_empty()
+    }
+
+    /// Whether nothing is to be remembered of this peer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.session.is_none() && !self.has_backlog() && self.loading.is_none()
+    }
+
+    pub(super) fn set_session(&mut self, session: Option<SessionId>) {
+        self.more = session.is_some() || self.more || !self.window.is_empty();
+        self.session = session;
+        self.window.clear();
+        (self.bytes, self.next, self.last_seq) = (0, 0, 0);
+        if session.is_some() {
+            self.loading = None;
+        }
+    }
+
+    /// A message has been committed.
+    pub(super) fn enqueued(&mut self, message: OutgoingMessage, limit: PageLimit) {
+        let fits = self.window.len() < limit.messages
+            && (self.window.is_empty() || self.bytes.saturating_add(message.text.len()) <= limit.bytes);
+        if self.session.is_some() && !self.more && fits {
+            self.push(message);
+        } else {
+            self.more = true;
+        }
+    }
+
+    fn push(&mut self, message: OutgoingMessage) {
+        let len = message.text.len();
+        self.last_seq = message.seq;
+        self.bytes += len;
+        self.window.push_back(Entry { message, len });
+    }
+
+    /// The next page to load, when half of the window is free.
+    pub(super) fn load(&mut self, peer: NodeId, limit: PageLimit, token: u64) -> Option<StoreOp> {
+        let room = PageLimit {
+            messages: limit.messages.saturating_sub(self.window.len()),
+            bytes: limit.bytes.saturating_sub(self.bytes),
+        };
+        let half_free = 2 * room.messages >= limit.messages && 2 * room.bytes >= limit.bytes;
+        if self.session.is_none() || !self.more || self.loading.is_some() || !half_free {
+            return None;
+        }
+        self.loading = Some(Loading { token, after: self.last_seq });
+        Some(StoreOp::LoadOutbox { peer, after: self.last_seq, limit: room, token })
+    }
+
+    pub(super) fn loaded(&mut self, token: u64, messages: Vec<OutgoingMessage>, complete: bool) {
+        let Some(Loading { after, .. }) = self.loading.take_if(|loading| loading.token == token) else {
+            return;
+        };
+        if self.session.is_none() {
+            // The session is gone; what is left of its first page is whether there is a backlog at all.
+            self.more = after > 0 || !complete || !messages.is_empty();
+            return;
+        }
+        self.more = !complete;
+        messages.into_iter().for_each(|message| self.push(message));
+    }
+
+    pub(super) fn load_failed(&mut self, token: u64) {
+        self.loading.take_if(|loading| loading.token == token);
+    }
+
+    /// Moves messages into the session's buffer; `ends` gets where each ends in it.
+    pub(super) fn fill(&mut self, buffer: &mut WriteBuffer, ends: &mut VecDeque<(usize, MessageId)>) {
+        while buffer.len() < WRITE_CHUNK {
+            let Some(entry) = self.window.get_mut(self.next) else { break };
+            let OutgoingMessage { id, created, text, .. } = &mut entry.message;
+            let record = Record::Message { id: *id, sent_at: *created, text: std::mem::take(text) };
+            ends.push_back((buffer.push(&record), *id));
+            self.next += 1;
+        }
+    }
+
+    /// A message was written to the sending session. Whether its status rose by that.
+    pub(super) fn sent(&mut self, id: MessageId) -> bool {
+        let entry = self.window.iter_mut().find(|entry| entry.message.id == id);
+        match entry {
+            Some(Entry { message, .. }) if message.status < Status::Sent => {
+                message.status = Status::Sent;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The peer acknowledges a message. Whether it is one that was sent and not acknowledged before.
+    pub(super) fn delivered(&mut self, id: MessageId) -> bool {
+        let sent = |entry: &Entry| entry.message.id == id && entry.message.status >= Status::Sent;
+        // Receipts come in order: the search ends at once.
+        let Some(at) = self.window.iter().position(sent) else { return false };
+        if let Some(entry) = self.window.remove(at) {
+            self.bytes -= entry.len;
+        }
+        if at < self.next {
+            self.next -= 1;
+        }
+        true
+    }
+
+    pub(super) fn keep_unsaved(&mut self, ids: Vec<MessageId>) {
+        let room = MAX_UNSAVED.saturating_sub(self.unsaved.len());
+        self.unsaved.extend(ids.into_iter().take(room));
+    }
+
+    /// Another attempt at what [`Outbox::keep_unsaved`] was given.
+    pub(super) fn retry(&mut self, to: NodeId) -> Option<StoreOp> {
+        let ids = std::mem::take(&mut self.unsaved);
+        (!ids.is_empty()).then_some(StoreOp::SetStatus { to, ids, status: Status::Delivered })
+    }
+
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> (usize, usize) {
+        (self.window.len(), self.bytes)
+    }
+}

@@ -1,0 +1,261 @@
+//! A store in memory, and the tests that every store has to pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+
+/// A store as tests see it.
+pub(crate) trait TestStore {
+    /// Executes operations as one batch.
+    fn execute(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply>;
+    /// Closes the store and opens it again.
+    fn reopen(&mut self) -> OpenedOutboxes;
+}
+
+/// What is on the simulated disk. A crash leaves exactly this.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SimStore {
+    pub(crate) outgoing: BTreeMap<u64, (NodeId, OutgoingMessage)>,
+    pub(crate) incoming: BTreeMap<u64, IncomingMessage>,
+    seen: BTreeSet<(NodeId, MessageId)>,
+    confirmed: u64,
+}
+
+impl SimStore {
+    pub(crate) fn error() -> StoreError {
+        StoreError::Full { file: "simulated".into() }
+    }
+
+    /// A batch whose commit fails: reads are answered, the rest fails.
+    pub(crate) fn execute_failing(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
+        let run = |op: StoreOp| if op.is_read() { self.run(op) } else { Some(op.failed(Self::error())) };
+        ops.into_iter().filter_map(run).collect()
+    }
+
+    pub(crate) fn opened(&self) -> OpenedOutboxes {
+        let undelivered = self.outgoing.values().filter(|(_, message)| message.status < Status::Delivered);
+        let backlog: BTreeSet<_> = undelivered.map(|(peer, _)| *peer).collect();
+        OpenedOutboxes {
+            backlog: backlog.into_iter().collect(),
+            confirmed: self.confirmed,
+            last_arrival: self.incoming.keys().next_back().copied().unwrap_or(0),
+        }
+    }
+
+    fn run(&mut self, op: StoreOp) -> Option<StoreReply> {
+        Some(match op {
+            StoreOp::Enqueue { id, to, created, text } => {
+                if self.outgoing.values().any(|(_, message)| message.id == id) {
+                    return Some(StoreReply::NotEnqueued {
+                        id,
+                        len: text.len(),
+                        error: StoreError::DuplicateId,
+                    });
+                }
+                let seq = self.outgoing.len() as u64 + 1;
+                let message = OutgoingMessage { seq, id, created, text, status: Status::Queued };
+                self.outgoing.insert(seq, (to, message.clone()));
+                StoreReply::Enqueued { to, message }
+            }
+            StoreOp::SetStatus { to, ids, status } => {
+                let mut raised = Vec::new();
+                for (peer, message) in self.outgoing.values_mut() {
+                    if *peer == to && ids.contains(&message.id) && message.status < status {
+                        message.status = status;
+                        raised.push(message.id);
+                    }
+                }
+                StoreReply::StatusSaved { to, ids: raised, status }
+            }
+            StoreOp::LoadOutbox { peer, after, limit, token } => {
+                let fits = |(to, message): &&(NodeId, OutgoingMessage)| {
+                    *to == peer && message.seq > after && message.status < Status::Delivered
+                };
+                let all = self.outgoing.values().filter(fits).map(|(_, message)| message.clone());
+                let (messages, complete) = page(all.collect(), limit, |message| message.text.len());
+                StoreReply::OutboxPage { peer, token, messages, complete }
+            }
+            StoreOp::StoreIncoming { session, from, messages } => {
+                let ids = messages.iter().map(|message| message.id).collect();
+                let new = messages.into_iter().filter_map(|message| self.store(from, message)).collect();
+                StoreReply::Stored { session, ids, new }
+            }
+            StoreOp::LoadIncoming { after, limit } => {
+                let all = self.incoming.range(after + 1..).map(|(_, message)| message.clone()).collect();
+                let (messages, complete) = page(all, limit, |message| message.text.len());
+                StoreReply::IncomingPage { messages, complete }
+            }
+            StoreOp::Confirmed { arrival } => {
+                self.confirmed = self.confirmed.max(arrival);
+                return None;
+            }
+            StoreOp::SavePeer(_) | StoreOp::RemovePeer(_) => return None,
+        })
+    }
+
+    fn store(&mut self, from: NodeId, message: ReceivedMessage) -> Option<IncomingMessage> {
+        let ReceivedMessage { id, text, sent_at, received_at } = message;
+        let arrival = self.incoming.len() as u64 + 1;
+        let message = IncomingMessage { arrival, from, id, text, sent_at, received_at };
+        self.seen.insert((from, id)).then(|| self.incoming.insert(arrival, message.clone()));
+        self.incoming.get(&arrival).cloned()
+    }
+}
+
+fn page<T>(all: Vec<T>, limit: PageLimit, len: impl Fn(&T) -> usize) -> (Vec<T>, bool) {
+    let (total, mut bytes, mut taken) = (all.len(), 0, Vec::new());
+    for item in all {
+        bytes += len(&item);
+        if taken.len() >= limit.messages || (bytes > limit.bytes && !taken.is_empty()) {
+            break;
+        }
+        taken.push(item);
+    }
+    let complete = taken.len() == total;
+    (taken, complete)
+}
+
+impl TestStore for SimStore {
+    fn execute(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
+        ops.into_iter().filter_map(|op| self.run(op)).collect()
+    }
+
+    fn reopen(&mut self) -> OpenedOutboxes {
+        self.opened()
+    }
+}
+
+#[test]
+fn the_simulated_store_is_a_store() {
+    check_store(&mut SimStore::default());
+}
+
+/// The behaviour of an empty store, operation by operation.
+pub(crate) fn check_store(store: &mut dyn TestStore) {
+    assert_eq!(store.reopen(), OpenedOutboxes::default());
+    check_outbox(store);
+    check_inbox(store);
+    assert_eq!(store.reopen(), OpenedOutboxes { backlog: vec![PEER], confirmed: 2, last_arrival: 5 });
+}
+
+const PEER: NodeId = NodeId([1; 32]);
+const OTHER: NodeId = NodeId([2; 32]);
+
+fn id(byte: u8) -> MessageId {
+    MessageId([byte; 16])
+}
+
+fn outbox_page(store: &mut dyn TestStore, after: u64, messages: usize, bytes: usize) -> (Vec<u8>, bool) {
+    let limit = PageLimit { messages, bytes };
+    let replies = store.execute(vec![StoreOp::LoadOutbox { peer: PEER, after, limit, token: 77 }]);
+    match &replies[..] {
+        [StoreReply::OutboxPage { peer: PEER, token: 77, messages, complete }] => {
+            assert!(messages.is_sorted_by_key(|message| message.seq));
+            (messages.iter().map(|message| message.id.0[0]).collect(), *complete)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+fn check_outbox(store: &mut dyn TestStore) {
+    let created = UnixTime::from_millis(u64::MAX);
+    let enqueue = |byte, to| StoreOp::Enqueue { id: id(byte), to, created, text: "ž\0".repeat(byte.into()) };
+    let replies =
+        store.execute(vec![enqueue(1, PEER), enqueue(2, OTHER), enqueue(3, PEER), enqueue(4, PEER)]);
+    let seqs: Vec<_> = replies
+        .iter()
+        .map(|reply| match reply {
+            StoreReply::Enqueued { message, .. } => {
+                assert_eq!((message.created, message.status), (created, Status::Queued));
+                message.seq
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b));
+    // An id is used once, whoever the recipient is; the rest of the batch is not touched by the refusal.
+    let replies = store.execute(vec![enqueue(2, PEER), enqueue(5, PEER)]);
+    assert_eq!(replies[0], StoreReply::NotEnqueued { id: id(2), len: 6, error: StoreError::DuplicateId });
+    assert!(
+        matches!(&replies[1], StoreReply::Enqueued { to: PEER, message } if message.text == "ž\0".repeat(5))
+    );
+
+    assert_eq!(outbox_page(store, 0, 10, 1000), (vec![1, 3, 4, 5], true));
+    assert_eq!(outbox_page(store, 0, 2, 1000), (vec![1, 3], false));
+    assert_eq!(outbox_page(store, 0, 4, 1000), (vec![1, 3, 4, 5], true));
+    assert_eq!(outbox_page(store, seqs[0], 10, 1), (vec![3], false));
+    assert_eq!(outbox_page(store, seqs[0], 10, 9 + 12), (vec![3, 4], false));
+    assert_eq!(outbox_page(store, u64::MAX >> 1, 10, 1), (vec![], true));
+
+    // Status grows, for messages to that peer only, and only what grew is reported.
+    let set = |ids: &[u8], status| StoreOp::SetStatus {
+        to: PEER,
+        ids: ids.iter().map(|b| id(*b)).collect(),
+        status,
+    };
+    let replies = store.execute(vec![
+        set(&[1, 2, 3, 99], Status::Sent),
+        set(&[1, 3], Status::Delivered),
+        set(&[3, 4], Status::Sent),
+        set(&[3], Status::Delivered),
+    ]);
+    let saved = |ids: &[u8], status| StoreReply::StatusSaved {
+        to: PEER,
+        ids: ids.iter().map(|b| id(*b)).collect(),
+        status,
+    };
+    assert_eq!(
+        replies,
+        [
+            saved(&[1, 3], Status::Sent),
+            saved(&[1, 3], Status::Delivered),
+            saved(&[4], Status::Sent),
+            saved(&[], Status::Delivered)
+        ]
+    );
+    assert_eq!(store.reopen().backlog, [PEER, OTHER]);
+    assert_eq!(outbox_page(store, 0, 10, 1000), (vec![4, 5], true));
+    let delivered = StoreOp::SetStatus { to: OTHER, ids: vec![id(2)], status: Status::Delivered };
+    store.execute(vec![delivered]);
+}
+
+fn check_inbox(store: &mut dyn TestStore) {
+    let received = |byte: u8, text: &str| ReceivedMessage {
+        id: id(byte),
+        text: text.to_owned(),
+        sent_at: UnixTime::from_millis(u64::MAX),
+        received_at: UnixTime::from_millis(7),
+    };
+    let session = SessionId(9);
+    let mut incoming = |from, messages| {
+        let replies = store.execute(vec![StoreOp::StoreIncoming { session, from, messages }]);
+        match <[_; 1]>::try_from(replies).unwrap() {
+            [StoreReply::Stored { session: SessionId(9), ids, new }] => (ids, new),
+            [other] => panic!("{other:?}"),
+        }
+    };
+    let (ids, new) = incoming(PEER, vec![received(1, "a"), received(2, "b"), received(1, "c")]);
+    assert_eq!(ids, [id(1), id(2), id(1)]);
+    let seen: Vec<_> = new.iter().map(|message| (message.arrival, message.text.as_str())).collect();
+    assert_eq!(seen, [(1, "a"), (2, "b")]);
+    assert_eq!((new[0].from, new[0].id, new[0].sent_at), (PEER, id(1), UnixTime::from_millis(u64::MAX)));
+    assert_eq!(incoming(PEER, vec![received(2, "other")]).1, []);
+    assert_eq!(incoming(OTHER, vec![received(2, "its own")]).1[0].arrival, 3);
+    assert_eq!(incoming(PEER, vec![received(3, "ccc"), received(4, "dddd")]).1[1].arrival, 5);
+
+    let mut loaded = |after, messages, bytes| {
+        let limit = PageLimit { messages, bytes };
+        match <[_; 1]>::try_from(store.execute(vec![StoreOp::LoadIncoming { after, limit }])).unwrap() {
+            [StoreReply::IncomingPage { messages, complete }] => {
+                (messages.iter().map(|message| message.arrival).collect::<Vec<_>>(), complete)
+            }
+            [other] => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(loaded(0, 10, 1000), (vec![1, 2, 3, 4, 5], true));
+    assert_eq!(loaded(1, 2, 1000), (vec![2, 3], false));
+    assert_eq!(loaded(3, 10, 1), (vec![4], false));
+    assert_eq!(loaded(5, 10, 1), (vec![], true));
+    let confirmed = |arrival| StoreOp::Confirmed { arrival };
+    assert_eq!(store.execute(vec![confirmed(2), confirmed(1)]), []);
+}

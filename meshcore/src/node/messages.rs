@@ -1,0 +1,217 @@
+//! Messages over sessions: connections, their two message streams, and the messenger.
+
+use super::stack::{Now, Stack};
+use super::{Event, Warning};
+use crate::message::{Channel, MessengerEvent, SessionId};
+use crate::stream::{self, ConnectionId, ReadOutcome, StreamId};
+use crate::types::{NodeId, Status};
+use crate::wire::record;
+
+/// Bytes taken from a stream at a time.
+const READ_CHUNK: usize = 64 * 1024;
+
+/// Codes with which this layer closes a connection or resets a stream (application codes of the transport).
+pub(super) mod codes {
+    /// The node stops.
+    pub(in crate::node) const STOPPING: u64 = 0;
+    /// The peer broke the rules of the message stream.
+    pub(in crate::node) const PROTOCOL: u64 = 1;
+    /// A message could not be stored; the sender keeps it and tries again.
+    pub(in crate::node) const STORAGE: u64 = 2;
+    /// Another connection between the same nodes serves in place of this one.
+    pub(in crate::node) const REPLACED: u64 = 3;
+    /// The stream's first byte names no protocol that this node speaks.
+    pub(in crate::node) const UNKNOWN_PROTOCOL: u64 = 4;
+}
+
+impl From<ConnectionId> for SessionId {
+    fn from(connection: ConnectionId) -> Self {
+        Self(connection.0)
+    }
+}
+
+impl Stack {
+    pub(super) fn carry_stream_event(&mut self, now: Now) -> bool {
+        let Some((connection, event)) = self.streams.poll_event() else { return false };
+        match event {
+            stream::Event::Connected { peer, side } => {
+                let change = self.sessions.on_connected(connection, peer, side);
+                self.messenger.session_opened(connection.into(), peer);
+                self.messenger.set_sending_session(peer, change.sending.map(SessionId::from));
+                for replaced in change.close {
+                    self.close(now, replaced, codes::REPLACED, "another connection serves");
+                }
+            }
+            stream::Event::Closed { peer, .. } => self.on_closed(now, connection, peer),
+            stream::Event::Opened(stream) => {
+                if let Some(session) = self.sessions.session(connection) {
+                    session.unnamed.push(stream);
+                }
+            }
+            stream::Event::Reset { stream, .. } | stream::Event::Stopped { stream, .. } => {
+                self.on_broken(now, connection, stream);
+            }
+            stream::Event::Readable(_)
+            | stream::Event::Writable(_)
+            | stream::Event::Openable
+            | stream::Event::Acknowledged(_) => {}
+        }
+        self.touched.insert(connection);
+        true
+    }
+
+    fn on_closed(&mut self, now: Now, connection: ConnectionId, peer: Option<NodeId>) {
+        self.messenger.session_closed(connection.into());
+        if let Some((peer, sending)) = self.sessions.on_closed(now.monotonic, connection, peer) {
+            self.messenger.set_sending_session(peer, sending.map(SessionId::from));
+        }
+    }
+
+    /// Closes a connection of ours; it is out of use at once.
+    fn close(&mut self, now: Now, connection: ConnectionId, code: u64, reason: &str) {
+        self.streams.close(now.monotonic, connection, code, reason);
+        self.on_closed(now, connection, None);
+    }
+
+    /// The peer abandoned a stream: without its message streams a session is of no use.
+    fn on_broken(&mut self, now: Now, connection: ConnectionId, stream: StreamId) {
+        let Some(session) = self.sessions.session(connection) else { return };
+        session.unnamed.retain(|unnamed| *unnamed != stream);
+        if session.outgoing == Some(stream) || session.incoming == Some(stream) {
+            self.close(now, connection, codes::PROTOCOL, "a message stream was abandoned");
+        }
+    }
+
+    /// Reads the first byte of the streams that the peer has opened.
+    fn name_streams(&mut self, connection: ConnectionId) {
+        let Some(session) = self.sessions.session(connection) else { return };
+        for stream in std::mem::take(&mut session.unnamed) {
+            let mut protocol = Vec::with_capacity(1);
+            match self.streams.read(connection, stream, &mut protocol, 1) {
+                Ok(ReadOutcome::Blocked) => session.unnamed.push(stream),
+                Ok(ReadOutcome::Data(_)) if protocol == [record::PROTOCOL] && session.incoming.is_none() => {
+                    session.incoming = Some(stream);
+                }
+                _ => {
+                    // Refusing a stream that is gone already changes nothing.
+                    let _ = self.streams.stop(connection, stream, codes::UNKNOWN_PROTOCOL);
+                    let _ = self.streams.reset(connection, stream, codes::UNKNOWN_PROTOCOL);
+                }
+            }
+        }
+    }
+
+    pub(super) fn carry_messenger_event(&mut self, now: Now) -> bool {
+        let Some(event) = self.messenger.poll_event() else { return false };
+        match event {
+            MessengerEvent::Accepted { id } => self.accepted.push_back((id, Ok(()))),
+            MessengerEvent::Refused { id, error } => self.accepted.push_back((id, Err(error))),
+            // The answer to the send has told that already.
+            MessengerEvent::Status { status: Status::Queued, .. } => {}
+            MessengerEvent::Status { id, to, status } => {
+                if status == Status::Delivered {
+                    self.sessions.on_progress(to);
+                }
+                self.events.push_back(Event::Status { id, to, status });
+            }
+            MessengerEvent::Received(message) => self.events.push_back(Event::Message(message)),
+            MessengerEvent::StorageFailed { session, error } => {
+                self.events.push_back(Event::Warning(Warning::Storage(error.to_string())));
+                self.close(now, ConnectionId(session.0), codes::STORAGE, "the message could not be stored");
+            }
+        }
+        true
+    }
+
+    pub(super) fn connect_where_messages_wait(&mut self, now: Now) {
+        let waiting: Vec<_> = self
+            .messenger
+            .peers_with_backlog()
+            .filter(|peer| self.mesh.is_reachable(peer.address()))
+            .filter(|peer| self.sessions.wants_connection(now.monotonic, *peer))
+            .collect();
+        for peer in waiting {
+            if let Some(hop) = self.mesh.next_hop(peer.address()) {
+                self.streams.set_path_mtu(peer.address(), hop.mtu);
+            }
+            match self.streams.connect(now.monotonic, peer) {
+                Ok(connection) => self.sessions.on_connecting(peer, connection),
+                Err(_) => self.sessions.on_failure(now.monotonic, peer),
+            }
+        }
+    }
+
+    /// Moves bytes between the messenger and the streams of the touched sessions, as far as flow control lets them.
+    pub(super) fn exchange_with_sessions(&mut self, now: Now) {
+        for connection in std::mem::take(&mut self.touched) {
+            self.name_streams(connection);
+            let opened = self.open_outgoing(connection);
+            if let Err(reason) = opened.and_then(|()| self.exchange(now, connection)) {
+                self.close(now, connection, codes::PROTOCOL, &reason);
+            }
+        }
+    }
+
+    fn exchange(&mut self, now: Now, connection: ConnectionId) -> Result<(), String> {
+        let Some(session) = self.sessions.session(connection) else { return Ok(()) };
+        let streams = [(session.outgoing, Channel::Outgoing), (session.incoming, Channel::Incoming)];
+        for (stream, channel) in streams {
+            let Some(stream) = stream else { continue };
+            self.read(now, connection, stream, channel)?;
+            self.write(connection, stream, channel)?;
+        }
+        Ok(())
+    }
+
+    /// Opens the stream for our messages when there is the first one to write.
+    fn open_outgoing(&mut self, connection: ConnectionId) -> Result<(), String> {
+        let waiting = !self.messenger.pending_write(connection.into(), Channel::Outgoing).is_empty();
+        let Some(session) = self.sessions.session(connection) else { return Ok(()) };
+        if session.outgoing.is_some() || !waiting {
+            return Ok(());
+        }
+        let stream = self.streams.open(connection).map_err(|error| error.to_string())?;
+        let taken = self.streams.write(connection, stream, &[record::PROTOCOL]);
+        if taken != Ok(1) {
+            return Err("a new stream takes no data".into());
+        }
+        session.outgoing = Some(stream);
+        Ok(())
+    }
+
+    fn write(&mut self, connection: ConnectionId, stream: StreamId, channel: Channel) -> Result<(), String> {
+        loop {
+            let pending = self.messenger.pending_write(connection.into(), channel);
+            if pending.is_empty() {
+                return Ok(());
+            }
+            let taken = self.streams.write(connection, stream, pending).map_err(|error| error.to_string())?;
+            if taken == 0 {
+                return Ok(());
+            }
+            self.messenger.on_written(connection.into(), channel, taken);
+        }
+    }
+
+    fn read(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        stream: StreamId,
+        channel: Channel,
+    ) -> Result<(), String> {
+        let mut data = Vec::new();
+        while self.messenger.wants_data(connection.into(), channel) {
+            data.clear();
+            match self.streams.read(connection, stream, &mut data, READ_CHUNK) {
+                Ok(ReadOutcome::Data(_)) => self
+                    .messenger
+                    .handle_data(now.wall, connection.into(), channel, &data)
+                    .map_err(|violation| violation.to_string())?,
+                Ok(ReadOutcome::Blocked | ReadOutcome::Finished) => return Ok(()),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,249 @@
+//! Which connection to a peer carries our messages, and when a new one is worth an attempt.
+//!
+//! A *session* is a connection used for messages. Two nodes may connect to each other at the same moment, and a node may
+//! restart while its peer still holds the old connection; the rules here leave one session per peer in the end:
+//!
+//! - a connection that comes later replaces those that the same side opened earlier, and all that are suspected dead;
+//! - of two connections opened by both sides, the one opened by the node with the smaller NODE_ID is kept, and the
+//!   opener of the other one closes it.
+//!
+//! Nothing is lost by a change of session: messages are sent again until the recipient acknowledges them.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::stream::{ConnectionId, Side, StreamId};
+use crate::types::{Instant, NodeId};
+
+/// Pause before the second attempt to connect after a failure; doubled up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_millis(200);
+/// Longest pause between attempts to connect to a node that is in reach.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// Peers with nothing under way are forgotten (with their pause) when more than this many are held.
+const MAX_IDLE_PEERS: usize = 4096;
+
+/// One established connection.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) peer: NodeId,
+    side: Side,
+    /// The peer seems to have restarted: this connection is probably dead.
+    suspect: bool,
+    /// The stream that we opened for our messages.
+    pub(super) outgoing: Option<StreamId>,
+    /// The stream that the peer opened for its messages.
+    pub(super) incoming: Option<StreamId>,
+    /// Streams of the peer whose first byte, which names their protocol, has not come yet.
+    pub(super) unnamed: Vec<StreamId>,
+}
+
+#[derive(Debug, Default)]
+struct Peer {
+    /// Our attempt that is under way.
+    connecting: Option<ConnectionId>,
+    /// Established connections in the order of their establishment.
+    established: Vec<ConnectionId>,
+    backoff: Duration,
+    retry_at: Instant,
+}
+
+/// What an established connection changes for a peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    /// Where our messages go from now on.
+    pub(super) sending: Option<ConnectionId>,
+    /// Connections that we shall close: others serve in their place.
+    pub(super) close: Vec<ConnectionId>,
+}
+
+/// Sessions of this node with all its peers.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    own: NodeId,
+    peers: BTreeMap<NodeId, Peer>,
+    sessions: BTreeMap<ConnectionId, Session>,
+}
+
+impl Sessions {
+    pub(super) fn new(own: NodeId) -> Self {
+        Self { own, peers: BTreeMap::new(), sessions: BTreeMap::new() }
+    }
+
+    pub(super) fn session(&mut self, connection: ConnectionId) -> Option<&mut Session> {
+        self.sessions.get_mut(&connection)
+    }
+
+    pub(super) fn connections(&self) -> Vec<ConnectionId> {
+        self.sessions.keys().copied().collect()
+    }
+
+    /// Whether to connect to `peer`, to whom messages wait: there is no healthy session and no attempt under way.
+    pub(super) fn wants_connection(&self, now: Instant, peer: NodeId) -> bool {
+        let Some(state) = self.peers.get(&peer) else { return true };
+        let healthy = state.established.iter().any(|c| self.sessions.get(c).is_some_and(|s| !s.suspect));
+        !healthy && state.connecting.is_none() && now >= state.retry_at
+    }
+
+    /// When the next attempt to one of `peers` is due.
+    pub(super) fn next_attempt(&self, peers: impl Iterator<Item = NodeId>) -> Option<Instant> {
+        peers
+            .filter(|peer| self.wants_connection(Instant::from_micros(u64::MAX), *peer))
+            .map(|peer| self.peers.get(&peer).map_or(Instant::default(), |state| state.retry_at))
+            .min()
+    }
+
+    pub(super) fn on_connecting(&mut self, peer: NodeId, connection: ConnectionId) {
+        self.peers.entry(peer).or_default().connecting = Some(connection);
+    }
+
+    /// An attempt could not even be made, or a session broke: wait before the next.
+    pub(super) fn on_failure(&mut self, now: Instant, peer: NodeId) {
+        let state = self.peers.entry(peer).or_default();
+        state.backoff = (2 * state.backoff).clamp(MIN_BACKOFF, MAX_BACKOFF);
+        state.retry_at = now + state.backoff;
+    }
+
+    /// The peer acknowledged a message or came into reach: the next failure starts with a short pause again.
+    pub(super) fn on_progress(&mut self, peer: NodeId) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.backoff = Duration::ZERO;
+            state.retry_at = Instant::default();
+        }
+    }
+
+    /// The peer announced itself as newly started. Only a hint: it closes nothing, but allows a new connection at once.
+    pub(super) fn on_restart(&mut self, peer: NodeId) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        for connection in &state.established {
+            if let Some(session) = self.sessions.get_mut(connection) {
+                session.suspect = true;
+            }
+        }
+    }
+
+    pub(super) fn on_connected(&mut self, connection: ConnectionId, peer: NodeId, side: Side) -> Change {
+        let state = self.peers.entry(peer).or_default();
+        if state.connecting == Some(connection) {
+            state.connecting = None;
+        }
+        let sessions = &mut self.sessions;
+        let mut close = Vec::new();
+        state.established.retain(|old| {
+            let replaced = sessions.get(old).is_none_or(|s| s.suspect || s.side == side);
+            if replaced {
+                close.push(*old);
+            }
+            !replaced
+        });
+        state.established.push(connection);
+        let unnamed = Vec::new();
+        sessions.insert(
+            connection,
+            Session { peer, side, suspect: false, outgoing: None, incoming: None, unnamed },
+        );
+        let sending = self.preferred(peer);
+        if let Some(state) = self.peers.get(&peer) {
+            let is_ours = |c: &ConnectionId| self.sessions.get(c).is_some_and(|s| s.side == Side::Client);
+            close.extend(state.established.iter().copied().filter(|c| Some(*c) != sending && is_ours(c)));
+        }
+        Change { sending, close }
+    }
+
+    /// Forgets a connection. Returns its peer and where messages to that peer go now, when it was established.
+    pub(super) fn on_closed(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        peer: Option<NodeId>,
+    ) -> Option<(NodeId, Option<ConnectionId>)> {
+        let established = self.sessions.remove(&connection);
+        let peer = established.as_ref().map(|session| session.peer).or(peer)?;
+        let state = self.peers.get_mut(&peer)?;
+        state.established.retain(|c| *c != connection);
+        let failed_attempt = state.connecting == Some(connection);
+        if failed_attempt {
+            state.connecting = None;
+        }
+        if failed_attempt || (established.is_some() && state.established.is_empty()) {
+            self.on_failure(now, peer);
+        }
+        if self.peers.len() > MAX_IDLE_PEERS {
+            self.peers.retain(|_, state| state.connecting.is_some() || !state.established.is_empty());
+        }
+        established.map(|_| (peer, self.preferred(peer)))
+    }
+
+    /// The connection that our messages to `peer` use.
+    fn preferred(&self, peer: NodeId) -> Option<ConnectionId> {
+        let keep = if self.own < peer { Side::Client } else { Side::Server };
+        let state = self.peers.get(&peer)?;
+        let rank = |c: &ConnectionId| self.sessions.get(c).map(|s| (!s.suspect, s.side == keep));
+        state.established.iter().copied().max_by_key(rank)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: NodeId = NodeId([1; 32]);
+    const LARGE: NodeId = NodeId([2; 32]);
+    const NOW: Instant = Instant::from_micros(1);
+
+    fn connection(number: u64) -> ConnectionId {
+        ConnectionId(number)
+    }
+
+    #[test]
+    fn crossing_connections_leave_one() {
+        for (own, peer, closes) in [(SMALL, LARGE, vec![]), (LARGE, SMALL, vec![connection(1)])] {
+            let mut sessions = Sessions::new(own);
+            sessions.on_connecting(peer, connection(1));
+            sessions.on_connected(connection(1), peer, Side::Client);
+            let change = sessions.on_connected(connection(2), peer, Side::Server);
+            assert_eq!(change.close, closes);
+            let kept = if own == SMALL { 1 } else { 2 };
+            assert_eq!(change.sending, Some(connection(kept)));
+        }
+    }
+
+    #[test]
+    fn later_connection_of_the_same_side_replaces() {
+        let mut sessions = Sessions::new(SMALL);
+        sessions.on_connected(connection(1), LARGE, Side::Server);
+        let change = sessions.on_connected(connection(2), LARGE, Side::Server);
+        assert_eq!(change, Change { sending: Some(connection(2)), close: vec![connection(1)] });
+    }
+
+    #[test]
+    fn restart_allows_a_new_connection_that_replaces_the_suspect() {
+        let mut sessions = Sessions::new(LARGE);
+        sessions.on_connected(connection(1), SMALL, Side::Server);
+        assert!(!sessions.wants_connection(NOW, SMALL));
+        sessions.on_restart(SMALL);
+        assert!(sessions.wants_connection(NOW, SMALL));
+        sessions.on_connecting(SMALL, connection(2));
+        assert!(!sessions.wants_connection(NOW, SMALL));
+        let change = sessions.on_connected(connection(2), SMALL, Side::Client);
+        assert_eq!(change, Change { sending: Some(connection(2)), close: vec![connection(1)] });
+    }
+
+    #[test]
+    fn failures_back_off_and_progress_resets() {
+        let mut sessions = Sessions::new(SMALL);
+        let mut now = NOW;
+        let mut pauses = Vec::new();
+        for attempt in 0..12 {
+            sessions.on_connecting(LARGE, connection(attempt));
+            sessions.on_closed(now, connection(attempt), Some(LARGE));
+            let due = sessions.next_attempt([LARGE].into_iter()).unwrap();
+            assert!(!sessions.wants_connection(now, LARGE) && sessions.wants_connection(due, LARGE));
+            pauses.push(due - now);
+            now = due;
+        }
+        assert_eq!((pauses[0], pauses[11]), (MIN_BACKOFF, MAX_BACKOFF));
+        sessions.on_progress(LARGE);
+        assert!(sessions.wants_connection(NOW, LARGE));
+    }
+}

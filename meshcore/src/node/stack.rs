@@ -1,0 +1,263 @@
+//! The whole node without its I/O.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::messages::codes;
+use super::sessions::Sessions;
+use super::{Event, NodeInfo, SendError};
+use crate::mesh::{self, Mesh};
+use crate::message::directory::{Directory, ResolveError};
+use crate::message::identity::{IdentityKey, IdentityRecord};
+use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
+use crate::message::{Messenger, MessengerConfig};
+use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
+use crate::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
+use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
+
+/// The moment of a call, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// Drives every timer.
+    pub monotonic: Instant,
+    /// Written into messages and records, for people to read.
+    pub wall: UnixTime,
+}
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct StackConfig {
+    /// Its identity.
+    pub key: IdentityKey,
+    /// Its signed identity record, and the number in it.
+    pub record: (Vec<u8>, u64),
+    /// Settings of the connections.
+    pub stream: stream::Config,
+    /// Settings of the mesh.
+    pub mesh: mesh::Config,
+    /// Settings of the messages.
+    pub messenger: MessengerConfig,
+    /// The nodes that it knows from earlier runs.
+    pub peers: Vec<StoredPeer>,
+    /// Its messages from earlier runs.
+    pub outboxes: OpenedOutboxes,
+    /// Seed of everything random, from the system's entropy (or a test's seed).
+    pub seed: [u8; 32],
+}
+
+/// Why a node cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The key cannot be used for TLS.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The settings of the connections contradict each other.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+}
+
+/// A node as a state machine: no socket, no thread, no clock, no disk.
+///
+/// # How to drive it
+///
+/// 1. Tell what happened: [`Stack::add_link`], [`Stack::handle_frame`], [`Stack::handle_store`],
+///    [`Stack::handle_timeout`] when the time of [`Stack::poll_timeout`] has come, or a command such as
+///    [`Stack::send`].
+/// 2. Then empty, in any order and until each gives `None`: [`Stack::poll_transmit`] (frames for the links),
+///    [`Stack::poll_store`] (operations for the disk, to be done in this order and answered by
+///    [`Stack::handle_store`]), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and [`Stack::poll_event`].
+/// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
+///
+/// To end, call [`Stack::leave`] and empty the outputs once more.
+pub struct Stack {
+    pub(super) own: NodeId,
+    pub(super) mesh: Mesh,
+    pub(super) streams: Endpoint,
+    pub(super) messenger: Messenger,
+    pub(super) directory: Directory,
+    pub(super) sessions: Sessions,
+    /// Sessions with something to read or to write.
+    pub(super) touched: BTreeSet<ConnectionId>,
+    pub(super) rng: StdRng,
+    pub(super) events: VecDeque<Event>,
+    pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
+    pub(super) store_ops: VecDeque<StoreOp>,
+}
+
+impl Stack {
+    /// A node that knows its identity and what its store held; it has no link yet.
+    pub fn new(config: StackConfig) -> Result<Self, StackError> {
+        let mut rng = StdRng::from_seed(config.seed);
+        let own = config.key.node_id();
+        let credentials = Credentials::from_pkcs8(config.key.pkcs8_der())?;
+        let mut mesh = Mesh::new(config.mesh, own.address(), rng.random(), rng.random());
+        let (record, number) = config.record;
+        mesh.set_own_record(record, number);
+        let streams = Endpoint::new(config.stream, credentials, rng.random())?;
+        let mut messenger = Messenger::new(config.messenger);
+        messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
+        let mut directory = Directory::new();
+        for peer in config.peers {
+            // What does not verify any more is forgotten: the node is asked for its record when it is seen.
+            if let Ok(record) = IdentityRecord::verify(&peer.record, peer.id.address()) {
+                directory.restore(&record, &peer.record, peer.first_seen, peer.last_seen);
+            }
+        }
+        Ok(Self {
+            own,
+            mesh,
+            streams,
+            messenger,
+            directory,
+            sessions: Sessions::new(own),
+            touched: BTreeSet::new(),
+            rng,
+            events: VecDeque::new(),
+            accepted: VecDeque::new(),
+            store_ops: VecDeque::new(),
+        })
+    }
+
+    /// A link is ready. `mtu` is its largest frame in bytes, the 40 of the header included.
+    pub fn add_link(&mut self, now: Now, link: LinkId, mtu: usize) {
+        self.mesh.add_link(now.monotonic, link, mtu);
+        self.settle(now);
+    }
+
+    /// A link is gone.
+    pub fn remove_link(&mut self, now: Now, link: LinkId) {
+        self.mesh.remove_link(now.monotonic, link);
+        self.settle(now);
+    }
+
+    /// A frame came in. It is decrypted in place. What is wrong with a frame is counted, never an error of the caller.
+    pub fn handle_frame(&mut self, now: Now, link: LinkId, from: LinkAddr, frame: &mut [u8]) {
+        if let Ok(Some(delivery)) = self.mesh.handle_frame(now.monotonic, link, from, frame)
+            && delivery.kind == FrameType::Stream
+        {
+            let mesh::Delivery { source, payload, .. } = delivery;
+            // A dropped packet is counted by the endpoint and has changed nothing.
+            let _ = self.streams.handle_packet(now.monotonic, source, payload);
+            if let Some(hop) = self.mesh.next_hop(source) {
+                self.streams.set_path_mtu(source, hop.mtu);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// An operation of [`Stack::poll_store`] has been done, or has failed.
+    pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
+        self.messenger.handle_store(now.wall, reply);
+        self.touch_all();
+        self.settle(now);
+    }
+
+    /// The application is done with all messages up to `arrival`.
+    pub fn handle_confirmed(&mut self, now: Now, arrival: u64) {
+        self.messenger.handle_confirmed(arrival);
+        self.touch_all();
+        self.settle(now);
+    }
+
+    /// The time of [`Stack::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.mesh.handle_timeout(now.monotonic);
+        self.streams.handle_timeout(now.monotonic);
+        self.settle(now);
+    }
+
+    /// Takes a message for a known node. Whether it is safely stored is told by [`Stack::poll_accepted`].
+    pub fn send(&mut self, now: Now, to: NodeId, text: String) -> Result<MessageId, SendError> {
+        if to == self.own {
+            return Err(SendError::Myself);
+        }
+        if self.directory.node(&to).is_none() {
+            return Err(SendError::UnknownNode(to));
+        }
+        let id = MessageId(self.rng.random());
+        self.messenger.send(now.wall, id, to, text)?;
+        self.settle(now);
+        Ok(id)
+    }
+
+    /// The node that a full id, a unique prefix or suffix of one, or a nickname means.
+    pub fn resolve(&self, query: &str) -> Result<NodeInfo, ResolveError> {
+        let id = self.directory.resolve(query)?;
+        self.info(id).ok_or_else(|| ResolveError::Unknown { query: query.to_owned() })
+    }
+
+    /// All known nodes, those in reach first, then by the time of their last sign of life.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let mut nodes: Vec<_> = self.directory.iter().filter_map(|entry| self.info(entry.id)).collect();
+        nodes.sort_by_key(|node| (!node.present, std::cmp::Reverse(node.last_seen), node.id));
+        nodes
+    }
+
+    /// Says goodbye: closes every connection and tells the neighbours.
+    pub fn leave(&mut self, now: Now) {
+        for connection in self.sessions.connections() {
+            self.streams.close(now.monotonic, connection, codes::STOPPING, "the node stops");
+        }
+        self.mesh.leave(now.monotonic);
+    }
+
+    /// Appends the next frame to `out`, which must be empty, and tells where it goes.
+    pub fn poll_transmit(&mut self, now: Now, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
+        if let Some(target) = self.mesh.poll_transmit(now.monotonic, out) {
+            return Some(target);
+        }
+        loop {
+            out.clear();
+            out.resize(HEADER_LEN, 0);
+            let Some(peer) = self.streams.poll_transmit(now.monotonic, out) else {
+                out.clear();
+                return None;
+            };
+            let payload_len = out.len() - HEADER_LEN;
+            // Without a route the packet is lost, as on any network; the endpoint will send its content again.
+            let Some(hop) = self.mesh.next_hop(peer).filter(|hop| payload_len <= hop.mtu) else { continue };
+            let Ok(payload_len) = u16::try_from(payload_len) else { continue };
+            let header = self.mesh.unicast_header(peer, FrameType::Stream, TrafficClass::Bulk, payload_len);
+            out[..HEADER_LEN].copy_from_slice(&header);
+            return Some((hop.link, Destination::Station(hop.to)));
+        }
+    }
+
+    /// The next operation for the store.
+    pub fn poll_store(&mut self) -> Option<StoreOp> {
+        self.store_ops.pop_front().or_else(|| self.messenger.poll_store())
+    }
+
+    /// The next answer to a [`Stack::send`]: the message is safely stored, or could not be stored.
+    pub fn poll_accepted(&mut self) -> Option<(MessageId, Result<(), StoreError>)> {
+        self.accepted.pop_front()
+    }
+
+    /// The next event for the application.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Stack::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let waiting =
+            self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
+        let attempt = self.sessions.next_attempt(waiting);
+        [self.mesh.poll_timeout(), self.streams.poll_timeout(), attempt].into_iter().flatten().min()
+    }
+
+    /// The messenger may have something for any session.
+    fn touch_all(&mut self) {
+        self.touched.extend(self.sessions.connections());
+    }
+
+    /// Carries results from layer to layer until none is left.
+    fn settle(&mut self, now: Now) {
+        while self.carry_mesh_event(now) || self.carry_stream_event(now) || self.carry_messenger_event(now) {}
+        self.connect_where_messages_wait(now);
+        self.exchange_with_sessions(now);
+        while self.carry_messenger_event(now) {}
+    }
+}

@@ -1,0 +1,391 @@
+//! One connection.
+
+mod close;
+mod handshake;
+mod receive;
+mod transmit;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::quic::Keys;
+
+use self::close::State;
+use super::assembler::Assembler;
+use super::error::CloseReason;
+use super::keys::DataKeys;
+use super::pacer::Pacer;
+use super::params::Params;
+use super::received::{MAX_ACK_DELAY, Received};
+use super::recovery::{Expired, Progress, Recovery, Sent, SentPacket, SpaceId};
+use super::send_buffer::SendBuffer;
+use super::streams::Streams;
+use super::tls::{self, Tls};
+use super::{Config, Event, Side, Statistics};
+use crate::types::{Address, Instant, NodeId};
+
+/// A packet number space (RFC 9000 §12.3) with its part of the TLS handshake.
+#[derive(Default)]
+struct Space {
+    /// Of the Initial and Handshake spaces.
+    keys: Option<Keys>,
+    next_number: u64,
+    received: Received,
+    crypto_send: SendBuffer,
+    crypto_receive: Assembler,
+    /// Probe packets to send although the congestion window forbids (RFC 9002 §7.5).
+    probes: usize,
+}
+
+/// Bytes and packets so far.
+#[derive(Debug, Default)]
+struct Counters {
+    bytes_sent: u64,
+    bytes_received: u64,
+    packets_sent: u64,
+    packets_received: u64,
+    undecryptable: u64,
+}
+
+/// The connection ids in use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ids {
+    /// Chosen here: the destination of the peer's packets.
+    pub(super) local: u64,
+    /// Chosen by the peer; a client's first guess is `original`.
+    pub(super) remote: u64,
+    /// Destination of the client's first Initial packet: the seed of the Initial keys.
+    pub(super) original: u64,
+}
+
+/// The state of one connection.
+pub(super) struct Connection {
+    side: Side,
+    config: Arc<Config>,
+    ids: Ids,
+    /// A client knows the server's connection id only after the first packet.
+    remote_is_known: bool,
+    address: Address,
+    peer: Option<NodeId>,
+    session: rustls::quic::Connection,
+    /// Where TLS writes next.
+    write_level: SpaceId,
+    spaces: [Space; 3],
+    data_keys: Option<DataKeys>,
+    state: State,
+    /// TLS is done, the peer is proved.
+    complete: bool,
+    /// RFC 9001 §4.1.2.
+    confirmed: bool,
+    owes_handshake_done: bool,
+    owes_ping: bool,
+    /// A server has seen that the client receives what is sent to its address (RFC 9000 §8.1).
+    validated: bool,
+    recovery: Recovery,
+    pacer: Pacer,
+    paced_until: Option<Instant>,
+    streams: Streams,
+    pub(super) events: VecDeque<Event>,
+    handshake_deadline: Option<Instant>,
+    idle_timeout: Duration,
+    idle_since: Instant,
+    /// Something ack-eliciting was sent since a packet arrived (RFC 9000 §10.1).
+    sent_since_received: bool,
+    counters: Counters,
+}
+
+impl Connection {
+    pub(super) fn connect(
+        now: Instant,
+        config: &Arc<Config>,
+        tls: &Tls,
+        peer: NodeId,
+        ids: Ids,
+        mtu: usize,
+    ) -> Result<Self, rustls::Error> {
+        let session = tls.connect(peer, local_params(config, None, ids.local).emit())?;
+        let mut connection = Self::new(now, config, Side::Client, peer.address(), ids, session, mtu);
+        connection.peer = Some(peer);
+        connection.write_handshake();
+        connection.recovery.set_timer(now);
+        Ok(connection)
+    }
+
+    /// Prepares for a client whose first packet is yet to be decrypted.
+    pub(super) fn accept(
+        now: Instant,
+        config: &Arc<Config>,
+        tls: &Tls,
+        source: Address,
+        ids: Ids,
+        mtu: usize,
+    ) -> Result<Self, rustls::Error> {
+        let session = tls.accept(source, local_params(config, Some(ids.original), ids.local).emit())?;
+        Ok(Self::new(now, config, Side::Server, source, ids, session, mtu))
+    }
+
+    fn new(
+        now: Instant,
+        config: &Arc<Config>,
+        side: Side,
+        address: Address,
+        ids: Ids,
+        session: rustls::quic::Connection,
+        mtu: usize,
+    ) -> Self {
+        let mut spaces: [Space; 3] = Default::default();
+        spaces[SpaceId::Initial as usize].keys = tls::initial_keys(ids.original, side);
+        let progress = Progress {
+            at_amplification_limit: false,
+            peer_validated_us: side == Side::Server,
+            has_handshake_keys: false,
+            confirmed: false,
+        };
+        Self {
+            side,
+            config: Arc::clone(config),
+            ids,
+            remote_is_known: side == Side::Server,
+            address,
+            peer: None,
+            session,
+            write_level: SpaceId::Initial,
+            spaces,
+            data_keys: None,
+            state: State::Open,
+            complete: false,
+            confirmed: false,
+            owes_handshake_done: false,
+            owes_ping: false,
+            validated: side == Side::Client,
+            recovery: Recovery::new(mtu, progress),
+            pacer: Pacer::default(),
+            paced_until: None,
+            streams: Streams::new(side, config),
+            events: VecDeque::new(),
+            handshake_deadline: Some(now + config.handshake_timeout),
+            idle_timeout: config.idle_timeout,
+            idle_since: now,
+            sent_since_received: false,
+            counters: Counters::default(),
+        }
+    }
+
+    pub(super) fn side(&self) -> Side {
+        self.side
+    }
+
+    pub(super) fn ids(&self) -> Ids {
+        self.ids
+    }
+
+    /// Mesh address of the peer.
+    pub(super) fn address(&self) -> Address {
+        self.address
+    }
+
+    pub(super) fn peer(&self) -> Option<NodeId> {
+        self.peer
+    }
+
+    /// Whether the peer has not proved its id yet.
+    pub(super) fn is_half_open(&self) -> bool {
+        self.side == Side::Server && !self.complete
+    }
+
+    /// Whether the handshake is complete and the connection not over.
+    pub(super) fn is_connected(&self) -> bool {
+        self.complete && matches!(self.state, State::Open)
+    }
+
+    /// Whether the connection is over, even if it lingers.
+    pub(super) fn is_closing(&self) -> bool {
+        !matches!(self.state, State::Open)
+    }
+
+    /// Whether nothing is left to do.
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.state, State::Gone)
+    }
+
+    pub(super) fn streams(&mut self) -> &mut Streams {
+        &mut self.streams
+    }
+
+    pub(super) fn ping(&mut self) {
+        self.owes_ping = true;
+    }
+
+    pub(super) fn set_mtu(&mut self, mtu: usize) {
+        self.recovery.congestion.set_mtu(mtu);
+    }
+
+    pub(super) fn statistics(&self) -> Statistics {
+        Statistics {
+            rtt: self.recovery.rtt.smoothed(),
+            congestion_window: self.recovery.congestion.window(),
+            bytes_in_flight: self.recovery.congestion.in_flight(),
+            bytes_sent: self.counters.bytes_sent,
+            bytes_received: self.counters.bytes_received,
+            packets_sent: self.counters.packets_sent,
+            packets_received: self.counters.packets_received,
+            packets_lost: self.recovery.lost(),
+            key_updates: self.data_keys.as_ref().map_or(0, DataKeys::updates),
+        }
+    }
+
+    fn space(&mut self, id: SpaceId) -> &mut Space {
+        &mut self.spaces[id as usize]
+    }
+
+    /// When [`Connection::handle_timeout`] must be called.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::Gone => None,
+            State::Closing { until, .. } | State::Draining { until } => Some(*until),
+            State::Open => [
+                self.handshake_deadline,
+                self.idle_deadline(),
+                self.recovery.timer(),
+                self.paced_until,
+                self.spaces[SpaceId::Data as usize].received.deadline(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
+        }
+    }
+
+    /// RFC 9000 §10.1: at least three probe time-outs.
+    fn idle_deadline(&self) -> Option<Instant> {
+        let timeout = self.idle_timeout.max(3 * self.recovery.probe_timeout());
+        (!self.idle_timeout.is_zero()).then(|| self.idle_since + timeout)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        match self.state {
+            State::Gone => return,
+            State::Closing { until, .. } | State::Draining { until } => {
+                if until <= now {
+                    self.state = State::Gone;
+                }
+                return;
+            }
+            State::Open => {}
+        }
+        if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
+            return self.vanish(CloseReason::IdleTimeout);
+        }
+        if self.handshake_deadline.is_some_and(|deadline| deadline <= now) {
+            return self.vanish(CloseReason::HandshakeTimeout);
+        }
+        if self.paced_until.is_some_and(|until| until <= now) {
+            self.paced_until = None;
+        }
+        self.update_progress();
+        match self.recovery.on_timeout(now) {
+            Expired::Nothing => {}
+            Expired::Lost(id, packets) => self.on_lost(id, packets),
+            Expired::Probe(id) => self.on_probe(id),
+        }
+    }
+
+    /// RFC 9002 §6.2.4: the oldest unacknowledged content goes out again.
+    fn on_probe(&mut self, id: SpaceId) {
+        let mut probed = vec![id];
+        // A server's first flight spans two spaces; both are probed at once.
+        if id == SpaceId::Initial && self.recovery.has_eliciting_in(SpaceId::Handshake) {
+            probed.push(SpaceId::Handshake);
+        }
+        for id in probed {
+            for content in self.recovery.oldest(id) {
+                self.on_content_lost(id, content);
+            }
+            let probes = self.recovery.probes(id);
+            self.space(id).probes = probes;
+        }
+    }
+
+    fn on_lost(&mut self, id: SpaceId, packets: Vec<SentPacket>) {
+        for content in packets.into_iter().flat_map(|packet| packet.content) {
+            self.on_content_lost(id, content);
+        }
+    }
+
+    fn on_content_lost(&mut self, id: SpaceId, content: Sent) {
+        match content {
+            Sent::Ack { .. } => {}
+            Sent::Crypto(range) => self.space(id).crypto_send.on_lost(range),
+            Sent::Stream { stream, range, fin } => self.streams.on_piece_lost(stream, range, fin),
+            Sent::MaxData => self.streams.on_max_data_lost(),
+            Sent::MaxStreams => self.streams.on_max_streams_lost(),
+            Sent::MaxStreamData(stream) => self.streams.on_max_stream_data_lost(stream),
+            Sent::Reset(stream) => self.streams.on_reset_lost(stream),
+            Sent::Stop(stream) => self.streams.on_stop_lost(stream),
+            Sent::HandshakeDone => self.owes_handshake_done = true,
+        }
+    }
+
+    fn on_content_acked(&mut self, id: SpaceId, content: Sent) {
+        match content {
+            Sent::Ack { largest } => self.space(id).received.on_ack_acked(largest),
+            Sent::Crypto(range) => {
+                self.space(id).crypto_send.on_acked(range);
+            }
+            Sent::Stream { stream, range, fin } => {
+                self.streams.on_piece_acked(stream, range, fin, &mut self.events);
+            }
+            Sent::Reset(stream) => self.streams.on_reset_acked(stream),
+            Sent::MaxData
+            | Sent::MaxStreams
+            | Sent::MaxStreamData(_)
+            | Sent::Stop(_)
+            | Sent::HandshakeDone => {}
+        }
+    }
+
+    /// Bytes that may still be sent to an address that is not validated (RFC 9000 §8.1).
+    fn amplification_budget(&self) -> u64 {
+        const FACTOR: u64 = 3;
+        if self.validated {
+            return u64::MAX;
+        }
+        (FACTOR * self.counters.bytes_received).saturating_sub(self.counters.bytes_sent)
+    }
+
+    /// Tells loss recovery how far the handshake is.
+    fn update_progress(&mut self) {
+        self.recovery.progress.at_amplification_limit =
+            self.amplification_budget() < transmit::SMALLEST_PACKET as u64;
+        self.recovery.progress.has_handshake_keys = self.spaces[SpaceId::Handshake as usize].keys.is_some();
+        self.recovery.progress.confirmed = self.confirmed;
+        self.recovery.progress.peer_validated_us |= self.confirmed;
+    }
+
+    /// RFC 9001 §4.9: the keys of a space are gone for good.
+    fn discard(&mut self, now: Instant, id: SpaceId) {
+        if self.space(id).keys.take().is_none() {
+            return;
+        }
+        let space = self.space(id);
+        space.crypto_send = SendBuffer::default();
+        space.crypto_receive = Assembler::default();
+        space.received.on_ack_sent();
+        space.probes = 0;
+        self.update_progress();
+        self.recovery.discard(now, id);
+    }
+}
+
+fn local_params(config: &Config, original_destination: Option<u64>, initial_source: u64) -> Params {
+    Params {
+        original_destination,
+        initial_source,
+        max_idle_timeout: config.idle_timeout,
+        max_data: config.connection_window,
+        max_stream_data: config.stream_window,
+        max_streams: config.max_streams,
+        max_ack_delay: MAX_ACK_DELAY,
+    }
+}

@@ -1,0 +1,409 @@
+//! All connections of a node.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::connection::{Connection, Ids};
+use super::error::{ConfigError, ConnectError, PacketError, StreamError};
+use super::streams::{ReadOutcome, Streams};
+use super::tls::{Credentials, Tls};
+use super::{Config, ConnectionId, DEFAULT_MTU, Event, Side, Statistics, StreamId};
+use crate::types::{Address, Instant, NodeId};
+use crate::wire::packet::{Header, Kind};
+
+struct Entry {
+    connection: Connection,
+    /// Key in `Endpoint::timers`.
+    timer: Option<Instant>,
+    /// Waits in `Endpoint::ready`.
+    queued: bool,
+    /// Counted in `Endpoint::half_open`.
+    half_open: bool,
+}
+
+/// The transport of one node: every AlexStream connection it has, as client or server.
+///
+/// # Drive contract
+///
+/// The endpoint does no I/O and reads no clock. Whoever drives it
+///
+/// 1. hands each received packet to [`handle_packet`](Self::handle_packet), and calls
+///    [`handle_timeout`](Self::handle_timeout) when the instant that [`poll_timeout`](Self::poll_timeout) gave has come;
+/// 2. gives commands whenever it likes: [`connect`](Self::connect), [`open`](Self::open), [`write`](Self::write),
+///    [`read`](Self::read), [`close`](Self::close)...;
+/// 3. after any of these calls [`poll_event`](Self::poll_event)s until `None` and acts upon the events, then
+///    [`poll_transmit`](Self::poll_transmit)s until `None` and sends the packets, then asks
+///    [`poll_timeout`](Self::poll_timeout) again.
+///
+/// Time must not run backwards from one call to the next. Events of one connection come in order; after
+/// [`Event::Closed`] its id is of no more use, although the endpoint keeps answering late packets for a while.
+pub struct Endpoint {
+    config: Arc<Config>,
+    tls: Tls,
+    random: StdRng,
+    connections: BTreeMap<ConnectionId, Entry>,
+    next_id: u64,
+    /// By the connection id that this node chose.
+    by_local: BTreeMap<u64, ConnectionId>,
+    /// Incoming connections by what the client's first packets name.
+    by_original: BTreeMap<(Address, u64), ConnectionId>,
+    by_peer: BTreeSet<(Address, ConnectionId)>,
+    /// Incoming handshakes that go on, by source.
+    half_open: BTreeMap<Address, usize>,
+    timers: BTreeSet<(Instant, ConnectionId)>,
+    /// Connections that may have packets to send, in turn.
+    ready: VecDeque<ConnectionId>,
+    events: VecDeque<(ConnectionId, Event)>,
+    mtus: BTreeMap<Address, usize>,
+    dropped: u64,
+}
+
+impl Endpoint {
+    /// An endpoint without connections. `seed` must be unpredictable: connection ids are drawn from it.
+    pub fn new(config: Config, credentials: Credentials, seed: [u8; 32]) -> Result<Self, ConfigError> {
+        config.check()?;
+        Ok(Self {
+            config: Arc::new(config),
+            tls: Tls::new(credentials),
+            random: StdRng::from_seed(seed),
+            connections: BTreeMap::new(),
+            next_id: 0,
+            by_local: BTreeMap::new(),
+            by_original: BTreeMap::new(),
+            by_peer: BTreeSet::new(),
+            half_open: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            ready: VecDeque::new(),
+            events: VecDeque::new(),
+            mtus: BTreeMap::new(),
+            dropped: 0,
+        })
+    }
+
+    /// This node's id.
+    pub fn node_id(&self) -> NodeId {
+        self.tls.node_id()
+    }
+
+    /// Starts a handshake. [`Event::Connected`] or [`Event::Closed`] tells how it went.
+    pub fn connect(&mut self, now: Instant, peer: NodeId) -> Result<ConnectionId, ConnectError> {
+        if peer == self.node_id() {
+            return Err(ConnectError::ToSelf);
+        }
+        // RFC 9000 §7.2: an unpredictable first destination.
+        let original = self.random.next_u64();
+        let ids = Ids { local: self.unused_local_id(), remote: original, original };
+        let mtu = self.path_mtu(peer.address());
+        let connection = Connection::connect(now, &self.config, &self.tls, peer, ids, mtu)?;
+        Ok(self.insert(connection))
+    }
+
+    /// Tells the largest packet that a path carries, in bytes; [`DEFAULT_MTU`] until then, [`MIN_MTU`](super::MIN_MTU)
+    /// at least. May change at any time.
+    pub fn set_path_mtu(&mut self, peer: Address, mtu: usize) {
+        if mtu == DEFAULT_MTU {
+            self.mtus.remove(&peer);
+        } else {
+            self.mtus.insert(peer, mtu);
+        }
+        let mtu = self.path_mtu(peer);
+        for (_, id) in self.by_peer.range((peer, ConnectionId(0))..=(peer, ConnectionId(u64::MAX))) {
+            if let Some(entry) = self.connections.get_mut(id) {
+                entry.connection.set_mtu(mtu);
+            }
+        }
+    }
+
+    fn path_mtu(&self, peer: Address) -> usize {
+        self.mtus.get(&peer).copied().unwrap_or(DEFAULT_MTU).max(super::MIN_MTU)
+    }
+
+    /// Takes a packet that came from a mesh address and decrypts it in place. An error tells why it was dropped; then
+    /// nothing but counters has changed.
+    pub fn handle_packet(
+        &mut self,
+        now: Instant,
+        source: Address,
+        packet: &mut [u8],
+    ) -> Result<(), PacketError> {
+        let result = self.dispatch(now, source, packet);
+        self.dropped += u64::from(result.is_err());
+        result
+    }
+
+    fn dispatch(&mut self, now: Instant, source: Address, packet: &mut [u8]) -> Result<(), PacketError> {
+        let (header, _) = Header::parse(packet)?;
+        let known = self.by_local.get(&header.destination).or_else(|| match header.kind {
+            Kind::Initial { .. } => self.by_original.get(&(source, header.destination)),
+            _ => None,
+        });
+        let Some(&id) = known else {
+            let Kind::Initial { source: remote } = header.kind else {
+                return Err(PacketError::UnknownConnection);
+            };
+            return self.accept(now, source, header, remote, packet);
+        };
+        let entry = self.connections.get_mut(&id).ok_or(PacketError::UnknownConnection)?;
+        if entry.connection.address() != source {
+            return Err(PacketError::WrongSource);
+        }
+        let result = entry.connection.handle_packet(now, header, packet);
+        self.touch(id);
+        result
+    }
+
+    /// A first packet of an unknown client.
+    fn accept(
+        &mut self,
+        now: Instant,
+        source: Address,
+        header: Header,
+        remote: u64,
+        packet: &mut [u8],
+    ) -> Result<(), PacketError> {
+        // Before any cryptography.
+        let from_source = self.half_open.get(&source).copied().unwrap_or(0);
+        let total: usize = self.half_open.values().sum();
+        if from_source >= self.config.max_half_open_per_address || total >= self.config.max_half_open {
+            return Err(PacketError::TooManyHandshakes);
+        }
+        let ids = Ids { local: self.unused_local_id(), remote, original: header.destination };
+        let mtu = self.path_mtu(source);
+        let mut connection = Connection::accept(now, &self.config, &self.tls, source, ids, mtu)
+            .map_err(|_| PacketError::Unavailable)?;
+        connection.handle_packet(now, header, packet)?;
+        self.insert(connection);
+        Ok(())
+    }
+
+    fn unused_local_id(&mut self) -> u64 {
+        loop {
+            let id = self.random.next_u64();
+            if !self.by_local.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn insert(&mut self, connection: Connection) -> ConnectionId {
+        let id = ConnectionId(self.next_id);
+        self.next_id += 1;
+        let (ids, address) = (connection.ids(), connection.address());
+        self.by_local.insert(ids.local, id);
+        self.by_peer.insert((address, id));
+        if connection.side() == Side::Server {
+            self.by_original.insert((address, ids.original), id);
+        }
+        let half_open = connection.is_half_open();
+        if half_open {
+            *self.half_open.entry(address).or_default() += 1;
+        }
+        self.connections.insert(id, Entry { connection, timer: None, queued: false, half_open });
+        self.touch(id);
+        id
+    }
+
+    /// A connection was changed: takes its events, files its timer, and asks it for packets later.
+    fn touch(&mut self, id: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&id)
+            && !entry.queued
+        {
+            entry.queued = true;
+            self.ready.push_back(id);
+        }
+        self.settle(id);
+    }
+
+    fn settle(&mut self, id: ConnectionId) {
+        let Some(entry) = self.connections.get_mut(&id) else { return };
+        self.events.extend(entry.connection.events.drain(..).map(|event| (id, event)));
+        let timer = entry.connection.timeout();
+        if timer != entry.timer {
+            if let Some(old) = entry.timer {
+                self.timers.remove(&(old, id));
+            }
+            self.timers.extend(timer.map(|new| (new, id)));
+            entry.timer = timer;
+        }
+        let address = entry.connection.address();
+        let is_gone = entry.connection.is_gone();
+        if entry.half_open && (is_gone || !entry.connection.is_half_open()) {
+            entry.half_open = false;
+            if let Some(count) = self.half_open.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    self.half_open.remove(&address);
+                }
+            }
+        }
+        if is_gone {
+            let ids = entry.connection.ids();
+            self.by_local.remove(&ids.local);
+            self.by_peer.remove(&(address, id));
+            if entry.connection.side() == Side::Server {
+                self.by_original.remove(&(address, ids.original));
+            }
+            self.connections.remove(&id);
+        }
+    }
+
+    /// Lets time pass. To be called when [`poll_timeout`](Self::poll_timeout) says; earlier calls do no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due: Vec<_> = self.timers.range(..=(now, ConnectionId(u64::MAX))).map(|(_, id)| *id).collect();
+        for id in due {
+            if let Some(entry) = self.connections.get_mut(&id) {
+                entry.connection.handle_timeout(now);
+            }
+            self.touch(id);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) must be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    /// Appends one packet to `out` and returns the address that it goes to; what `out` holds already stays in front.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Address> {
+        while let Some(id) = self.ready.pop_front() {
+            let Some(entry) = self.connections.get_mut(&id) else { continue };
+            entry.queued = false;
+            let address = entry.connection.address();
+            let mtu = self.mtus.get(&address).copied().unwrap_or(DEFAULT_MTU);
+            if entry.connection.transmit(now, mtu, out) {
+                self.touch(id);
+                return Some(address);
+            }
+            self.settle(id);
+        }
+        None
+    }
+
+    /// What happened next.
+    pub fn poll_event(&mut self) -> Option<(ConnectionId, Event)> {
+        self.events.pop_front()
+    }
+
+    /// Runs a command on the streams of an established connection.
+    fn with_streams<T>(
+        &mut self,
+        id: ConnectionId,
+        command: impl FnOnce(&mut Streams) -> Result<T, StreamError>,
+    ) -> Result<T, StreamError> {
+        let entry = self.connections.get_mut(&id).ok_or(StreamError::UnknownConnection)?;
+        if entry.connection.is_closing() {
+            return Err(StreamError::UnknownConnection);
+        }
+        if !entry.connection.is_connected() {
+            return Err(StreamError::NotConnected);
+        }
+        let result = command(entry.connection.streams());
+        self.touch(id);
+        result
+    }
+
+    /// Opens a stream in both directions. The peer hears of it with the first byte (or the end) written.
+    pub fn open(&mut self, connection: ConnectionId) -> Result<StreamId, StreamError> {
+        self.with_streams(connection, Streams::open)
+    }
+
+    /// Hands over bytes to send; returns how many were taken, perhaps none. When fewer than offered,
+    /// [`Event::Writable`] tells when to go on.
+    pub fn write(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        data: &[u8],
+    ) -> Result<usize, StreamError> {
+        self.with_streams(connection, |streams| streams.write(stream, data))
+    }
+
+    /// Appends up to `limit` received bytes to `into`. After [`Event::Readable`], read until
+    /// [`ReadOutcome::Blocked`] or [`ReadOutcome::Finished`]: the event is not repeated before.
+    pub fn read(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        into: &mut Vec<u8>,
+        limit: usize,
+    ) -> Result<ReadOutcome, StreamError> {
+        self.with_streams(connection, |streams| streams.read(stream, into, limit))
+    }
+
+    /// Ends this node's direction of a stream behind what was written. [`Event::Acknowledged`] tells when all of it has
+    /// arrived.
+    pub fn finish(&mut self, connection: ConnectionId, stream: StreamId) -> Result<(), StreamError> {
+        self.with_streams(connection, |streams| streams.finish(stream))
+    }
+
+    /// Gives up this node's direction of a stream; what has not arrived may never arrive.
+    pub fn reset(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        code: u64,
+    ) -> Result<(), StreamError> {
+        self.with_streams(connection, |streams| streams.reset(stream, code))
+    }
+
+    /// Asks the peer to send no more on a stream; unread data is discarded.
+    pub fn stop(&mut self, connection: ConnectionId, stream: StreamId, code: u64) -> Result<(), StreamError> {
+        self.with_streams(connection, |streams| streams.stop(stream, code))
+    }
+
+    /// Ends a connection. The peer is told the code and at most [`MAX_REASON_LEN`](super::MAX_REASON_LEN) bytes of the
+    /// reason; data that was not acknowledged is lost.
+    pub fn close(&mut self, now: Instant, connection: ConnectionId, code: u64, reason: &str) {
+        if let Some(entry) = self.connections.get_mut(&connection) {
+            entry.connection.close(now, code, reason);
+            self.touch(connection);
+        }
+    }
+
+    /// Sends something that the peer acknowledges: keeps the connection alive, and finds out whether it is.
+    pub fn ping(&mut self, connection: ConnectionId) {
+        if let Some(entry) = self.connections.get_mut(&connection) {
+            entry.connection.ping();
+            self.touch(connection);
+        }
+    }
+
+    /// The node at the other end: expected by a client, proved to a server.
+    pub fn peer(&self, connection: ConnectionId) -> Option<NodeId> {
+        self.connections.get(&connection)?.connection.peer()
+    }
+
+    /// This node's role.
+    pub fn side(&self, connection: ConnectionId) -> Option<Side> {
+        Some(self.connections.get(&connection)?.connection.side())
+    }
+
+    /// Whether the handshake is complete and the connection not over.
+    pub fn is_connected(&self, connection: ConnectionId) -> bool {
+        self.connections.get(&connection).is_some_and(|entry| entry.connection.is_connected())
+    }
+
+    /// Numbers about a connection.
+    pub fn statistics(&self, connection: ConnectionId) -> Option<Statistics> {
+        Some(self.connections.get(&connection)?.connection.statistics())
+    }
+
+    /// How many packets [`handle_packet`](Self::handle_packet) dropped so far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    /// Whether nothing is left of any connection.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.connections.is_empty()
+            && self.by_local.is_empty()
+            && self.by_original.is_empty()
+            && self.by_peer.is_empty()
+            && self.half_open.is_empty()
+            && self.timers.is_empty()
+    }
+}

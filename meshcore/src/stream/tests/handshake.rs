@@ -1,0 +1,176 @@
+use super::*;
+
+#[test]
+fn over_a_clean_link_it_takes_two_round_trips() {
+    let mut net = Net::new(1, CLEAN);
+    net.establish();
+    // ClientHello fills two packets; the answer fits what the server may send at once.
+    assert!(net.now <= Instant::from_micros(80_000), "{:?}", net.now);
+    net.run_for(Duration::from_secs(1));
+    assert_eq!(net.errors, []);
+}
+
+#[test]
+fn loss_duplication_and_reordering_only_delay_it() {
+    let mut worst = Instant::default();
+    for seed in 0..60 {
+        let configs = [0, 1].map(|_| Config { handshake_timeout: HOUR, ..Config::default() });
+        let mut net = Net::with(seed, BAD, configs);
+        net.establish();
+        worst = worst.max(net.now);
+    }
+    assert!(worst < Instant::from_micros(120_000_000), "{worst:?}");
+}
+
+#[test]
+fn any_single_packet_may_be_lost() {
+    for lost in 1..15 {
+        let mut net = Net::new(lost, CLEAN);
+        net.swallow = lost;
+        net.establish();
+        assert!(net.now < Instant::from_micros(5_000_000), "packet {lost}: {:?}", net.now);
+    }
+}
+
+#[test]
+fn small_and_large_packets_work() {
+    for mtu in [128, 300, 576, 1500, 9000, 65_535] {
+        let mut net = Net::new(mtu as u64, CLEAN);
+        net.set_mtu(mtu);
+        let (client, server) = net.establish();
+        let stream = net.endpoint(0).open(client).unwrap();
+        let data = pattern(50_000, 0);
+        assert_eq!(net.endpoint(0).write(client, stream, &data), Ok(data.len()));
+        let mut read = Vec::new();
+        net.run_until("the data", |net| {
+            for (_, event) in net.take_events(1) {
+                if event == Event::Readable(stream) {
+                    read_all(net.endpoint(1), server, stream, &mut read);
+                }
+            }
+            read.len() == data.len()
+        });
+        assert_eq!(read, data);
+    }
+}
+
+#[test]
+fn a_server_with_another_key_is_refused_by_name() {
+    let mut net = Net::new(3, CLEAN);
+    let mallory = net.add(CAROL, Config::default());
+    // Carol's machine sits at Bob's address.
+    let bob = net.nodes[1].address;
+    net.nodes[1].address = Address([7; 16]);
+    net.nodes[mallory].address = bob;
+    net.connect(0, 1);
+    net.run_until("the refusal", |net| net.closed(0).is_some() && net.closed(mallory).is_some());
+    assert_eq!(net.closed(0), Some(CloseReason::PeerIdentity));
+    assert!(net.connected(0).is_none());
+    let Some(CloseReason::PeerProtocol(error)) = net.closed(mallory) else {
+        panic!("{:?}", net.closed(mallory))
+    };
+    // access_denied, RFC 8446 §6.
+    assert_eq!(error.code, TransportCode::Tls(49));
+}
+
+#[test]
+fn a_client_whose_key_does_not_fit_its_address_is_refused_by_name() {
+    let mut net = Net::new(4, CLEAN);
+    let mallory = net.add(CAROL, Config::default());
+    // Carol pretends to be Alice.
+    let alice = net.nodes[0].address;
+    net.nodes[0].address = Address([7; 16]);
+    net.nodes[mallory].address = alice;
+    net.connect(mallory, 1);
+    net.run_until("the refusal", |net| net.closed(1).is_some() && net.closed(mallory).is_some());
+    assert_eq!(net.closed(1), Some(CloseReason::PeerIdentity));
+    assert_eq!(net.find(1, |_, event| Some(matches!(event, Event::Closed { peer: None, .. }))), Some(true));
+    assert!(net.connected(1).is_none());
+}
+
+#[test]
+fn silence_is_reported_as_a_handshake_timeout() {
+    let mut net = Net::new(5, Link { loss: 100, ..CLEAN });
+    let client = net.connect(0, 1);
+    assert_eq!(net.endpoint(0).open(client), Err(StreamError::NotConnected));
+    net.run_until("the time-out", |net| net.closed(0).is_some());
+    assert_eq!(net.closed(0), Some(CloseReason::HandshakeTimeout));
+    assert_eq!(net.now, Instant::from_micros(10_000_001));
+    assert!(net.endpoint(0).is_empty());
+    // Backoff: a handful of packets, not a flood.
+    assert!(net.nodes[0].sent_bytes < 20_000, "{}", net.nodes[0].sent_bytes);
+}
+
+#[test]
+fn a_server_sends_at_most_three_times_what_it_got() {
+    for lost_answers in [false, true] {
+        let mut net = Net::new(6, CLEAN);
+        net.set_mtu(1200);
+        net.connect(0, 1);
+        net.flush();
+        // Only the first of the client's packets arrives, ever; or nothing of the server's answers.
+        let first = net.flying.pop().unwrap();
+        let rest: Vec<_> = net.flying.drain().collect();
+        net.flying.push(first);
+        if lost_answers {
+            net.flying.extend(rest);
+        }
+        let alice = net.nodes[0].address;
+        net.nodes[0].address = Address([7; 16]);
+        net.run_until("the end", |net| {
+            assert!(net.nodes[1].sent_bytes <= 3 * net.nodes[1].received_bytes);
+            let mut flying: Vec<_> = std::mem::take(&mut net.flying).into_vec();
+            flying.retain(|flying| flying.0.from == alice);
+            net.flying = flying.into();
+            net.nodes[1].received_bytes > 0 && net.endpoint(1).is_empty()
+        });
+        assert!(net.nodes[1].sent_bytes > 0);
+    }
+}
+
+#[test]
+fn half_open_connections_are_bounded() {
+    let config = Config { max_half_open: 6, ..Config::default() };
+    let mut net = Net::with(7, CLEAN, [Config::default(), config]);
+    for _ in 0..10 {
+        net.connect(0, 1);
+    }
+    net.flush();
+    let packets: Vec<_> = net.flying.drain().map(|flying| flying.0.packet).collect();
+    let now = net.now;
+    let mut try_from = |source: Address| {
+        let mut accepted = 0;
+        for packet in &packets {
+            match net.nodes[1].endpoint.handle_packet(now, source, &mut packet.clone()) {
+                Ok(()) => accepted += 1,
+                Err(PacketError::TooManyHandshakes) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        accepted
+    };
+    // Two packets of each client: those of four connections, then of two more, then none.
+    assert_eq!([1, 2, 3].map(|source| try_from(Address([source; 16]))), [8, 4, 0]);
+    net.nodes[1].endpoint.handle_timeout(now + Duration::from_secs(11));
+    let later = net.nodes[1].endpoint.handle_packet(now, Address([3; 16]), &mut packets[0].clone());
+    assert_eq!(later, Ok(()));
+}
+
+#[test]
+fn both_may_call_each_other_at_once() {
+    let mut net = Net::new(8, CLEAN);
+    let (a, b) = (net.connect(0, 1), net.connect(1, 0));
+    net.run_until("both handshakes", |net| {
+        [0, 1].iter().all(|node| {
+            net.nodes[*node]
+                .events
+                .iter()
+                .filter(|(_, event)| matches!(event, Event::Connected { .. }))
+                .count()
+                == 2
+        })
+    });
+    assert!(net.endpoint(0).is_connected(a) && net.endpoint(1).is_connected(b));
+    let alice = net.nodes[0].id;
+    assert!(net.endpoint(0).connect(Instant::default(), alice).is_err());
+}

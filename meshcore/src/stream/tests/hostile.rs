@@ -1,0 +1,172 @@
+use super::*;
+use crate::stream::streams::Streams;
+use crate::wire::packet::{Header, Kind};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+
+/// Everything about an endpoint that a dropped packet must not change.
+fn visible(net: &Net, node: usize, connection: ConnectionId) -> String {
+    let endpoint = &net.nodes[node].endpoint;
+    format!(
+        "{:?} {:?} {:?}",
+        endpoint.statistics(connection),
+        endpoint.poll_timeout(),
+        net.nodes[node].events
+    )
+}
+
+#[test]
+fn forged_packets_change_nothing() {
+    let mut net = Net::new(1, CLEAN);
+    net.log = Some(Vec::new());
+    let (client, server) = net.establish();
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.endpoint(0).write(client, stream, b"hello").unwrap();
+    net.run_for(Duration::from_secs(1));
+    net.flush();
+    let before = visible(&net, 1, server);
+    let (alice, bob) = (net.nodes[0].address, net.nodes[1].address);
+    let log = net.log.take().unwrap();
+    let (now, mut forged) = (net.now, 0);
+    for (from, _, packet) in log.iter().filter(|(_, to, _)| *to == bob) {
+        let header_len = Header::parse(packet).unwrap().1;
+        let mut variants = vec![packet.clone()];
+        for position in (0..header_len).chain((header_len..packet.len()).step_by(13)) {
+            for bit in 0..8 {
+                let mut variant = packet.clone();
+                variant[position] ^= 1 << bit;
+                variants.push(variant);
+            }
+        }
+        variants.extend((0..packet.len()).step_by(7).map(|len| packet[..len].to_vec()));
+        variants.push([packet.as_slice(), b"more"].concat());
+        for mut variant in variants {
+            // A first packet with another connection id is a new client's, and would be refused later.
+            let other = Header::parse(&variant).is_ok_and(|(header, _)| {
+                matches!(header.kind, Kind::Initial { .. })
+                    && matches!(Header::parse(packet), Ok((one, _)) if one.destination != header.destination)
+            });
+            let result = net.nodes[1].endpoint.handle_packet(now, *from, &mut variant);
+            assert!(result.is_err(), "{result:?} {other}");
+            assert_ne!(result, Err(PacketError::Unavailable));
+            net.flush();
+            forged += 1;
+        }
+    }
+    assert!(forged > 1000);
+    assert_eq!(visible(&net, 1, server), before);
+    assert_eq!(net.nodes[1].endpoint.dropped(), forged);
+    // The right packet from another address.
+    net.endpoint(0).ping(client);
+    net.flush();
+    let flying = net.flying.pop().unwrap().0;
+    for source in [Address([9; 16]), bob] {
+        let result = net.nodes[1].endpoint.handle_packet(now, source, &mut flying.packet.clone());
+        assert_eq!(result, Err(PacketError::WrongSource));
+    }
+    assert_eq!(net.nodes[1].endpoint.handle_packet(now, alice, &mut flying.packet.clone()), Ok(()));
+    assert_eq!(
+        net.nodes[1].endpoint.handle_packet(now, alice, &mut flying.packet.clone()),
+        Err(PacketError::Duplicate)
+    );
+}
+
+#[test]
+fn forgeries_during_the_handshake_do_not_stop_it() {
+    for seed in 0..10 {
+        let mut net = Net::new(seed, CLEAN);
+        net.connect(0, 1);
+        net.run_until("the handshake", |net| {
+            let mut copies = Vec::new();
+            for flying in net.flying.iter() {
+                let mut packet = flying.0.packet.clone();
+                let position = packet.len() - 1 - (seed as usize % 40);
+                packet[position] ^= 0x40;
+                copies.push((flying.0.from, flying.0.to, packet));
+            }
+            for (from, to, mut packet) in copies {
+                let now = net.now;
+                let node = net.nodes.iter_mut().find(|node| node.address == to).unwrap();
+                assert!(node.endpoint.handle_packet(now, from, &mut packet).is_err());
+            }
+            net.connected(0).is_some() && net.connected(1).is_some()
+        });
+    }
+}
+
+/// Streams of a server whose limits are small.
+fn victim() -> Streams {
+    let config = Config { stream_window: 100, connection_window: 150, max_streams: 2, ..Config::default() };
+    Streams::new(Side::Server, &config)
+}
+
+#[test]
+fn violations_are_named() {
+    let events = &mut VecDeque::new();
+    let code = |result: Result<(), crate::stream::TransportError>| result.map_err(|error| error.code);
+    let mut streams = victim();
+    assert_eq!(code(streams.on_data(0, 0, &[0; 100], false, events)), Ok(()));
+    assert_eq!(code(streams.on_data(0, 100, &[0], false, events)), Err(TransportCode::FlowControl));
+    assert_eq!(code(streams.on_data(4, 0, &[0; 51], false, events)), Err(TransportCode::FlowControl));
+    assert_eq!(code(streams.on_data(4, 0, &[0; 50], true, events)), Ok(()));
+    assert_eq!(code(streams.on_data(4, 50, &[0], false, events)), Err(TransportCode::FinalSize));
+    assert_eq!(code(streams.on_data(4, 0, &[0; 49], true, events)), Err(TransportCode::FinalSize));
+    assert_eq!(code(streams.on_reset(4, 0, 49, events)), Err(TransportCode::FinalSize));
+    assert_eq!(code(streams.on_reset(0, 0, 99, events)), Err(TransportCode::FinalSize));
+    assert_eq!(code(streams.on_reset(0, 0, 101, events)), Err(TransportCode::FlowControl));
+    assert_eq!(code(streams.on_data(8, 0, &[], false, events)), Err(TransportCode::StreamLimit));
+    assert_eq!(code(streams.on_data(2, 0, &[], false, events)), Err(TransportCode::StreamLimit));
+    assert_eq!(code(streams.on_data(1, 0, &[], false, events)), Err(TransportCode::StreamState));
+    assert_eq!(code(streams.on_stop(1, 0, events)), Err(TransportCode::StreamState));
+    assert_eq!(code(streams.on_max_stream_data(5, 0, events)), Err(TransportCode::StreamState));
+    assert_eq!(code(streams.on_stream_data_blocked(12, events)), Err(TransportCode::StreamLimit));
+}
+
+#[test]
+fn a_later_stream_opens_those_before_it() {
+    let events = &mut VecDeque::new();
+    let mut streams = victim();
+    streams.on_data(4, 0, b"x", false, events).unwrap();
+    let expected = [Event::Opened(StreamId(0)), Event::Opened(StreamId(4)), Event::Readable(StreamId(4))];
+    assert_eq!(*events, expected);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn arbitrary_packets_never_panic(
+        packets in proptest::collection::vec((0u8..4, proptest::collection::vec(any::<u8>(), 0..100), any::<u64>()), 0..40),
+    ) {
+        let mut net = Net::new(1, CLEAN);
+        let alice = net.nodes[0].address;
+        net.connect(0, 1);
+        for (kind, bytes, id) in packets {
+            let mut packet = vec![0x20 | kind];
+            packet.extend(id.to_be_bytes());
+            packet.extend(bytes);
+            let now = net.now;
+            prop_assert!(net.endpoint(1).handle_packet(now, alice, &mut packet).is_err());
+        }
+    }
+
+    #[test]
+    fn segments_of_a_hostile_peer_never_panic(
+        segments in proptest::collection::vec((0u8..8, 0u64..24, 0u64..220, 0usize..120, any::<bool>()), 0..60),
+    ) {
+        let events = &mut VecDeque::new();
+        let mut streams = victim();
+        streams.on_peer_limits(1000, 500, 3);
+        for (what, stream, number, len, fin) in segments {
+            let _ = match what {
+                0 | 1 => streams.on_data(stream, number, &vec![1; len], fin, events),
+                2 => streams.on_reset(stream, 1, number, events),
+                3 => streams.on_stop(stream, 2, events),
+                4 => streams.on_max_stream_data(stream, number, events),
+                5 => streams.read(StreamId(stream), &mut Vec::new(), len).map(|_| ()).or(Ok(())),
+                6 => streams.write(StreamId(stream), &vec![0; len]).map(|_| ()).or(Ok(())),
+                _ => streams.stop(StreamId(stream), 3).or(Ok(())),
+            };
+        }
+    }
+}

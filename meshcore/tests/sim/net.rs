@@ -1,0 +1,274 @@
+//! A simulated world: virtual time, one broadcast segment with faults, nodes with disks that survive crashes.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use meshcore::message::MessengerConfig;
+use meshcore::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use meshcore::message::store::StoreOp;
+use meshcore::node::{Event, Now, Stack, StackConfig};
+use meshcore::types::{Destination, Instant, LinkAddr, LinkId, NodeId, UnixTime};
+use meshcore::{mesh, stream};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::disk::Disk;
+
+const LINK: LinkId = LinkId(1);
+
+/// What the segment does to frames.
+#[derive(Debug, Clone, Copy)]
+pub struct Faults {
+    pub loss: f64,
+    pub duplication: f64,
+    pub corruption: f64,
+    pub delay: Duration,
+    /// Added to the delay at random, which reorders frames.
+    pub jitter: Duration,
+}
+
+impl Faults {
+    pub const NONE: Self = Self {
+        loss: 0.0,
+        duplication: 0.0,
+        corruption: 0.0,
+        delay: Duration::from_micros(200),
+        jitter: Duration::ZERO,
+    };
+
+    pub const HARSH: Self = Self {
+        loss: 0.2,
+        duplication: 0.1,
+        corruption: 0.02,
+        delay: Duration::from_millis(2),
+        jitter: Duration::from_millis(20),
+    };
+}
+
+enum Happening {
+    Frame { to: usize, from: LinkAddr, frame: Vec<u8> },
+    Commit { node: usize, operation: StoreOp },
+}
+
+/// A node with its disk. `stack` is `None` while it is crashed.
+pub struct Station {
+    pub id: NodeId,
+    pub stack: Option<Stack>,
+    pub disk: Disk,
+    pub seen: VecDeque<Event>,
+    key: String,
+    /// Counts the starts.
+    life: u32,
+}
+
+pub struct World {
+    pub now: Instant,
+    pub faults: Faults,
+    pub stations: Vec<Station>,
+    /// How long a commit takes.
+    pub sync: Duration,
+    pub frames: u64,
+    /// Every frame that was put on the segment, for tests that look at the wire.
+    pub capture: Option<Vec<Vec<u8>>>,
+    rng: StdRng,
+    /// By time, then in the order of planning.
+    agenda: BTreeMap<(Instant, u64), Happening>,
+    planned: u64,
+}
+
+fn address(station: usize) -> LinkAddr {
+    LinkAddr::new(&(station as u64).to_be_bytes()).unwrap()
+}
+
+impl World {
+    /// Nodes with these keys (PKCS#8 PEM), on one segment. They are not started yet.
+    pub fn new(seed: u64, keys: &[&str], faults: Faults) -> Self {
+        let stations = keys.iter().map(|pem| {
+            let key = IdentityKey::from_pem(pem, None).unwrap();
+            Station {
+                id: key.node_id(),
+                stack: None,
+                disk: Disk::default(),
+                seen: VecDeque::new(),
+                key: (*pem).to_owned(),
+                life: 0,
+            }
+        });
+        Self {
+            now: Instant::from_micros(1),
+            faults,
+            stations: stations.collect(),
+            sync: Duration::from_millis(3),
+            frames: 0,
+            capture: None,
+            rng: StdRng::seed_from_u64(seed),
+            agenda: BTreeMap::new(),
+            planned: 0,
+        }
+    }
+
+    fn clock(&self) -> Now {
+        // The wall clock has nothing to do with the monotonic one.
+        let wall = UnixTime::from_millis(1_700_000_000_000 + self.now.as_micros() / 1000);
+        Now { monotonic: self.now, wall }
+    }
+
+    pub fn start(&mut self, index: usize) {
+        let (now, seed) = (self.clock(), self.rng.random());
+        let station = &mut self.stations[index];
+        station.life += 1;
+        let key = IdentityKey::from_pem(&station.key, None).unwrap();
+        let fields = RecordFields {
+            nickname: Some(format!("node{index}").parse().unwrap()),
+            subkey: Subkey::from_seed(&[7; 32]).unwrap().public_key().unwrap(),
+            capabilities: 0,
+            number: u64::from(station.life),
+            issued: now.wall,
+            valid_until: UnixTime::from_millis(now.wall.as_millis() + 1_000_000_000),
+        };
+        let record = IdentityRecord::sign(&key, &fields).unwrap();
+        let mut stack = Stack::new(StackConfig {
+            key,
+            record: (record, fields.number),
+            stream: stream::Config::default(),
+            mesh: mesh::Config::default(),
+            messenger: MessengerConfig::default(),
+            peers: station.disk.peers(),
+            outboxes: station.disk.open(),
+            seed,
+        })
+        .unwrap();
+        stack.add_link(now, LINK, 1500);
+        station.stack = Some(stack);
+        self.empty_outputs(index);
+    }
+
+    /// `kill -9`: of what waits for the disk, some has reached it and the rest is gone.
+    pub fn crash(&mut self, index: usize) {
+        let is_commit =
+            |happening: &Happening| matches!(happening, Happening::Commit { node, .. } if *node == index);
+        let waiting: Vec<_> = self.agenda.extract_if(.., |_, happening| is_commit(happening)).collect();
+        let survive = self.rng.random_range(0..=waiting.len());
+        let station = &mut self.stations[index];
+        for (_, happening) in waiting.into_iter().take(survive) {
+            if let Happening::Commit { operation, .. } = happening {
+                station.disk.execute(operation);
+            }
+        }
+        station.stack = None;
+    }
+
+    /// A call into a running node.
+    pub fn with<T>(&mut self, index: usize, call: impl FnOnce(&mut Stack, Now) -> T) -> T {
+        let now = self.clock();
+        let result = call(self.stations[index].stack.as_mut().expect("the node runs"), now);
+        self.empty_outputs(index);
+        result
+    }
+
+    /// Runs until `done` or until `limit` of virtual time has passed; tells whether it was done.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
+        let end = self.now + limit;
+        while !done(self) {
+            let timers = self.stations.iter().filter_map(|s| s.stack.as_ref()?.poll_timeout());
+            let timer = timers.min().map(|due| due.max(self.now));
+            let arrival = self.agenda.keys().next().map(|(due, _)| *due);
+            let Some(next) = timer.into_iter().chain(arrival).min().filter(|due| *due <= end) else {
+                self.now = end;
+                return done(self);
+            };
+            self.now = next;
+            if arrival == Some(next) {
+                self.happen();
+            } else {
+                self.tick();
+            }
+        }
+        true
+    }
+
+    fn tick(&mut self) {
+        let now = self.clock();
+        for index in 0..self.stations.len() {
+            let Some(stack) = self.stations[index].stack.as_mut() else { continue };
+            if stack.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+                stack.handle_timeout(now);
+                self.empty_outputs(index);
+            }
+        }
+    }
+
+    fn happen(&mut self) {
+        let Some((_, happening)) = self.agenda.pop_first() else { return };
+        let now = self.clock();
+        match happening {
+            Happening::Frame { to, from, mut frame } => {
+                if let Some(stack) = self.stations[to].stack.as_mut() {
+                    stack.handle_frame(now, LINK, from, &mut frame);
+                    self.empty_outputs(to);
+                }
+            }
+            Happening::Commit { node, operation } => {
+                let station = &mut self.stations[node];
+                let Some(stack) = station.stack.as_mut() else { return };
+                for reply in station.disk.execute(operation) {
+                    stack.handle_store(now, reply);
+                }
+                self.empty_outputs(node);
+            }
+        }
+    }
+
+    fn schedule(&mut self, due: Instant, happening: Happening) {
+        self.planned += 1;
+        self.agenda.insert((due, self.planned), happening);
+    }
+
+    fn empty_outputs(&mut self, index: usize) {
+        let now = self.clock();
+        let mut frame = Vec::new();
+        loop {
+            frame.clear();
+            let Some(stack) = self.stations[index].stack.as_mut() else { return };
+            let Some((_, to)) = stack.poll_transmit(now, &mut frame) else { break };
+            self.transmit(index, to, &frame);
+        }
+        let station = &mut self.stations[index];
+        let Some(stack) = station.stack.as_mut() else { return };
+        let operations: Vec<_> = std::iter::from_fn(|| stack.poll_store()).collect();
+        while stack.poll_accepted().is_some() {}
+        station.seen.extend(std::iter::from_fn(|| stack.poll_event()));
+        for operation in operations {
+            self.schedule(self.now + self.sync, Happening::Commit { node: index, operation });
+        }
+    }
+
+    fn transmit(&mut self, from: usize, to: Destination, frame: &[u8]) {
+        self.frames += 1;
+        if let Some(capture) = &mut self.capture {
+            capture.push(frame.to_vec());
+        }
+        let targets: Vec<_> = match to {
+            Destination::Group => (0..self.stations.len()).filter(|to| *to != from).collect(),
+            Destination::Station(station) => {
+                (0..self.stations.len()).filter(|to| address(*to) == station).collect()
+            }
+        };
+        for to in targets {
+            let copies = 1 + usize::from(self.rng.random_bool(self.faults.duplication));
+            for _ in 0..copies {
+                if self.rng.random_bool(self.faults.loss) {
+                    continue;
+                }
+                let mut frame = frame.to_vec();
+                if self.rng.random_bool(self.faults.corruption) {
+                    let at = self.rng.random_range(0..frame.len());
+                    frame[at] ^= 1 << self.rng.random_range(0..8);
+                }
+                let jitter = self.faults.jitter.mul_f64(self.rng.random::<f64>());
+                let due = self.now + self.faults.delay + jitter;
+                self.schedule(due, Happening::Frame { to, from: address(from), frame });
+            }
+        }
+    }
+}
