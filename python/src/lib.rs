@@ -1,1 +1,30 @@
-//! Python.
+//! The Python extension module `meshchat._core`: a thin binding of the public API of `meshcore`.
+//!
+//! Nothing here calls Python from a foreign thread. What takes time runs on a thread of its own that never touches
+//! the interpreter and tells through a descriptor that it is done ([`job`]); so a node that still runs when the
+//! interpreter exits can neither hang nor crash it.
+
+mod answers;
+mod convert;
+mod error;
+mod identity;
+mod job;
+mod node;
+
+use pyo3::prelude::*;
+
+/// Binding of the MeshChat core; use the package `meshchat` instead.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::convert::Incoming;
+    #[pymodule_export]
+    use super::identity::{Identity, create_identity, identity_exists, load_identity};
+    #[pymodule_export]
+    use super::job::Job;
+    #[pymodule_export]
+    use super::node::{Node, start};
+
+    #[pymodule_export]
+    const DEFAULT_KEY_BITS: usize = meshcore::Identity::DEFAULT_BITS;
+}

@@ -1,0 +1,71 @@
+"""MeshChat: nodes on the same wire find each other and exchange messages, without any server."""
+
+from __future__ import annotations
+
+from .errors import (
+    AmbiguousNodeError,
+    ArgumentError,
+    EmptyMessageError,
+    HomeInUseError,
+    InternalError,
+    KeyCorruptError,
+    KeyExistsError,
+    KeyFileError,
+    KeyTooOpenError,
+    LinkError,
+    LinkPermissionError,
+    MeshChatError,
+    MessageTooLongError,
+    NoKeyError,
+    PassphraseNeededError,
+    StorageError,
+    StoppedError,
+    UnknownNodeError,
+    WrongPassphraseError,
+)
+from .events import (
+    Event,
+    LinkStatus,
+    Message,
+    NodeFound,
+    NodeInfo,
+    NodeLost,
+    Status,
+    StatusChanged,
+    Warning,
+)
+from .identity import Identity
+from .node import Node
+
+__all__ = [
+    "AmbiguousNodeError",
+    "ArgumentError",
+    "EmptyMessageError",
+    "Event",
+    "HomeInUseError",
+    "Identity",
+    "InternalError",
+    "KeyCorruptError",
+    "KeyExistsError",
+    "KeyFileError",
+    "KeyTooOpenError",
+    "LinkError",
+    "LinkPermissionError",
+    "LinkStatus",
+    "MeshChatError",
+    "Message",
+    "MessageTooLongError",
+    "NoKeyError",
+    "Node",
+    "NodeFound",
+    "NodeInfo",
+    "NodeLost",
+    "PassphraseNeededError",
+    "Status",
+    "StatusChanged",
+    "StorageError",
+    "StoppedError",
+    "UnknownNodeError",
+    "Warning",
+    "WrongPassphraseError",
+]

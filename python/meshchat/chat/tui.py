@@ -1,0 +1,66 @@
+"""The chat on a terminal: an input line that stays whole while others write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+
+from .lines import BadLine
+from .safe import safe
+from .screen import write
+from .session import Session
+
+
+class TerminalScreen:
+    """Writes above the input line. What comes while it writes is written together in the next turn."""
+
+    def __init__(self) -> None:
+        self._pending: list[tuple[str, Callable[[], None] | None]] = []
+        self._writer: asyncio.Task[None] | None = None
+
+    def show(self, text: str, then: Callable[[], None] | None = None) -> None:
+        self._pending.append((text, then))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    async def flush(self) -> None:
+        while self._pending and self._writer is not None:
+            await self._writer
+
+    async def _write(self) -> None:
+        while self._pending:
+            await run_in_terminal(self._write_pending)
+
+    def _write_pending(self) -> None:
+        pending, self._pending = self._pending, []
+        for text, then in pending:
+            write(1, text)
+            if then is not None:
+                then()
+
+
+class Prompt:
+    """The input line."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        self.interrupted = False
+        """Whether Ctrl-C ended the input."""
+
+    async def lines(self) -> AsyncIterator[str | BadLine]:
+        while True:
+            try:
+                yield await self._prompt.prompt_async(self._message)
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                self.interrupted = True
+                return
+
+    def _message(self) -> str:
+        partner = self._session.partner
+        return f"{safe(partner.name)}> " if partner else "> "

@@ -1,0 +1,103 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TextIO, TypeAlias, TypeVar
+
+from ..errors import ArgumentError, PassphraseNeededError
+
+T = TypeVar("T")
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_home(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--home",
+        metavar="DIR",
+        type=Path,
+        help="folder of key, outbox and history (default: $MESHCHAT_HOME, else the XDG data directory)",
+    )
+
+
+def add_passphrase(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--passphrase-file",
+        metavar="FILE",
+        type=Path,
+        help="the first line of FILE is the key's passphrase (default: $MESHCHAT_PASSPHRASE, else ask on the terminal)",
+    )
+
+
+def given_passphrase(options: argparse.Namespace) -> str | None:
+    """The passphrase from file or environment, if there is one."""
+    path: Path | None = options.passphrase_file
+    if path is None:
+        return os.environ.get("MESHCHAT_PASSPHRASE") or None
+    with path.open("rb") as file:
+        line = file.readline().rstrip(b"\r\n")
+    try:
+        passphrase = line.decode()
+    except UnicodeDecodeError:
+        raise ArgumentError(f"the passphrase in {path} is not UTF-8") from None
+    if not passphrase:
+        raise ArgumentError(f"the first line of {path} is empty; it must be the passphrase")
+    return passphrase
+
+
+def with_passphrase(options: argparse.Namespace, action: Callable[[str | None], T]) -> T:
+    """Runs `action` with the passphrase, which is asked for when it is needed and somebody is there to answer."""
+    passphrase = given_passphrase(options)
+    try:
+        return action(passphrase)
+    except PassphraseNeededError:
+        if not (sys.stdin and sys.stdin.isatty()):
+            raise
+    return action(ask("Passphrase of the key: "))
+
+
+def ask(prompt: str) -> str:
+    import getpass
+
+    try:
+        return getpass.getpass(prompt)
+    except EOFError:
+        raise KeyboardInterrupt from None
+
+
+_TURN = "|/-\\"
+
+
+class Progress:
+    """Shows that something takes its time: turns on a terminal, is one line elsewhere."""
+
+    def __init__(self, text: str, stream: TextIO | None = None) -> None:
+        self._text = text
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._turns = 0
+        self.interval = 0.1 if self._terminal else None
+        """Seconds between ticks, if it makes any difference."""
+
+    def __enter__(self) -> Progress:
+        if self._terminal:
+            self.tick()
+        else:
+            print(self._text, file=self._stream, flush=True)
+        return self
+
+    def tick(self) -> None:
+        """To be called about ten times a second."""
+        if self._terminal:
+            self._stream.write(f"\r{self._text} {_TURN[self._turns % 4]}")
+            self._stream.flush()
+            self._turns += 1
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()

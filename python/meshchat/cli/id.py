@@ -1,0 +1,77 @@
+"""meshchat id: the identity of a home."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from ..errors import ArgumentError
+from ..identity import Identity
+from .common import Progress, add_home, add_passphrase, ask, given_passphrase, with_passphrase
+
+if TYPE_CHECKING:
+    from .common import Subparsers
+
+
+def add_parser(commands: Subparsers) -> None:
+    parser = commands.add_parser("id", help="show, make or export this node's identity")
+    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+
+    show = actions.add_parser("show", help="show NODE_ID")
+    show.add_argument("--json", action="store_true", help="as a JSON object")
+    show.set_defaults(run=_show)
+
+    create = actions.add_parser("create", help="make a key")
+    create.add_argument("--bits", type=int, default=None, help="size of the RSA key, 2048 to 4096 (default: 3072)")
+    create.add_argument("--protect", action="store_true", help="ask for a passphrase that protects the key file")
+    create.add_argument("--json", action="store_true", help="as a JSON object")
+    create.set_defaults(run=_create)
+
+    export = actions.add_parser("export", help="print the public key as PEM")
+    export.set_defaults(run=_export)
+
+    words = actions.add_parser("words", help="show the words to compare by voice with another person")
+    words.add_argument("peer", metavar="PEER", help="the other's NODE_ID, 64 hexadecimal digits")
+    words.add_argument("--json", action="store_true", help="as a JSON object")
+    words.set_defaults(run=_words)
+
+    for action in (show, create, export, words):
+        add_home(action)
+        add_passphrase(action)
+
+
+def _load(options: argparse.Namespace) -> Identity:
+    return with_passphrase(options, lambda passphrase: Identity.load(options.home, passphrase=passphrase))
+
+
+def _print_id(identity: Identity, as_json: bool) -> int:
+    print(json.dumps({"id": identity.id}) if as_json else f"NODE_ID: {identity.id}")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    return _print_id(_load(options), options.json)
+
+
+def _create(options: argparse.Namespace) -> int:
+    passphrase = given_passphrase(options)
+    if passphrase is None and options.protect:
+        passphrase = ask("New passphrase: ")
+        if not passphrase or ask("The same again: ") != passphrase:
+            raise ArgumentError("the passphrases are empty or not the same; nothing was made")
+    size = {} if options.bits is None else {"bits": options.bits}
+    with Progress("making a key; this takes some seconds") as progress:
+        identity = Identity.create(options.home, passphrase=passphrase, tick=progress.tick, **size)
+    return _print_id(identity, options.json)
+
+
+def _export(options: argparse.Namespace) -> int:
+    print(_load(options).public_pem(), end="")
+    return 0
+
+
+def _words(options: argparse.Namespace) -> int:
+    words = _load(options).safety_words(options.peer)
+    print(json.dumps({"peer": options.peer.lower(), "words": words}) if options.json else " ".join(words))
+    return 0

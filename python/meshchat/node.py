@@ -1,0 +1,248 @@
+"""A node in an asyncio program."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import _core, _jobs
+from .errors import StoppedError
+from .events import Event, LinkStatus, Message, NodeInfo, event_of, node_info
+from .identity import StrPath
+
+
+class Node:
+    """A node that runs while its ``async with`` block does.
+
+    `home` is the folder of key, outbox and history (default: ``$MESHCHAT_HOME``, else the XDG data directory); with
+    `temporary` a home is made for this run and removed at its end. `passphrase` opens the key file, and protects a
+    key that this start makes, of `key_bits` bits (2048 to 4096; this takes seconds). `links` are ``udp``,
+    ``udp:HOST:PORT`` and ``ethernet:IFACE``; one that cannot be opened is reported by :attr:`links`, and the start
+    fails only when none can be opened.
+
+    All methods belong to the event loop that started the node.
+    """
+
+    def __init__(
+        self,
+        home: StrPath | None = None,
+        *,
+        temporary: bool = False,
+        nickname: str | None = None,
+        passphrase: str | None = None,
+        links: Iterable[str] = ("udp",),
+        key_bits: int | None = None,
+    ) -> None:
+        self._config = (home, temporary, nickname, passphrase, key_bits, list(links))
+        self._running: _core.Node | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping: asyncio.Future[None] | None = None
+        self._sends: dict[int, asyncio.Future[str]] = {}
+        self._tokens = 0
+        self._ahead: _core._RawEvent | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Starts the node; ``async with`` does it. A node starts once."""
+        if self._loop is not None:
+            raise RuntimeError("a meshchat.Node starts once; make another one")
+        self._loop = asyncio.get_running_loop()
+        core = await _jobs.finish(_core.start(*self._config))
+        self._running = core
+        self._loop.add_reader(core.answers_fileno(), self._take_answers)
+
+    async def stop(self) -> None:
+        """Says goodbye to the neighbours, closes disk and links. ``async with`` does it. Idempotent."""
+        if self._running is None:
+            return
+        if self._stopping is None:
+            self._stopping = asyncio.ensure_future(self._stop(self._running))
+        # A cancelled caller must not keep the node from stopping properly.
+        await asyncio.shield(self._stopping)
+
+    async def _stop(self, core: _core.Node) -> None:
+        self._wake()
+        try:
+            await _jobs.finish(core.stop())
+            self._take_answers()
+        finally:
+            self._core_loop.remove_reader(core.answers_fileno())
+            self._core_loop.remove_reader(core.events_fileno())
+            for answer in self._sends.values():
+                _fail(answer, StoppedError("the node was stopped before the message was accepted; send it again"))
+            self._sends.clear()
+
+    async def __aenter__(self) -> Node:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @property
+    def _core(self) -> _core.Node:
+        if self._running is None:
+            raise StoppedError("the node is not running; use it inside 'async with meshchat.Node() as node'")
+        return self._running
+
+    @property
+    def _core_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            raise StoppedError("the node is not running; use it inside 'async with meshchat.Node() as node'")
+        return self._loop
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """NODE_ID of this node, 64 hexadecimal digits."""
+        return self._core.id
+
+    @property
+    def nickname(self) -> str | None:
+        """The name that this node shows to others."""
+        return self._core.nickname
+
+    @property
+    def home(self) -> Path:
+        """The folder of key, outbox and history."""
+        return self._core.home
+
+    @property
+    def links(self) -> list[LinkStatus]:
+        """The links that were asked for, and how it went with each."""
+        return [LinkStatus(spec, error) for spec, error in self._core.links]
+
+    async def nodes(self) -> list[NodeInfo]:
+        """All nodes that are known, those in reach first."""
+        return [node_info(raw) for raw in await _jobs.finish(self._core.nodes())]
+
+    async def resolve(self, query: str) -> NodeInfo:
+        """The node that `query` means: a full id, a unique prefix of one, or a nickname."""
+        return node_info(await _jobs.finish(self._core.resolve(query)))
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    async def send(self, to: str | NodeInfo, text: str) -> str:
+        """Accepts a message of 1 byte to 1 MiB and returns its id.
+
+        `to` is a node, or whatever :meth:`resolve` understands. When this returns, the message is safely on this
+        node's disk; from then on it is delivered as soon as the recipient is in reach, also after a restart.
+        :class:`StatusChanged` events tell how far it is.
+        """
+        if isinstance(to, NodeInfo):
+            to = to.id
+        elif len(to) != 64:
+            to = (await self.resolve(to)).id
+        return await self.send_soon(to, text)
+
+    def send_soon(self, to: str, text: str) -> asyncio.Future[str]:
+        """:meth:`send` to a full id without waiting: messages are accepted in the order of the calls.
+
+        The future gives the message's id, before the first :class:`StatusChanged` event of that message.
+        """
+        core = self._core
+        self._tokens += 1
+        core.send(self._tokens, to, text)
+        answer: asyncio.Future[str] = self._core_loop.create_future()
+        self._sends[self._tokens] = answer
+        return answer
+
+    def _take_answers(self) -> bool:
+        """Hands answers to those who wait for them; whether there were any."""
+        answers = self._core.take_answers()
+        for token, message, error in answers:
+            future = self._sends.pop(token, None)
+            if future is None or future.done():
+                continue
+            if message is not None:
+                future.set_result(message)
+            elif error is not None:
+                future.set_exception(error)
+        return bool(answers)
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def events(self, *, auto_confirm: bool = True) -> Events:
+        """What happens, until the node stops. Each event is taken by one taker.
+
+        A message is confirmed when the loop asks for the next event, that is when the loop's body is done with it.
+        A body that is left by ``break`` or an exception leaves its message unconfirmed: it comes again after a
+        restart. Call :meth:`Message.confirm` to confirm earlier; without `auto_confirm` nothing else confirms.
+        """
+        return Events(self, auto_confirm)
+
+    async def _next_event(self) -> Event | None:
+        """The next event; None when the node stops."""
+        while self._stopping is None:
+            # Event first, answers second, and answers are handed out first: a status never overtakes its send.
+            # It waits in `_ahead` meanwhile, as whoever asked for it may be cancelled.
+            if self._ahead is None:
+                self._ahead = self._core.next_event()
+            if self._take_answers():
+                await asyncio.sleep(0)
+            raw, self._ahead = self._ahead, None
+            if raw is not None:
+                return event_of(raw, self._core.confirm)
+            if self._core.is_stopped():
+                break
+            await self._something()
+        return None
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stopping is not None
+
+    async def _something(self) -> None:
+        """Waits until the core has an event."""
+        waiter: asyncio.Future[None] = self._core_loop.create_future()
+        self._waiting.add(waiter)
+        self._core_loop.add_reader(self._core.events_fileno(), self._wake)
+        try:
+            await waiter
+        finally:
+            self._waiting.discard(waiter)
+
+    def _wake(self) -> None:
+        # Readable until the event is taken, which may be never: look again when somebody waits again.
+        self._core_loop.remove_reader(self._core.events_fileno())
+        for waiter in self._waiting:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def __repr__(self) -> str:
+        state = "not running" if self._running is None else self._running.id
+        return f"<meshchat.Node {state}>"
+
+
+class Events:
+    """The events of a node, for ``async for``; see :meth:`Node.events`."""
+
+    def __init__(self, node: Node, auto_confirm: bool) -> None:
+        self._node = node
+        self._auto_confirm = auto_confirm
+        self._done: Message | None = None
+
+    def __aiter__(self) -> Events:
+        return self
+
+    async def __anext__(self) -> Event:
+        if self._done is not None and not self._node._is_stopping:
+            self._done.confirm()
+        self._done = None
+        event = await self._node._next_event()
+        if event is None:
+            raise StopAsyncIteration
+        if self._auto_confirm and isinstance(event, Message):
+            self._done = event
+        return event
+
+
+def _fail(answer: asyncio.Future[str], error: Exception) -> None:
+    if not answer.done():
+        answer.set_exception(error)
+        # Whoever awaits it hears of it; if nobody does, that is no reason for a log entry.
+        answer.exception()

@@ -1,0 +1,94 @@
+//! Values of the core as plain Python objects; `meshchat/events.py` gives them names.
+
+use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, UnixTime, Warning};
+use pyo3::prelude::*;
+
+use crate::error;
+
+/// `(id, nickname, present, last_seen)`
+type Info = (String, Option<String>, bool, f64);
+
+/// A message as the core handed it over; what Node.confirm() takes.
+#[pyclass(frozen, module = "meshchat._core")]
+pub(crate) struct Incoming {
+    pub(crate) message: IncomingMessage,
+}
+
+#[pymethods]
+impl Incoming {
+    /// Position in the order of arrival at this node.
+    #[getter]
+    fn arrival(&self) -> u64 {
+        self.message.arrival
+    }
+
+    /// Who wrote it.
+    #[getter]
+    fn sender(&self) -> String {
+        self.message.from.to_string()
+    }
+
+    /// Its id, unique together with the sender.
+    #[getter]
+    fn id(&self) -> String {
+        self.message.id.to_string()
+    }
+
+    /// What it says.
+    #[getter]
+    fn text(&self) -> &str {
+        &self.message.text
+    }
+
+    /// When it was written, by the sender's clock, in seconds since 1970.
+    #[getter]
+    fn sent_at(&self) -> f64 {
+        seconds(self.message.sent_at)
+    }
+
+    /// When it arrived, by our clock, in seconds since 1970.
+    #[getter]
+    fn received_at(&self) -> f64 {
+        seconds(self.message.received_at)
+    }
+}
+
+fn seconds(time: UnixTime) -> f64 {
+    time.as_millis() as f64 / 1000.0
+}
+
+pub(crate) fn info(info: NodeInfo) -> Info {
+    let nickname = info.nickname.map(|name| name.to_string());
+    (info.id.to_string(), nickname, info.present, seconds(info.last_seen))
+}
+
+pub(crate) fn link(py: Python<'_>, link: &LinkStatus) -> (String, Option<Py<PyAny>>) {
+    (link.spec.clone(), link.error.as_ref().map(|error| error::as_object(py, error)))
+}
+
+/// A tagged tuple; `None` for an event that this binding does not know.
+pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>> {
+    let object = match event {
+        Event::NodeFound(node) => ("found", info(node)).into_pyobject(py)?.into_any(),
+        Event::NodeLost(node) => ("lost", info(node)).into_pyobject(py)?.into_any(),
+        Event::Message(message) => ("message", Incoming { message }).into_pyobject(py)?.into_any(),
+        Event::Status { id, to, status } => {
+            ("status", (id.to_string(), to.to_string(), status.code())).into_pyobject(py)?.into_any()
+        }
+        Event::Warning(warning) => {
+            ("warning", (warning_kind(&warning), warning.to_string())).into_pyobject(py)?.into_any()
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(object.unbind()))
+}
+
+fn warning_kind(warning: &Warning) -> &'static str {
+    match warning {
+        Warning::NicknameTaken { .. } => "nickname-taken",
+        Warning::AddressConflict => "address-conflict",
+        Warning::Link { .. } => "link",
+        Warning::Storage(_) => "storage",
+        _ => "other",
+    }
+}

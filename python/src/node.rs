@@ -1,0 +1,163 @@
+//! A running node.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use meshcore::NodeId;
+use pyo3::prelude::*;
+
+use crate::answers::Answers;
+use crate::convert::{self, Incoming};
+use crate::{error, job::Job};
+
+/// A running node. Dropping it stops the node.
+#[pyclass(frozen, module = "meshchat._core")]
+pub(crate) struct Node {
+    core: Arc<meshcore::Node>,
+    answers: Arc<Answers>,
+}
+
+/// `(token, message id, None)` or `(token, None, exception)`
+type PyAnswer = (u64, Option<String>, Option<Py<PyAny>>);
+
+pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
+    text.parse()
+        .map_err(|failure: meshcore::types::ParseIdError| error::bad_argument(py, &failure.to_string()))
+}
+
+/// Starts a node; a Job of Node.
+#[pyfunction]
+pub(crate) fn start(
+    home: Option<PathBuf>,
+    temporary: bool,
+    nickname: Option<String>,
+    passphrase: Option<String>,
+    key_bits: Option<usize>,
+    links: Vec<String>,
+) -> PyResult<Job> {
+    let mut builder = meshcore::Node::builder();
+    if let Some(home) = home {
+        builder = builder.home(home);
+    }
+    if temporary {
+        builder = builder.temporary();
+    }
+    if let Some(nickname) = nickname {
+        builder = builder.nickname(nickname);
+    }
+    if let Some(passphrase) = passphrase {
+        builder = builder.passphrase(passphrase);
+    }
+    if let Some(bits) = key_bits {
+        builder = builder.key_bits(bits);
+    }
+    builder = links.into_iter().fold(builder, meshcore::Builder::link);
+    let answers = Arc::new(Answers::new()?);
+    Job::spawn(
+        move || builder.start_blocking(),
+        move |py, core| Ok(Py::new(py, Node { core: Arc::new(core), answers })?.into_any()),
+    )
+}
+
+#[pymethods]
+impl Node {
+    /// NODE_ID.
+    #[getter]
+    fn id(&self) -> String {
+        self.core.id().to_string()
+    }
+
+    /// The name that this node shows to others.
+    #[getter]
+    fn nickname(&self) -> Option<String> {
+        self.core.nickname().map(ToString::to_string)
+    }
+
+    /// The folder of key, outbox and history.
+    #[getter]
+    fn home(&self) -> &Path {
+        self.core.home()
+    }
+
+    /// Each link that was asked for, with the exception that says why it is not open.
+    #[getter]
+    fn links(&self, py: Python<'_>) -> Vec<(String, Option<Py<PyAny>>)> {
+        self.core.links().iter().map(|link| convert::link(py, link)).collect()
+    }
+
+    /// All nodes that are known; a Job.
+    fn nodes(&self) -> PyResult<Job> {
+        let pending = self.core.nodes();
+        let convert = |py: Python<'_>, nodes: Vec<meshcore::NodeInfo>| {
+            let nodes: Vec<_> = nodes.into_iter().map(convert::info).collect();
+            Ok(nodes.into_pyobject(py)?.unbind())
+        };
+        Job::spawn(move || pending.wait(), convert)
+    }
+
+    /// The node that a query means; a Job.
+    fn resolve(&self, query: &str) -> PyResult<Job> {
+        let pending = self.core.resolve(query);
+        let convert = |py: Python<'_>, node| Ok(convert::info(node).into_pyobject(py)?.into_any().unbind());
+        Job::spawn(move || pending.wait(), convert)
+    }
+
+    /// Sends a text; take_answers() gives the answer under the number `token`.
+    fn send(&self, py: Python<'_>, token: u64, to: &str, text: String) -> PyResult<()> {
+        let to = parse_id(py, to)?;
+        let answers = Arc::clone(&self.answers);
+        py.detach(|| self.core.send_then(to, text, move |result| answers.push((token, result))));
+        Ok(())
+    }
+
+    /// Readable while take_answers() has something.
+    fn answers_fileno(&self) -> i32 {
+        self.answers.fileno()
+    }
+
+    /// The answers to sends that are there.
+    fn take_answers(&self, py: Python<'_>) -> Vec<PyAnswer> {
+        let convert = |(token, result): (u64, Result<meshcore::MessageId, meshcore::Error>)| match result {
+            Ok(id) => (token, Some(id.to_string()), None),
+            Err(failure) => (token, None, Some(error::as_object(py, &failure))),
+        };
+        self.answers.take_all().into_iter().map(convert).collect()
+    }
+
+    /// Readable while next_event() has something, or the node has stopped.
+    fn events_fileno(&self) -> i32 {
+        self.core.events().as_fd().as_raw_fd()
+    }
+
+    /// The next event as a tagged tuple, if one waits.
+    fn next_event(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        while let Some(event) = self.core.events().try_next() {
+            if let Some(object) = convert::event(py, event)? {
+                return Ok(Some(object));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether the node has stopped: no event will be added.
+    fn is_stopped(&self) -> bool {
+        self.core.events().is_stopped()
+    }
+
+    /// Confirms a message and all that arrived before it.
+    fn confirm(&self, py: Python<'_>, incoming: &Incoming) -> PyResult<()> {
+        let confirmed = py.detach(|| self.core.confirm(&incoming.message));
+        confirmed.map_err(|failure| error::exception(py, &failure))
+    }
+
+    /// Stops the node; a Job.
+    fn stop(&self) -> PyResult<Job> {
+        let core = Arc::clone(&self.core);
+        let work = move || {
+            core.stop_blocking();
+            Ok(())
+        };
+        Job::spawn(work, |py, ()| Ok(py.None()))
+    }
+}

@@ -1,0 +1,105 @@
+"""The command line, as far as no running node is needed."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from meshchat import cli
+from meshchat.cli.common import Progress
+
+
+def meshchat(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "meshchat", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **{str(key): str(value) for key, value in options.items()}},
+    )
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["chat"], ["id"], ["id", "show"], ["id", "create"], ["id", "export"], ["id", "words"]]
+)
+def test_help(command: list[str]) -> None:
+    shown = meshchat(*command, "--help")
+    assert shown.returncode == 0 and shown.stdout.startswith("usage: meshchat"), shown
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["dance"], ["id"], ["id", "words"], ["id", "create", "--bits", "many"], ["chat", "--loud"]]
+)
+def test_wrong_use(command: list[str]) -> None:
+    shown = meshchat(*command)
+    assert shown.returncode == 2 and "error:" in shown.stderr and "Traceback" not in shown.stderr, shown
+
+
+def test_version() -> None:
+    shown = meshchat("--version")
+    assert shown.returncode == 0 and shown.stdout.startswith("meshchat 0."), shown
+
+
+def test_failure_is_one_line(tmp_path: Path) -> None:
+    shown = meshchat("id", "show", "--home", str(tmp_path / "none"))
+    assert shown.returncode == 1 and shown.stdout == ""
+    assert shown.stderr.startswith("meshchat: error: ") and shown.stderr.count("\n") == 1
+
+
+def test_unreadable_passphrase(tmp_path: Path) -> None:
+    missing = tmp_path / "none"
+    shown = meshchat("id", "show", "--passphrase-file", str(missing))
+    assert shown.returncode == 1 and str(missing) in shown.stderr and "Traceback" not in shown.stderr
+    for content in (b"", b"\n", b"\xff\n"):
+        missing.write_bytes(content)
+        shown = meshchat("id", "show", "--passphrase-file", str(missing))
+        assert shown.returncode == 2 and str(missing) in shown.stderr and "Traceback" not in shown.stderr
+
+
+def test_output_that_nobody_reads() -> None:
+    code = "import sys, meshchat.cli as c; c.id._show = lambda o: print('x' * 10**6) or 0; sys.exit(c.main(['id', 'show']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    shown = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, timeout=60)
+    os.close(writer)
+    assert shown.stderr == b"" and shown.returncode == 1
+
+
+def test_interrupt(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.id, "_show", interrupted)
+    assert cli.main(["id", "show"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_progress_without_terminal() -> None:
+    stream = io.StringIO()
+    with Progress("making a key", stream) as progress:
+        progress.tick()
+        progress.tick()
+    assert stream.getvalue() == "making a key\n"
+
+
+def test_progress_on_a_terminal() -> None:
+    main, terminal = os.openpty()
+    with os.fdopen(terminal, "w") as stream, Progress("making a key", stream) as progress:
+        progress.tick()
+    shown = os.read(main, 1000).decode()
+    os.close(main)
+    assert shown == "\rmaking a key |\rmaking a key /\r\x1b[K"
+
+
+def test_closed_standard_streams_stay_reserved() -> None:
+    """A file that is opened later must not become standard output."""
+    code = "import os, meshchat.cli as c; c.main(['id', 'show', '--home', '/nonexistent']); os._exit(os.dup(2))"
+    script = 'exec 0<&- 1>&-; exec "$0" -c "$1"'
+    shown = subprocess.run(["sh", "-c", script, sys.executable, code], capture_output=True, text=True, timeout=60)
+    assert shown.returncode > 2 and shown.stderr.startswith("meshchat: error: "), shown

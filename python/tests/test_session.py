@@ -1,0 +1,131 @@
+"""The language of the chat."""
+
+from __future__ import annotations
+
+import pytest
+
+from meshchat import Message, NodeFound, NodeInfo, NodeLost, Status, StatusChanged, Warning
+from meshchat.chat.safe import safe
+from meshchat.chat.session import END, NEW, NO_CONVERSATION, NO_NODES, Open, Order, Say, Session, Wrong, parse
+
+ALICE = NodeInfo("a" * 59 + "12345", "alice", True, 0.0)
+NAMELESS = NodeInfo("b" * 59 + "6789a", None, True, 0.0)
+
+
+def message(sender: str, text: str) -> Message:
+    return Message(sender, "00" * 16, text, 0.0, 0.0, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("@alice hello you", Open("alice", "hello you")),
+        ("@alice", Open("alice", "")),
+        ("@alice   ", Open("alice", "")),
+        ("hello @alice", Say("hello @alice")),
+        ("  indented", Say("  indented")),
+        ("/nodes", Order("nodes")),
+        ("/bye ", Order("bye")),
+        ("/exit", Order("exit")),
+        ("/help", Order("help")),
+        ("/x y", Wrong("! unknown command /x; /help lists them")),
+        ("/x\x1b[31m", Wrong("! unknown command /x\ufffd[31m; /help lists them")),
+        ("@", Wrong("! name somebody: @<name or id> text")),
+        ("@ hello", Wrong("! name somebody: @<name or id> text")),
+        ("", None),
+        ("   ", None),
+    ],
+)
+def test_parse(line: str, command: object) -> None:
+    assert parse(line) == command
+
+
+def test_safe_text() -> None:
+    assert safe("a\tb") == "a\tb"
+    assert safe("one\ntwo\r\nthree") == "one\n  two\n  three"
+    assert safe("\x1b]0;title\x07 \r \x9b1m \x7f \u202eabc\u2028") == (
+        "\ufffd]0;title\ufffd \ufffd \ufffd1m \ufffd \ufffdabc\ufffd"
+    )
+    assert safe("Žofie 👩‍🚀") == "Žofie 👩‍🚀"
+
+
+def test_conversation_opens_and_ends() -> None:
+    session = Session()
+    assert session.close() == NO_CONVERSATION
+    assert session.open(ALICE) == NEW
+    assert session.open(ALICE) is None
+    assert session.open(NAMELESS) == NEW
+    assert session.partner == NAMELESS
+    assert session.close() == END
+    assert session.close() == NO_CONVERSATION
+    assert session.open(NAMELESS) == NEW
+
+
+def test_presence() -> None:
+    session = Session()
+    assert session.event(NodeFound(ALICE)) == f"* found alice {ALICE.id}"
+    assert session.event(NodeLost(ALICE)) == f"* lost alice {ALICE.id}"
+    assert session.event(NodeFound(NAMELESS)) == f"* found 6789a {NAMELESS.id}"
+    assert session.event(Warning("link", "link udp: gone\x07")) == "! link udp: gone\ufffd"
+
+
+def test_nodes() -> None:
+    session = Session()
+    assert session.list_nodes([]) == NO_NODES
+    away = NodeInfo(NAMELESS.id, None, False, 0.0)
+    assert session.list_nodes([ALICE, away]) == f"{ALICE.id}  alice  here\n{away.id}  6789a  away"
+    assert session.knows(ALICE.id)
+
+
+def test_hints() -> None:
+    session = Session()
+    session.learn([ALICE, NAMELESS])
+    assert session.event(message(ALICE.id, "hi")) == "alice: hi\n* answer with @alice text"
+    assert session.event(message(ALICE.id, "hi")) == "alice: hi", "once a sender"
+    assert session.event(message(NAMELESS.id, "x\ny")) == "6789a: x\n  y\n* answer with @bbbbbbbb text"
+    session.open(ALICE)
+    assert session.event(message(ALICE.id, "hi")) == "alice: hi", "the partner needs no hint"
+    assert session.event(message(NAMELESS.id, "x")) == "6789a: x\n* answer with @bbbbbbbb text"
+    session.close()
+    assert session.event(message(ALICE.id, "hi")) == "alice: hi\n* answer with @alice text"
+
+
+def test_unique_names() -> None:
+    session = Session()
+    double = NodeInfo("a" * 58 + "912345", "alice", True, 0.0)
+    session.learn([ALICE, double])
+    assert session.unique_name(ALICE.id) == "a" * 58 + "a", "a shared nickname will not do, nor will a shared prefix"
+    cafe = NodeInfo("c" * 64, "BB", True, 0.0)
+    session.learn([NAMELESS, cafe])
+    assert session.unique_name(cafe.id) == "cccccccc", "a nickname that is another's id prefix will not do"
+    assert session.unique_name("d" * 64) == "dddddddd", "somebody unknown"
+
+
+def test_own_messages() -> None:
+    session = Session()
+    session.sending()
+    assert session.accepted("m1" * 16, "one") == "You: one\n* [1] queued"
+    assert session.event(StatusChanged("m1" * 16, ALICE.id, Status.QUEUED)) is None, "was shown"
+    assert session.event(StatusChanged("m1" * 16, ALICE.id, Status.SENT)) == "* [1] sent"
+    assert session.event(StatusChanged("m1" * 16, ALICE.id, Status.DELIVERED)) == "* [1] delivered"
+    session.sending()
+    assert session.refused(ValueError("too long")) == "! too long"
+    session.sending()
+    assert session.accepted("m2" * 16, "two") == "You: two\n* [2] queued", "a refused message has no number"
+
+
+def test_statuses_of_an_earlier_run() -> None:
+    session = Session()
+    assert session.event(StatusChanged("0123456789abcdef" * 2, ALICE.id, Status.DELIVERED)) == "* [01234567] delivered"
+
+
+def test_status_before_its_turn() -> None:
+    session = Session()
+    session.sending()
+    session.sending()
+    old = "0123456789abcdef" * 2
+    assert session.event(StatusChanged("m2" * 16, ALICE.id, Status.SENT)) is None
+    assert session.event(StatusChanged(old, ALICE.id, Status.DELIVERED)) is None
+    assert session.accepted("m1" * 16, "one") == "You: one\n* [1] queued"
+    expected = "You: two\n* [2] queued\n* [2] sent\n* [01234567] delivered"
+    assert session.accepted("m2" * 16, "two") == expected
