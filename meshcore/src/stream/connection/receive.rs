@@ -77,7 +77,8 @@ impl Connection {
         if space.received.is_duplicate(number) {
             return Err(PacketError::Duplicate);
         }
-        let (head, body) = packet.split_at_mut_checked(header.len()).ok_or(PacketError::Undecryptable)?;
+        let (head, body) =
+            packet.split_at_mut_checked(header.encoded_len()).ok_or(PacketError::Undecryptable)?;
         let plain = if let Kind::Data { phase } = header.kind {
             // RFC 9001 §5.7: not before the handshake is complete.
             let keys = self.data_keys.as_mut().filter(|_| self.complete).ok_or(PacketError::NoKeys)?;
