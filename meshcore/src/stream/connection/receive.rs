@@ -215,7 +215,8 @@ impl Connection {
     }
 }
 
-/// The peer's text, made safe and short.
+/// The peer's text, short and without control characters: it may end up on a terminal.
 fn text(reason: &[u8]) -> String {
-    String::from_utf8_lossy(&reason[..reason.len().min(MAX_REASON_LEN)]).into_owned()
+    let reason = String::from_utf8_lossy(&reason[..reason.len().min(MAX_REASON_LEN)]);
+    reason.chars().filter(|character| !character.is_control()).collect()
 }
