@@ -139,6 +139,15 @@ impl Connection {
         Ok(())
     }
 
+    /// As if the peer had sent a Data packet with this plaintext.
+    #[cfg(test)]
+    pub(in super::super) fn inject(&mut self, now: Instant, plain: &[u8]) {
+        let number = self.space(SpaceId::Data).received.expected();
+        if let Err(failure) = self.on_payload(now, SpaceId::Data, number, plain) {
+            self.fail(now, failure);
+        }
+    }
+
     /// The few segments that RFC 9000 §12.4 allows in Initial and Handshake packets.
     fn on_handshake_segment(
         &mut self,
