@@ -147,6 +147,11 @@ impl Connection {
             }
             return false;
         }
+        // Lost handshake data goes out whatever the window says. Else packets of a later space, which the peer cannot
+        // decrypt before it has this data, would fill the window for good.
+        if id != SpaceId::Data && self.spaces[id as usize].crypto_send.has_lost() {
+            return true;
+        }
         if !self.recovery.congestion.allows(limit) {
             self.recovery.window_limited = true;
             return false;

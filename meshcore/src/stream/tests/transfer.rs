@@ -327,3 +327,25 @@ fn discarded_data_gives_its_credit_back() {
         assert_eq!(read.len(), 30_000);
     }
 }
+
+#[test]
+fn data_sent_before_the_server_is_done_does_not_block_the_handshake() {
+    for seed in 0..20 {
+        let config = Config { handshake_timeout: HOUR, idle_timeout: Duration::ZERO, ..Config::default() };
+        let mut net = Net::with(seed, BAD, [config.clone(), config]);
+        net.set_mtu([128, 300, 1200][seed as usize % 3]);
+        let client = net.connect(0, 1);
+        net.run_until("the client's handshake", |net| net.connected(0).is_some());
+        let stream = net.endpoint(0).open(client).unwrap();
+        let data = pattern(20_000, seed);
+        let mut written = 0;
+        pump(net.endpoint(0), client, stream, &data, &mut written);
+        let mut read = Vec::new();
+        net.run_until("the data", |net| {
+            let readable =
+                net.take_events(1).into_iter().find(|(_, event)| *event == Event::Readable(stream));
+            readable.is_some_and(|(server, _)| read_all(net.endpoint(1), server, stream, &mut read))
+        });
+        assert!(read == data, "seed {seed}");
+    }
+}
