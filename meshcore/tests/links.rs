@@ -10,6 +10,7 @@ use std::time::{Duration, Instant as Clock};
 use meshcore::driver::link::{Link, LinkError, LinkSpec};
 use meshcore::mesh::{Config, Mesh};
 use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId};
+use nix::unistd::{Uid, geteuid, seteuid};
 use pnet::datalink;
 use tokio::time::timeout;
 
@@ -61,15 +62,17 @@ fn cable(a: &str, b: &str) {
         ip(&format!("link set {end} addrgenmode none"));
         ip(&format!("link set {end} up"));
     }
-    wait_for_carrier(a);
-    wait_for_carrier(b);
+    // An interface that has just been brought up drops frames for a moment.
+    for end in [a, b] {
+        wait_for(&format!("-o link show {end}"), "state UP");
+    }
 }
 
-/// An interface that has just been brought up drops frames for a moment.
-fn wait_for_carrier(interface: &str) {
+/// Waits until `ip` shows `text`.
+fn wait_for(arguments: &str, text: &str) {
     let start = Clock::now();
-    while !ip(&format!("-o link show {interface}")).contains("state UP") {
-        assert!(start.elapsed() < PATIENCE, "{interface} does not come up");
+    while !ip(arguments).contains(text) {
+        assert!(start.elapsed() < PATIENCE, "ip {arguments} does not show {text}");
     }
 }
 
@@ -182,11 +185,43 @@ fn errors_say_what_would_help() {
 }
 
 #[test]
+fn raw_frames_need_a_privilege() {
+    let check = || {
+        let text = Link::open(&"ethernet:lo".parse().unwrap()).unwrap_err().to_string();
+        assert!(text.contains("CAP_NET_RAW") && text.contains("sudo setcap cap_net_raw+ep /"), "{text}");
+    };
+    if !geteuid().is_root() {
+        return tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(async { check() });
+    }
+    in_namespace("raw_frames_need_a_privilege", || async {
+        seteuid(Uid::from_raw(65534)).unwrap();
+        check();
+    });
+}
+
+#[test]
 fn udp_works_with_nothing_but_the_loopback() {
     in_namespace("udp_works_with_nothing_but_the_loopback", || async {
         let (mut a, mut b) = (open("udp"), open("udp"));
         exchange(&mut a, &mut b).await;
         exchange(&mut b, &mut a).await;
+    });
+}
+
+#[test]
+fn udp_works_with_nothing_but_ipv6() {
+    in_namespace("udp_works_with_nothing_but_ipv6", || async {
+        ip("addr flush dev lo");
+        cable("a0", "b0");
+        ip("addr add fe80::1/64 dev a0 nodad");
+        // The kernel takes an address into use a moment after it was given.
+        wait_for("-6 route show table local", "fe80::1");
+        let (mut a, mut b) = (open("udp"), open("udp"));
+        exchange(&mut a, &mut b).await;
     });
 }
 
@@ -270,7 +305,7 @@ fn ethernet_survives_an_interface_that_goes_and_comes() {
             }
             ip("link set a0 up");
             // The link opens the interface again while it is polled.
-            wait_for_carrier("b0");
+            wait_for("-o link show b0", "state UP");
             let reopened = async {
                 loop {
                     b.send(Destination::Group, b"back").unwrap();

@@ -199,12 +199,12 @@ fn a_live_neighbour_keeps_its_station() {
 fn one_way_links_are_not_used() {
     let mut sim = Sim::new(7);
     sim.add(&[0]);
-    let now_instance = 9;
-    for _ in 0..10 {
+    for round in 0..10 {
         // Somebody who does not hear us, or guesses the seqno wrongly, is heard.
-        let stale = [(address(0), sim.seqno(0, 0).wrapping_sub(REPORT_WINDOW))];
-        for heard in [&[][..], &stale] {
-            let hello = sim.hello(address(1), now_instance, 300, heard);
+        let seqno = sim.seqno(0, 0);
+        let guesses = [REPORT_WINDOW, u16::MAX].map(|off| vec![(address(0), seqno.wrapping_sub(off))]);
+        for (n, heard) in guesses.iter().chain([&Vec::new()]).enumerate() {
+            let hello = sim.hello(address(1), 10 * round + n as u64, 300, heard);
             sim.inject(0, LinkId(0), station(1), hello);
         }
         sim.run(ms(1000));
