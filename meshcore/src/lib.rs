@@ -15,4 +15,4 @@ pub mod driver;
 #[cfg(feature = "driver")]
 pub use driver::{Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
 pub use node::{Event, IncomingMessage, NodeInfo, Warning};
-pub use types::{MessageId, Nickname, NodeId, Status, UnixTime};
+pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, Status, UnixTime};

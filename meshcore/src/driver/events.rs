@@ -30,6 +30,8 @@ struct State {
     notices: usize,
     signalled: bool,
     stopped: bool,
+    /// The last message that was handed over.
+    arrival: u64,
 }
 
 fn is_notice(event: &Event) -> bool {
@@ -48,6 +50,9 @@ impl Events {
     pub fn try_next(&self) -> Option<Event> {
         let mut state = self.state.lock();
         let event = state.queue.pop_front();
+        if let Some(Event::Message(message)) = &event {
+            state.arrival = message.arrival;
+        }
         if event.as_ref().is_some_and(is_notice) {
             state.notices -= 1;
         }
@@ -71,6 +76,11 @@ impl Events {
             }
             notified.await;
         }
+    }
+
+    /// Arrival number of the last message that was taken from the queue.
+    pub(crate) fn last_arrival(&self) -> u64 {
+        self.state.lock().arrival
     }
 
     /// Waits until the node has stopped.

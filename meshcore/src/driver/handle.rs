@@ -116,6 +116,10 @@ impl Node {
     /// again after a restart. Cheap (no disk sync), so confirm each message right after it was shown or processed.
     /// When 16,384 messages are unconfirmed, the node accepts no more from the network.
     pub fn confirm(&self, message: &IncomingMessage) -> Result<(), Error> {
+        // A larger number would hide messages that nobody has seen.
+        if message.arrival > self.events.last_arrival() {
+            return Err(Error::new(ErrorKind::InvalidArgument, "this message was not handed over by this node"));
+        }
         self.cursor.confirm(message.arrival).map_err(|error| Error::new(ErrorKind::Storage, error))?;
         submit(&self.commands, Command::Confirmed { arrival: message.arrival });
         Ok(())

@@ -51,8 +51,7 @@ pub(super) const CHALLENGE_LIFE: Duration = Duration::from_secs(5);
 /// A group hello whose seqno is the latest one or one of this many before it has been heard already.
 pub(super) const DUPLICATE_WINDOW: u16 = 8;
 
-/// A neighbour lists us when the seqno it reports is our latest or one of this many before it. Whoever does not hear
-/// our hellos can only guess it.
+/// A neighbour lists us when the seqno it reports is our latest or one of this many before it.
 pub(super) const REPORT_WINDOW: u16 = 16;
 
 /// Longest believed rotation of a neighbour's list, in hellos.

@@ -1,6 +1,6 @@
 //! Neighbours come, stay and go: what hellos cause.
 
-use super::config::{CONFLICT_GAP, REPORT_WINDOW, RESTART_GAP};
+use super::config::{CONFLICT_GAP, RESTART_GAP};
 use super::neighbour::{Neighbour, Reception, Refusal};
 use super::output::Control;
 use super::{DropReason, Mesh, MeshEvent, Peer, Timer};
@@ -20,8 +20,7 @@ impl Mesh {
         let (hello, heard) = Hello::parse(payload)?;
         let source = header.source;
         let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
-        let reported = heard.seqno_of(self.own);
-        let lists_us = reported.is_some_and(|seqno| link.seqno.wrapping_sub(seqno) < REPORT_WINDOW);
+        let lists_us = heard.seqno_of(self.own).is_some_and(|seqno| link.is_recent(seqno));
         let group = header.destination == Address::EVERYONE;
         let listed = heard.len() as u32;
         let reception = Reception { now, from, hello, group, listed, lists_us };

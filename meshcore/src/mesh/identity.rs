@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::output::Control;
 use super::{DropReason, Mesh, MeshEvent, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
-use crate::wire::identity::parse_record;
+use crate::wire::identity::{parse_record, parse_request};
 
 impl Mesh {
     /// The record `number` of `node` is verified, or was verified earlier: it is not asked for until the node
@@ -53,18 +53,21 @@ impl Mesh {
         }
     }
 
-    /// A neighbour asks for our record. It must hear us: a record is much longer than the request, and must not be
-    /// sent to somebody who never asked.
+    /// A neighbour asks for our record. It must show that it hears us: a record is much longer than the request, and
+    /// must not be sent to somebody who never asked.
     pub(super) fn on_request(
         &mut self,
         now: Instant,
         id: LinkId,
         from: LinkAddr,
         node: Address,
+        payload: &[u8],
     ) -> Result<(), DropReason> {
+        let seqno = parse_request(payload)?;
         let verified = self.is_verified(node);
         let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
-        let neighbour = link.table.get_mut(node).filter(|n| n.at == from && n.up_since.is_some());
+        let hears_us = link.is_recent(seqno);
+        let neighbour = link.table.get_mut(node).filter(|n| n.at == from && hears_us);
         let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
         if self.record.is_empty() {
             return Err(DropReason::NoRecord);

@@ -6,7 +6,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::bucket::TokenBucket;
-use super::config::{EARLY_HELLOS, EARLY_JITTER};
+use super::config::{EARLY_HELLOS, EARLY_JITTER, REPORT_WINDOW};
 use super::neighbour::MAX_ENTRIES;
 use super::table::Table;
 use crate::types::{Address, Instant};
@@ -46,7 +46,8 @@ impl Budget {
         Self {
             answers: TokenBucket::new(32, period),
             requests: TokenBucket::new(32, period),
-            records: TokenBucket::new(32, period),
+            // Twice what a neighbour asks for, as all neighbours may ask at once.
+            records: TokenBucket::new(64, period / 2),
         }
     }
 }
@@ -67,6 +68,11 @@ impl Link {
 
     pub(super) fn budget(&mut self, verified: bool) -> &mut Budget {
         if verified { &mut self.verified } else { &mut self.strangers }
+    }
+
+    /// Whether a neighbour that reports this seqno has heard us lately. Whoever does not hear us can only guess it.
+    pub(super) fn is_recent(&self, seqno: u16) -> bool {
+        self.seqno.wrapping_sub(seqno) < REPORT_WINDOW
     }
 
     /// Payload bytes that fit into a frame.

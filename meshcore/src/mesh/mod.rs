@@ -231,7 +231,9 @@ impl Mesh {
                 Err(DropReason::HopLimit)
             }
             FrameType::Hello => self.on_hello(now, link, from, &header, payload).map(|()| None),
-            FrameType::IdentityRequest => self.on_request(now, link, from, header.source).map(|()| None),
+            FrameType::IdentityRequest => {
+                self.on_request(now, link, from, header.source, payload).map(|()| None)
+            }
             FrameType::IdentityRecord => {
                 self.on_record(now, link, from, header.source, payload).map(|()| None)
             }

@@ -5,6 +5,7 @@ use super::{DropReason, Mesh, Timer};
 use crate::types::{Address, Destination, Instant, LinkId};
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
+use crate::wire::identity::emit_request;
 
 /// A control frame to be sent.
 #[derive(Debug, Clone, Copy)]
@@ -77,16 +78,20 @@ impl Mesh {
             Control::Record { node, .. } => (FrameType::IdentityRecord, node),
         };
         let table = &self.links.get(&control.link())?.table;
-        let destination = match node {
-            Address::EVERYONE => Destination::Group,
-            node => Destination::Station(table.get(node)?.at),
+        let (destination, seqno) = match node {
+            Address::EVERYONE => (Destination::Group, 0),
+            node => table.get(node).map(|n| (Destination::Station(n.at), n.seqno))?,
         };
         let start = out.len();
         out.resize(start + HEADER_LEN, 0);
         match control {
             Control::GroupHello { link } => self.emit_group_hello(link, out),
-            Control::Hello { link, node, listing } => self.emit_hello(link, node, listing, out),
-            Control::Request { .. } => {}
+            Control::Hello { link, node, listing } => {
+                if let Some(hello) = self.hello(link) {
+                    hello.emit(listing.then_some((node, seqno)), out);
+                }
+            }
+            Control::Request { .. } => out.extend(emit_request(seqno)),
             Control::Record { .. } => out.extend(&self.record),
         }
         let payload_len = (out.len() - start - HEADER_LEN) as u16;
@@ -103,13 +108,6 @@ impl Mesh {
         link.cursor = cursor;
         if let Some(hello) = self.hello(id) {
             hello.emit(heard, out);
-        }
-    }
-
-    fn emit_hello(&self, id: LinkId, node: Address, listing: bool, out: &mut Vec<u8>) {
-        let seqno = self.links.get(&id).and_then(|link| link.table.get(node)).map(|n| n.seqno);
-        if let Some(hello) = self.hello(id) {
-            hello.emit(seqno.filter(|_| listing).map(|seqno| (node, seqno)), out);
         }
     }
 

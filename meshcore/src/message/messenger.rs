@@ -70,6 +70,15 @@ pub enum SendError {
     Busy,
 }
 
+/// Whether a text can be a message.
+pub fn check_text(text: &str) -> Result<(), SendError> {
+    match text.len() {
+        0 => Err(SendError::Empty),
+        1..=MAX_TEXT => Ok(()),
+        _ => Err(SendError::TooLong { limit: MAX_TEXT }),
+    }
+}
+
 /// What a peer must not do. The session is finished by it: close it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProtocolViolation {
@@ -161,12 +170,7 @@ impl Messenger {
 
     /// Takes a message; [`MessengerEvent::Accepted`] or [`MessengerEvent::Refused`] follows.
     pub fn send(&mut self, now: UnixTime, id: MessageId, to: NodeId, text: String) -> Result<(), SendError> {
-        if text.is_empty() {
-            return Err(SendError::Empty);
-        }
-        if text.len() > MAX_TEXT {
-            return Err(SendError::TooLong { limit: MAX_TEXT });
-        }
+        check_text(&text)?;
         let (messages, bytes) = (self.sending.0 + 1, self.sending.1 + text.len());
         if messages > self.config.send_queue.messages || bytes > self.config.send_queue.bytes {
             return Err(SendError::Busy);

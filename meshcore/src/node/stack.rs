@@ -12,7 +12,7 @@ use crate::mesh::{self, Mesh};
 use crate::message::directory::{Directory, ResolveError};
 use crate::message::identity::{IdentityKey, IdentityRecord};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
-use crate::message::{Messenger, MessengerConfig};
+use crate::message::{Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
 use crate::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
@@ -170,6 +170,7 @@ impl Stack {
 
     /// Takes a message for a known node. Whether it is safely stored is told by [`Stack::poll_accepted`].
     pub fn send(&mut self, now: Now, to: NodeId, text: String) -> Result<MessageId, SendError> {
+        messenger::check_text(&text)?;
         if to == self.own {
             return Err(SendError::Myself);
         }

@@ -396,6 +396,14 @@ impl Endpoint {
         self.dropped
     }
 
+    #[cfg(test)]
+    pub(super) fn inject(&mut self, now: Instant, id: ConnectionId, plain: &[u8]) {
+        if let Some(entry) = self.connections.get_mut(&id) {
+            entry.connection.inject(now, plain);
+        }
+        self.touch(id);
+    }
+
     /// Whether nothing is left of any connection.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {

@@ -282,7 +282,7 @@ impl Recovery {
             None => return Expired::Nothing,
         };
         self.pto_count += 1;
-        // The next probe time-out counts from now even if the window of the anti-deadlock case sent nothing.
+        // The next probe time-out counts from here, whether or not a probe could be sent.
         if let Some(last) = &mut self.spaces[id as usize].last_eliciting {
             *last = now;
         }

@@ -3,6 +3,7 @@
 //! Who a peer is rests on this file alone: the verifiers accept nothing but an RSA key whose hash is the expected id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rsa::RsaPublicKey;
 use rsa::pkcs8::DecodePublicKey;
@@ -18,6 +19,7 @@ use rustls::quic::{Connection, Keys, Version};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::{CertifiedKey, SigningKey};
+use rustls::time_provider::TimeProvider;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, PeerMisbehaved,
     ServerConfig, SignatureAlgorithm, SignatureScheme,
@@ -67,6 +69,16 @@ fn node_id_of(spki: &[u8]) -> Option<NodeId> {
     KEY_BITS.contains(&key.n().bits()).then(|| NodeId::of_public_key(spki))
 }
 
+/// Raw public keys know no validity and tickets are off, so TLS needs no clock; this one keeps it from asking the system.
+#[derive(Debug)]
+struct NoClock;
+
+impl TimeProvider for NoClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::ZERO))
+    }
+}
+
 /// Makes TLS sessions for one endpoint.
 #[derive(Debug)]
 pub(super) struct Tls {
@@ -99,7 +111,7 @@ impl Tls {
 
     /// A client's session that will accept `peer` and nobody else.
     pub(super) fn connect(&self, peer: NodeId, params: Vec<u8>) -> Result<Connection, Error> {
-        let mut config = ClientConfig::builder_with_provider(Arc::clone(&self.provider))
+        let mut config = ClientConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(NoClock))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
             .with_custom_certificate_verifier(self.verifier(Expected::Node(peer)))
@@ -118,7 +130,7 @@ impl Tls {
 
     /// A server's session that will accept a client whose key fits the address.
     pub(super) fn accept(&self, source: Address, params: Vec<u8>) -> Result<Connection, Error> {
-        let mut config = ServerConfig::builder_with_provider(Arc::clone(&self.provider))
+        let mut config = ServerConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(NoClock))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .with_client_cert_verifier(self.verifier(Expected::Address(source)))
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(

@@ -62,7 +62,8 @@ impl HeardList<'_> {
 
     /// The seqno that the sender heard last from `node`; `None` when it does not list `node`.
     pub fn seqno_of(&self, node: Address) -> Option<u16> {
-        self.iter().find(|(address, _)| *address == node).map(|(_, seqno)| seqno)
+        let entry = self.entries.iter().find(|entry| entry.starts_with(node.as_bytes()))?;
+        Some(u16::from_be_bytes([entry[16], entry[17]]))
     }
 }
 

@@ -1,10 +1,23 @@
-//! Frames that fetch a neighbour's identity record. The payload of a request is reserved: sent empty, ignored when
-//! received. The payload of an answer is the signed record, which only the layer that verifies it looks into.
+//! Frames that fetch a neighbour's identity record.
+//!
+//! The payload of a request is the seqno of the latest hello heard from the neighbour (2 bytes): it shows that the
+//! request comes from where the answer will go. What follows is reserved: not sent, and ignored. The payload of an
+//! answer is the signed record, which only the layer that verifies it looks into.
 
-use super::Malformed;
+use super::{Malformed, reader::Reader};
 
 /// Longest identity record in bytes.
 pub const MAX_RECORD_LEN: usize = 1400;
+
+/// The seqno in the payload of an identity request frame.
+pub fn parse_request(payload: &[u8]) -> Result<u16, Malformed> {
+    Reader::new(payload).u16()
+}
+
+/// The payload of an identity request frame.
+pub fn emit_request(seqno: u16) -> [u8; 2] {
+    seqno.to_be_bytes()
+}
 
 /// The record in the payload of an identity record frame.
 pub fn parse_record(payload: &[u8]) -> Result<&[u8], Malformed> {
@@ -18,6 +31,13 @@ pub fn parse_record(payload: &[u8]) -> Result<&[u8], Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_round_trip() {
+        assert_eq!(parse_request(&emit_request(0x1234)), Ok(0x1234));
+        assert_eq!(parse_request(&[0x12, 0x34, 0x56]), Ok(0x1234));
+        assert_eq!(parse_request(&[0x12]), Err(Malformed::Truncated));
+    }
 
     #[test]
     fn the_length_of_a_record_is_bounded() {

@@ -87,7 +87,7 @@ impl Header {
     }
 
     /// Length of the header in bytes.
-    pub const fn len(&self) -> usize {
+    pub const fn encoded_len(&self) -> usize {
         match self.kind {
             Kind::Initial { .. } | Kind::Handshake { .. } => LONG_HEADER_LEN,
             Kind::Data { .. } => SHORT_HEADER_LEN,
@@ -153,13 +153,13 @@ mod tests {
             let header = Header { kind, destination, number };
             let mut out = Vec::new();
             header.emit(&mut out);
-            prop_assert_eq!(out.len(), header.len());
+            prop_assert_eq!(out.len(), header.encoded_len());
             for cut in 0..TAG_LEN {
                 let packet = [out.clone(), vec![0; cut]].concat();
                 prop_assert_eq!(Header::parse(&packet), Err(Malformed::Truncated));
             }
             out.extend([0; TAG_LEN]);
-            prop_assert_eq!(Header::parse(&out), Ok((header, header.len())));
+            prop_assert_eq!(Header::parse(&out), Ok((header, header.encoded_len())));
         }
 
         #[test]

@@ -46,7 +46,6 @@ pub(super) fn hardware(socket: &Socket, name: &str) -> io::Result<Hardware> {
         *to = from as libc::c_char;
     }
     let fd = socket.as_raw_fd();
-    let mut request = request;
     // SAFETY: the descriptor is open while `socket` is borrowed, and `request` is an ifreq with a terminated name. Each
     // request fills the member of the union that is read after it.
     unsafe {

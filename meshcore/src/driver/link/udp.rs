@@ -193,7 +193,7 @@ impl UdpLink {
         for step in 0..sockets {
             let turn = (self.next + step) % sockets;
             let Some(family) = self.families.get(turn / 2) else { continue };
-            let socket = if turn % 2 == 0 { &family.sender } else { &family.listener };
+            let socket = if turn.is_multiple_of(2) { &family.sender } else { &family.listener };
             let mut read = ReadBuf::new(buf);
             if let Poll::Ready(result) = socket.poll_recv_from(cx, &mut read) {
                 self.next = turn + 1;

@@ -264,7 +264,7 @@ fn a_backlog_is_paged_in_order() {
     node.settle();
     node.connect();
     let mut seen = Vec::new();
-    while seen.len() < 200 {
+    for _ in 0..200 {
         assert!(node.messenger.outboxes[&PEER].in_memory().0 <= 10);
         let mut reader = RecordReader::default();
         let data = node.take(Channel::Outgoing);
@@ -276,5 +276,48 @@ fn a_backlog_is_paged_in_order() {
         }
         node.settle();
     }
-    assert!(seen.is_sorted());
+    assert_eq!(seen, (0..200).collect::<Vec<u8>>());
+}
+
+#[test]
+fn a_new_session_begins_with_the_first_undelivered_message() {
+    let mut node = Node::new();
+    (1..=3).for_each(|n| node.send(n));
+    node.settle();
+    node.connect();
+    let all = node.messenger.pending_write(SESSION, Channel::Outgoing).to_vec();
+    let (first, second) = (all.len() / 3 + 2, 2 * all.len() / 3);
+    node.messenger.on_written(SESSION, Channel::Outgoing, first);
+    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+    node.settle();
+
+    let other = SessionId(2);
+    node.messenger.session_opened(other, PEER);
+    node.messenger.set_sending_session(PEER, Some(other));
+    // A page that was asked for by the old session would leave a gap.
+    let stale = StoreReply::OutboxPage { peer: PEER, token: 1, messages: vec![], complete: true };
+    node.messenger.handle_store(NOW, stale);
+    node.settle();
+    assert_eq!(node.messenger.pending_write(other, Channel::Outgoing), &all[all.len() / 3..]);
+    assert_eq!(node.take(Channel::Outgoing), all[first..], "what was given to the old stream is finished");
+    assert_eq!(node.settle(), [], "the old session is not the sending session");
+    node.messenger.on_written(other, Channel::Outgoing, second);
+    assert_eq!(node.settle(), [status(2, Status::Sent), status(3, Status::Sent)]);
+
+    node.messenger.session_closed(other);
+    assert!(node.messenger.has_backlog(PEER));
+    node.messenger.set_sending_session(PEER, Some(other));
+    assert_eq!(node.messenger.outboxes[&PEER].session(), None, "a closed session is none");
+    assert!(node.messenger.pending_write(other, Channel::Outgoing).is_empty());
+}
+
+#[test]
+fn a_session_that_ends_before_its_first_page_leaves_no_backlog_behind() {
+    let mut node = Node::new();
+    node.messenger.session_opened(SESSION, PEER);
+    node.messenger.set_sending_session(PEER, Some(SESSION));
+    node.messenger.session_closed(SESSION);
+    node.settle();
+    assert!(!node.messenger.has_backlog(PEER));
+    assert!(node.messenger.outboxes.is_empty());
 }

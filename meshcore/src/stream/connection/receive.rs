@@ -77,7 +77,8 @@ impl Connection {
         if space.received.is_duplicate(number) {
             return Err(PacketError::Duplicate);
         }
-        let (head, body) = packet.split_at_mut_checked(header.len()).ok_or(PacketError::Undecryptable)?;
+        let (head, body) =
+            packet.split_at_mut_checked(header.encoded_len()).ok_or(PacketError::Undecryptable)?;
         let plain = if let Kind::Data { phase } = header.kind {
             // RFC 9001 §5.7: not before the handshake is complete.
             let keys = self.data_keys.as_mut().filter(|_| self.complete).ok_or(PacketError::NoKeys)?;
@@ -136,6 +137,15 @@ impl Connection {
             self.space(id).received.insert(now, number, eliciting, id == SpaceId::Data);
         }
         Ok(())
+    }
+
+    /// As if the peer had sent a Data packet with this plaintext.
+    #[cfg(test)]
+    pub(in super::super) fn inject(&mut self, now: Instant, plain: &[u8]) {
+        let number = self.space(SpaceId::Data).received.expected();
+        if let Err(failure) = self.on_payload(now, SpaceId::Data, number, plain) {
+            self.fail(now, failure);
+        }
     }
 
     /// The few segments that RFC 9000 §12.4 allows in Initial and Handshake packets.
@@ -214,7 +224,8 @@ impl Connection {
     }
 }
 
-/// The peer's text, made safe and short.
+/// The peer's text, short and without control characters: it may end up on a terminal.
 fn text(reason: &[u8]) -> String {
-    String::from_utf8_lossy(&reason[..reason.len().min(MAX_REASON_LEN)]).into_owned()
+    let reason = String::from_utf8_lossy(&reason[..reason.len().min(MAX_REASON_LEN)]);
+    reason.chars().filter(|character| !character.is_control()).collect()
 }

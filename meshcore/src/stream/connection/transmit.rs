@@ -69,7 +69,8 @@ impl Connection {
         self.header(id).emit(out);
         let body = out.len();
         let mut builder = Builder::new(out, start + limit - TAG_LEN);
-        let room = builder.room();
+        // Many ranges in a small packet must leave room for data.
+        let room = builder.room() / 2;
         let received = &self.spaces[id as usize].received;
         let acked = received.emit_ack(now, room, builder.out);
         let ack_is_due = acked.is_some() && received.is_due(now);
@@ -103,6 +104,7 @@ impl Connection {
             self.sent_since_received = true;
             self.idle_since = now;
         }
+        self.update_progress();
         if eliciting || is_padded {
             self.pacer.on_sent(size);
             self.recovery.on_sent(now, id, number, SentPacket { time: now, size, eliciting, content });
@@ -111,7 +113,6 @@ impl Connection {
         if id == SpaceId::Handshake && self.side == Side::Client {
             self.discard(now, SpaceId::Initial);
         }
-        self.update_progress();
         true
     }
 

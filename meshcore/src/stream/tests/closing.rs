@@ -7,10 +7,10 @@ fn a_close_is_heard_with_code_and_reason() {
         let (client, server) = net.establish();
         let connections = [client, server];
         let now = net.now;
-        net.endpoint(closer).close(now, connections[closer], 7, "bye");
+        net.endpoint(closer).close(now, connections[closer], 7, "b\x1bye");
         net.run_until("the close", |net| net.closed(1 - closer).is_some());
         let reason = "bye".to_owned();
-        assert_eq!(net.closed(closer), Some(CloseReason::Local { code: 7, reason: reason.clone() }));
+        assert_eq!(net.closed(closer), Some(CloseReason::Local { code: 7, reason: "b\x1bye".to_owned() }));
         assert_eq!(net.closed(1 - closer), Some(CloseReason::Peer { code: 7, reason }));
         assert_eq!(net.endpoint(closer).open(connections[closer]), Err(StreamError::UnknownConnection));
         net.run_for(Duration::from_secs(10));

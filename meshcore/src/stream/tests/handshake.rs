@@ -14,7 +14,8 @@ fn over_a_clean_link_it_takes_two_round_trips() {
 fn loss_duplication_and_reordering_only_delay_it() {
     let mut worst = Instant::default();
     for seed in 0..60 {
-        let configs = [0, 1].map(|_| Config { handshake_timeout: HOUR, ..Config::default() });
+        let config = Config { handshake_timeout: HOUR, idle_timeout: Duration::ZERO, ..Config::default() };
+        let configs = [config.clone(), config];
         let mut net = Net::with(seed, BAD, configs);
         net.establish();
         worst = worst.max(net.now);

@@ -1,6 +1,8 @@
 use super::*;
 use crate::stream::streams::Streams;
+use crate::stream::tls::initial_keys;
 use crate::wire::packet::{Header, Kind};
+use crate::wire::segment::Segment;
 use proptest::prelude::*;
 use std::collections::VecDeque;
 
@@ -131,6 +133,80 @@ fn a_later_stream_opens_those_before_it() {
     assert_eq!(*events, expected);
 }
 
+/// A client's Initial packet with this plaintext, as anybody can make it.
+fn initial(original: u64, number: u32, plain: &[u8]) -> Vec<u8> {
+    let header = Header { kind: Kind::Initial { source: 5 }, destination: original, number };
+    let mut packet = Vec::new();
+    header.emit(&mut packet);
+    let mut plain = plain.to_vec();
+    let keys = initial_keys(original, Side::Client).unwrap();
+    let tag = keys.local.packet.encrypt_in_place(number.into(), &packet, &mut plain).unwrap();
+    packet.extend(plain);
+    packet.extend(tag.as_ref());
+    packet
+}
+
+fn crypto(offset: u64, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    Segment::Crypto { offset, data }.emit(&mut out);
+    out
+}
+
+#[test]
+fn rubbish_in_initial_packets_is_refused_by_name() {
+    let cases: [(Vec<Vec<u8>>, TransportCode); 8] = [
+        (vec![vec![]], TransportCode::Protocol),
+        (vec![vec![0x1f]], TransportCode::SegmentEncoding),
+        (vec![vec![0x0a, 0, 1, 0]], TransportCode::Protocol),
+        (vec![vec![0x1e]], TransportCode::Protocol),
+        (vec![vec![0x02, 0, 0, 0, 0]], TransportCode::Protocol),
+        (vec![vec![0x1d, 0, 0]], TransportCode::Protocol),
+        (vec![crypto(65 * 1024, b"x")], TransportCode::CryptoBuffer),
+        // Not a ClientHello: unexpected_message.
+        (vec![crypto(1, &[0, 0, 0]), crypto(0, &[20])], TransportCode::Tls(10)),
+    ];
+    for (packets, expected) in cases {
+        let mut net = Net::new(1, CLEAN);
+        for (number, plain) in packets.iter().enumerate() {
+            let now = net.now;
+            let mut packet = initial(77, number as u32, plain);
+            assert_eq!(net.endpoint(1).handle_packet(now, Address([5; 16]), &mut packet), Ok(()));
+        }
+        net.flush();
+        let code = match net.closed(1) {
+            Some(CloseReason::Protocol(error)) => error.code,
+            Some(CloseReason::Tls(_)) => TransportCode::Tls(10),
+            other => panic!("{other:?} instead of {expected}"),
+        };
+        assert_eq!(code, expected, "{packets:02x?}");
+        net.run_for(Duration::from_secs(11));
+        assert!(net.endpoint(1).is_empty());
+    }
+}
+
+#[test]
+fn violations_of_a_proved_peer_close_the_connection() {
+    let cases: [(&[u8], TransportCode); 7] = [
+        (&[], TransportCode::Protocol),
+        (&[0x1e], TransportCode::Protocol),
+        (&[0x02, 0x80, 1, 0, 0, 0, 0, 0], TransportCode::Protocol),
+        (&[0x30], TransportCode::SegmentEncoding),
+        (&[0x0a, 2, 0], TransportCode::StreamLimit),
+        (&[0x0a, 1, 0], TransportCode::StreamState),
+        (&[0x0e, 0, 0xc0, 0, 0, 0, 0x40, 0, 0, 0, 1, 7], TransportCode::FlowControl),
+    ];
+    for (plain, expected) in cases {
+        let mut net = Net::new(1, CLEAN);
+        let (_, server) = net.establish();
+        let now = net.now;
+        net.endpoint(1).inject(now, server, plain);
+        net.run_until("the close", |net| net.closed(0).is_some() && net.closed(1).is_some());
+        let Some(CloseReason::Protocol(here)) = net.closed(1) else { panic!("{:?}", net.closed(1)) };
+        let Some(CloseReason::PeerProtocol(there)) = net.closed(0) else { panic!("{:?}", net.closed(0)) };
+        assert_eq!((here.code, there.code), (expected, expected), "{plain:02x?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -168,5 +244,45 @@ proptest! {
                 _ => streams.stop(StreamId(stream), 3).or(Ok(())),
             };
         }
+    }
+
+    #[test]
+    fn arbitrary_initial_packets_never_panic(
+        plains in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..200), 1..8),
+        hello in proptest::collection::vec(any::<u8>(), 0..200),
+    ) {
+        let mut net = Net::new(1, CLEAN);
+        let hello = crypto(0, &[&[1, 0, 0, hello.len() as u8], &hello[..]].concat());
+        for (number, plain) in plains.iter().chain([&hello]).enumerate() {
+            let now = net.now;
+            let _ = net.endpoint(1).handle_packet(now, Address([5; 16]), &mut initial(77, number as u32, plain));
+            net.flush();
+        }
+        net.run_for(Duration::from_secs(30));
+        prop_assert!(net.endpoint(1).is_empty());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn arbitrary_segments_of_a_proved_peer_never_panic(
+        codes in proptest::collection::vec((0u8..0x20, proptest::collection::vec(0u8..64, 0..6)), 0..300),
+    ) {
+        let mut net = Net::new(1, CLEAN);
+        let (_, server) = net.establish();
+        let stream = net.endpoint(1).open(server).unwrap();
+        for (code, fields) in codes {
+            if !net.nodes[1].endpoint.is_connected(server) {
+                break;
+            }
+            let _ = net.endpoint(1).write(server, stream, b"some more");
+            let now = net.now;
+            net.endpoint(1).inject(now, server, &[&[code], &fields[..]].concat());
+            net.flush();
+        }
+        net.run_for(Duration::from_secs(200));
+        prop_assert!(net.endpoint(0).is_empty() && net.endpoint(1).is_empty());
     }
 }

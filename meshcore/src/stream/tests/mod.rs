@@ -281,3 +281,22 @@ fn read_all(endpoint: &mut Endpoint, connection: ConnectionId, stream: StreamId,
         }
     }
 }
+
+#[test]
+fn an_endpoint_may_move_between_threads() {
+    fn check<T: Send>() {}
+    check::<Endpoint>();
+}
+
+#[test]
+fn configurations_out_of_bounds_are_refused() {
+    for config in [
+        Config { stream_window: 0, ..Config::default() },
+        Config { connection_window: 1 << 33, ..Config::default() },
+        Config { max_streams: 1 << 20, ..Config::default() },
+        Config { send_buffer: 0, ..Config::default() },
+        Config { handshake_timeout: Duration::ZERO, ..Config::default() },
+    ] {
+        assert!(Endpoint::new(config, credentials(ALICE), [0; 32]).is_err());
+    }
+}

@@ -95,6 +95,21 @@ fn small_windows_and_many_key_updates_change_nothing() {
 }
 
 #[test]
+fn a_stream_without_credit_still_repeats_what_was_lost() {
+    for seed in 20..30 {
+        let config = Config {
+            stream_window: 20_000,
+            connection_window: 5_000,
+            handshake_timeout: HOUR,
+            idle_timeout: Duration::ZERO,
+            ..Config::default()
+        };
+        let mut net = Net::with(seed, Link { loss: 15, ..BAD }, [config.clone(), config]);
+        exchange(&mut net, 60_000);
+    }
+}
+
+#[test]
 fn keys_are_updated_by_either_side() {
     for updater in [0, 1] {
         let mut configs = [Config::default(), Config::default()];
@@ -252,4 +267,63 @@ fn an_empty_finished_stream_is_heard_of() {
     assert_eq!(net.take_events(1), [(server, Event::Opened(stream)), (server, Event::Readable(stream))]);
     assert_eq!(net.take_events(0), [(client, Event::Acknowledged(stream))]);
     assert_eq!(net.endpoint(1).read(server, stream, &mut Vec::new(), 9), Ok(ReadOutcome::Finished));
+}
+
+#[test]
+fn lost_control_segments_are_sent_again() {
+    let config = Config { max_streams: 1, ..Config::default() };
+    let mut net = Net::with(12, CLEAN, [config.clone(), config]);
+    let (client, server) = net.establish();
+    // STOP_SENDING.
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.endpoint(0).write(client, stream, b"x").unwrap();
+    net.run_for(Duration::from_secs(1));
+    net.endpoint(0).stop(client, stream, 3).unwrap();
+    net.flush();
+    net.flying.clear();
+    net.run_until("STOP_SENDING", |net| {
+        net.take_events(1).contains(&(server, Event::Stopped { stream, code: 3 }))
+    });
+    // RESET_STREAM.
+    net.run_for(Duration::from_secs(1));
+    net.endpoint(0).reset(client, stream, 4).unwrap();
+    net.flush();
+    net.flying.clear();
+    assert_eq!(net.endpoint(0).open(client), Err(StreamError::TooManyStreams));
+    net.run_until("RESET_STREAM", |net| {
+        net.take_events(1).contains(&(server, Event::Reset { stream, code: 4 }))
+    });
+    // MAX_STREAMS.
+    net.flush();
+    net.flying.clear();
+    net.run_until("MAX_STREAMS", |net| net.take_events(0).contains(&(client, Event::Openable)));
+    assert!(net.endpoint(0).open(client).is_ok());
+}
+
+#[test]
+fn discarded_data_gives_its_credit_back() {
+    let config = Config { connection_window: 40_000, stream_window: 40_000, ..Config::default() };
+    for who_gives_up in [0, 1] {
+        let mut net = Net::with(13, CLEAN, [config.clone(), config.clone()]);
+        let (client, server) = net.establish();
+        for _ in 0..5 {
+            let stream = net.endpoint(0).open(client).unwrap();
+            net.endpoint(0).write(client, stream, &pattern(30_000, 0)).unwrap();
+            net.run_for(Duration::from_secs(1));
+            if who_gives_up == 0 {
+                net.endpoint(0).reset(client, stream, 0).unwrap();
+            } else {
+                net.endpoint(1).stop(server, stream, 0).unwrap();
+            }
+            net.run_for(Duration::from_secs(1));
+            let mut read = Vec::new();
+            assert!(net.endpoint(1).read(server, stream, &mut read, usize::MAX).is_err());
+        }
+        let stream = net.endpoint(0).open(client).unwrap();
+        net.endpoint(0).write(client, stream, &pattern(30_000, 0)).unwrap();
+        net.run_for(Duration::from_secs(1));
+        let mut read = Vec::new();
+        read_all(net.endpoint(1), server, stream, &mut read);
+        assert_eq!(read.len(), 30_000);
+    }
 }
