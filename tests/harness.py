@@ -195,7 +195,8 @@ class World:
 
 def c_chat_path() -> Path:
     given = os.environ.get("MESHCHAT_C_CHAT")
-    places = [Path(given)] if given else [REPOSITORY / "target/release/meshchat-chat-c", REPOSITORY / "examples/c/chat"]
+    name = "meshchat-chat-c"
+    places = [Path(given)] if given else [REPOSITORY / "target/release" / name, REPOSITORY / "examples/c" / name]
     for place in places:
         if place.is_file():
             return place.resolve()

@@ -104,15 +104,37 @@ def test_a_cable_that_is_pulled(world: World) -> None:
     alice.wait_for_text("* [1] delivered")
 
 
-def test_both_links_at_once(world: World) -> None:
-    """Two ways to the same node are one node, and one message."""
+def test_a_node_in_the_middle(world: World) -> None:
+    """A node on two links knows the nodes of both."""
     left, right = world.wire()
     alice = world.chat(left, world.home("alice"), *LINK, "--link", "udp", privileged=True)
-    neighbour = world.chat(left, world.home("carol"))
+    carol = world.chat(left, world.home("carol"))
     bob = world.chat(right, world.home("bob"), *LINK, privileged=True)
-    _, _, bob_id = meet(alice, neighbour, bob)
-    # Carol and Bob share no link: Alice forwards.
-    neighbour.type(f"@{bob_id} by way of alice")
-    bob.wait_for_text("carol: by way of alice")
-    neighbour.wait_for_text("* [1] delivered")
-    assert not any("by way of" in line for line in alice.lines)
+    for chat in (bob, carol):
+        chat.wait_for(r"\* found alice .*")
+    for _ in range(2):
+        alice.wait_for(r"\* found (bob|carol) .*")
+    alice.type("@bob over the cable", "@carol inside the machine")
+    bob.wait_for_text("alice: over the cable")
+    carol.wait_for_text("alice: inside the machine")
+
+
+def test_two_ways_to_one_node(world: World) -> None:
+    """They are one node, found once, and each message comes once, also when one way ends."""
+    left, right = world.wire()
+    for namespace, address in ((left, "192.0.2.1/24"), (right, "192.0.2.2/24")):
+        namespace.run("ip", "address", "add", address, "dev", "eth0")
+    both = (*LINK, "--link", "udp")
+    alice = world.chat(left, world.home("alice"), *both, privileged=True)
+    bob = world.chat(right, world.home("bob"), *both, privileged=True)
+    meet(alice, bob)
+    texts = [f"line {n}" for n in range(1, 101)]
+    alice.type("@bob", *texts[:50])
+    bob.wait_for_text("alice: line 50")
+    right.run("ip", "address", "flush", "dev", "eth0")
+    alice.type(*texts[50:])
+    bob.wait_for_text("alice: line 100")
+    alice.wait_for_text("* [100] delivered")
+    assert [line for line in bob.lines if line.startswith("alice: ")] == [f"alice: {text}" for text in texts]
+    assert len([line for line in bob.lines if line.startswith("* found")]) == 1
+    assert not any(line.startswith("* lost") for line in (*alice.lines, *bob.lines))
