@@ -10,7 +10,9 @@ BIN := $(VENV)/bin
 SOURCES := $(shell find Cargo.toml Cargo.lock meshcore/src meshcore/Cargo.toml python ffi/Cargo.toml -type f \
 	-not -path '*/__pycache__/*' -not -path '*/.pytest_cache/*' -not -path '*/.mypy_cache/*' -not -name '*.so' 2>/dev/null)
 
-.PHONY: chat test test-rust test-python test-end-to-end lint clean
+INSTALLED := $(abspath target/installed)
+
+.PHONY: chat test test-rust test-python test-end-to-end lint install libraries clean
 
 chat: $(VENV)/.built
 	@$(BIN)/meshchat chat
@@ -38,9 +40,17 @@ test-rust:
 test-python: $(VENV)/.test-tools
 	$(BIN)/python -m pytest python/tests
 
-test-end-to-end: $(VENV)/.test-tools c-chat
+test-end-to-end: $(VENV)/.test-tools
 	@scripts/need ip:iproute2 tcpdump:tcpdump setpriv:util-linux unshare:util-linux
-	MESHCHAT_C_CHAT=$(C_CHAT) $(BIN)/python -m pytest tests
+	$(MAKE) install PREFIX=$(INSTALLED)
+	MESHCHAT_C_CHAT=$(INSTALLED)/bin/meshchat-chat-c $(BIN)/python -m pytest tests
+
+libraries:
+	@scripts/need cargo:cargo cc:gcc make:make
+	cargo build --release -p meshchat-ffi
+
+install: libraries
+	$(MAKE) install-c
 
 lint: $(VENV)/.test-tools
 	cargo fmt --check
