@@ -14,6 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use super::engine::{Clock, Command, Engine};
 use super::events::StopOnDrop;
 use super::home::{Home, HomeError};
+use super::identity::check_key_bits;
 use super::link::LinkSpec;
 use super::links::Links;
 use super::store::{Cursor, Opened, Store};
@@ -79,8 +80,14 @@ impl Builder {
     pub fn start_blocking(self) -> Result<Node, Error> {
         let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
         let specs = self.link_specs()?;
+        let bits = self.key_bits.unwrap_or(Identity::DEFAULT_BITS);
+        check_key_bits(bits)?;
         let home = if self.temporary { Home::temporary()? } else { Home::open(self.home.as_deref())? };
-        let key = self.key(&home)?;
+        let passphrase = self.passphrase.as_deref();
+        let key = match home.load_key(passphrase) {
+            Err(HomeError::NoKey { .. }) => home.create_key(bits, passphrase)?,
+            loaded => loaded?,
+        };
         let (answer, replies) = unbounded_channel();
         // The engine outlives the store's last answer.
         let (store, opened) = Store::open(&home.database(), Box::new(move |batch| drop(answer.send(batch))))?;
@@ -126,16 +133,6 @@ impl Builder {
             return Ok(vec![LinkSpec::Udp { peers: Vec::new() }]);
         }
         Ok(self.links.iter().map(|link| link.parse()).collect::<Result<_, _>>()?)
-    }
-
-    fn key(&self, home: &Home) -> Result<IdentityKey, Error> {
-        let passphrase = self.passphrase.as_deref();
-        match home.load_key(passphrase) {
-            Err(HomeError::NoKey { .. }) => {
-                Ok(home.create_key(self.key_bits.unwrap_or(Identity::DEFAULT_BITS), passphrase)?)
-            }
-            loaded => Ok(loaded?),
-        }
     }
 }
 

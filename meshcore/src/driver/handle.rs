@@ -118,7 +118,10 @@ impl Node {
     pub fn confirm(&self, message: &IncomingMessage) -> Result<(), Error> {
         // A larger number would hide messages that nobody has seen.
         if message.arrival > self.events.last_arrival() {
-            return Err(Error::new(ErrorKind::InvalidArgument, "this message was not handed over by this node"));
+            return Err(Error::new(
+                ErrorKind::InvalidArgument,
+                "this message was not handed over by this node",
+            ));
         }
         self.cursor.confirm(message.arrival).map_err(|error| Error::new(ErrorKind::Storage, error))?;
         submit(&self.commands, Command::Confirmed { arrival: message.arrival });

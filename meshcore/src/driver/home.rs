@@ -136,7 +136,8 @@ pub fn load_key(directory: &Path, passphrase: Option<&str>) -> Result<IdentityKe
         return Err(HomeError::key(&path, KeyError::NotAKey("it is too long")));
     }
     let text = read_secret(file).map_err(failed)?;
-    let text = std::str::from_utf8(&text).map_err(|_| HomeError::key(&path, KeyError::NotAKey("it is not PEM")))?;
+    let text =
+        std::str::from_utf8(&text).map_err(|_| HomeError::key(&path, KeyError::NotAKey("it is not PEM")))?;
     IdentityKey::from_pem(text, passphrase).map_err(|reason| HomeError::key(&path, reason))
 }
 

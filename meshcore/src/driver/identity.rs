@@ -21,6 +21,7 @@ impl Identity {
     /// Makes a new key of `bits` (2048 to 4096) in `home` (`None`: the default home). This takes seconds.
     /// A key that exists already is never overwritten.
     pub fn create(home: Option<&Path>, bits: usize, passphrase: Option<&str>) -> Result<Self, Error> {
+        check_key_bits(bits)?;
         Self::of(&Home::open(home)?.create_key(bits, passphrase)?)
     }
 
@@ -53,4 +54,8 @@ impl Identity {
     pub fn safety_words(&self, peer: NodeId) -> Vec<&'static str> {
         identity::safety_words(self.id, peer).to_vec()
     }
+}
+
+pub(super) fn check_key_bits(bits: usize) -> Result<(), Error> {
+    identity::check_bits(bits).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))
 }

@@ -91,7 +91,7 @@ impl std::fmt::Debug for IdentityKey {
 }
 
 /// Whether MeshChat accepts a modulus of this length. Whole bytes: every library agrees about the length of signatures.
-fn supported(bits: usize) -> Result<(), KeyError> {
+pub fn check_bits(bits: usize) -> Result<(), KeyError> {
     const RANGE: RangeInclusive<usize> = MIN_BITS..=MAX_BITS;
     if RANGE.contains(&bits) && bits.is_multiple_of(8) {
         Ok(())
@@ -103,7 +103,7 @@ fn supported(bits: usize) -> Result<(), KeyError> {
 impl IdentityKey {
     /// Makes a key with a modulus of `bits`. Takes seconds.
     pub fn generate<R: CryptoRng + ?Sized>(rng: &mut R, bits: usize) -> Result<Self, KeyError> {
-        supported(bits)?;
+        check_bits(bits)?;
         Self::new(&RsaPrivateKey::new(rng, bits).map_err(|_| KeyError::Failed)?)
     }
 
@@ -141,12 +141,12 @@ impl IdentityKey {
         let key = rsa::pkcs1::RsaPrivateKeyRef::try_from(info.private_key.as_bytes())
             .map_err(|_| KeyError::Damaged)?;
         let modulus = key.modulus.as_bytes();
-        supported(8 * modulus.len() - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize))?;
+        check_bits(8 * modulus.len() - modulus.first().map_or(0, |byte| byte.leading_zeros() as usize))?;
         Self::new(&RsaPrivateKey::from_pkcs8_der(der).map_err(|_| KeyError::Damaged)?)
     }
 
     fn new(key: &RsaPrivateKey) -> Result<Self, KeyError> {
-        supported(key.n().bits() as usize)?;
+        check_bits(key.n().bits() as usize)?;
         let pkcs8 = key.to_pkcs8_der().map_err(|_| KeyError::Failed)?.to_bytes();
         let signer = KeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError::Damaged)?;
         let spki = RsaPublicKey::from(key).to_public_key_der().map_err(|_| KeyError::Failed)?.into_vec();

@@ -4,6 +4,6 @@ mod keys;
 mod record;
 mod words;
 
-pub use keys::{DEFAULT_BITS, IdentityKey, KeyError, MAX_BITS, MIN_BITS};
+pub use keys::{DEFAULT_BITS, IdentityKey, KeyError, MAX_BITS, MIN_BITS, check_bits};
 pub use record::{IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SUBKEY_LEN, Subkey};
 pub use words::{COUNT as SAFETY_WORDS, safety_words};
