@@ -1,5 +1,7 @@
 //! Who may import whom (docs/ARCHITECTURE.md): checked on the sources, so that a shortcut shows in review.
 
+#![allow(clippy::disallowed_methods)] // tests are drivers
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -3,6 +3,8 @@
 //! A test that needs a namespace starts itself again under unshare(1): as root, or as anybody where unprivileged user
 //! namespaces are allowed. Where neither is possible, it fails and says so.
 
+#![allow(clippy::disallowed_methods)] // tests are drivers
+
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant as Clock};

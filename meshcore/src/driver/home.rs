@@ -7,9 +7,6 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rand::SeedableRng;
-use rand::rngs::StdRng;
-
 use crate::message::identity::{IdentityKey, KeyError};
 
 const KEY: &str = "identity.pem";
@@ -218,9 +215,7 @@ impl Home {
             return Err(HomeError::KeyExists { path });
         }
         let bad = |reason| HomeError::key(&path, reason);
-        let mut seed = zeroize::Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(seed.as_mut()).map_err(|_| bad(KeyError::Failed))?;
-        let mut rng = StdRng::from_seed(*seed);
+        let mut rng = rand::rng();
         let key = IdentityKey::generate(&mut rng, bits).map_err(bad)?;
         let pem = key.to_pem(passphrase, &mut rng).map_err(bad)?;
         self.write_key(pem.as_bytes()).map_err(|error| HomeError::io(&path, error))?;

@@ -1,5 +1,7 @@
 //! Whole nodes in virtual time: every layer above the driver, with faults on the wire and crashes.
 
+#![allow(clippy::disallowed_methods)] // tests are drivers
+
 mod disk;
 mod net;
 
