@@ -22,8 +22,7 @@ pub(crate) struct Node {
 type PyAnswer = (u64, Option<String>, Option<Py<PyAny>>);
 
 pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
-    text.parse()
-        .map_err(|failure: meshcore::ParseIdError| error::bad_argument(py, &failure.to_string()))
+    text.parse().map_err(|failure: meshcore::ParseIdError| error::bad_argument(py, &failure.to_string()))
 }
 
 /// Starts a node; a Job of Node.
