@@ -36,6 +36,7 @@ test: test-rust test-python test-end-to-end
 test-rust:
 	@scripts/need cargo:cargo cc:gcc c++:g++ valgrind:valgrind ip:iproute2 unshare:util-linux
 	cargo test --workspace
+	cargo test -p meshcore --no-default-features
 
 test-python: $(VENV)/.test-tools
 	$(BIN)/python -m pytest python/tests

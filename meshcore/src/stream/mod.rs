@@ -110,7 +110,7 @@ pub enum Event {
 /// Numbers about one connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Statistics {
-    /// Smoothed round-trip time; a guess of 333 ms before the first measurement.
+    /// Smoothed round-trip time; a guess of 100 ms before the first measurement.
     pub rtt: Duration,
     /// Congestion window in bytes.
     pub congestion_window: u64,
