@@ -4,6 +4,8 @@
 
 mod disk;
 mod net;
+mod sessions;
+mod storage;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use net::{Faults, World};
 
 const ALICE: &str = include_str!("../keys/message/rsa2048.pem");
 const BOB: &str = include_str!("../keys/message/rsa2048b.pem");
+
+const CAROL: &str = include_str!("../keys/message/rsa2048c.pem");
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -65,6 +69,22 @@ fn take_texts(world: &mut World, at: usize) -> Vec<String> {
         }
     }
     texts
+}
+
+fn send(world: &mut World, from: usize, to: usize, text: &str) {
+    let id = world.stations[to].id;
+    world.with(from, |stack, now| stack.send(now, id, text.into())).unwrap();
+}
+
+/// Runs until the next messages come to a node: their texts and how long it took.
+fn receive(world: &mut World, at: usize, limit: Duration) -> (Vec<String>, Duration) {
+    let start = world.now;
+    let mut texts = Vec::new();
+    world.run_until(limit, |world| {
+        texts.extend(take_texts(world, at));
+        !texts.is_empty()
+    });
+    (texts, world.now - start)
 }
 
 fn expected(count: usize) -> Vec<String> {
