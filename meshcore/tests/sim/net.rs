@@ -64,7 +64,10 @@ pub(crate) struct Station {
     /// What the application was told about its sends, over all lives.
     pub answers: Vec<(MessageId, Result<(), StoreError>)>,
     key: String,
-    /// Counts the starts.
+    pub nickname: String,
+    /// How long its identity records are valid.
+    pub validity: Duration,
+    /// Counts the starts: the number of its identity record.
     pub life: u32,
 }
 
@@ -77,6 +80,10 @@ pub(crate) struct World {
     pub frames: u64,
     pub bytes: u64,
     pub segments: Vec<Segment>,
+    /// What the wall clocks show at the start of the world.
+    pub epoch: UnixTime,
+    /// Whether a frame to a node passes.
+    pub filter: fn(usize, &[u8]) -> bool,
     /// Every frame that was put on the segment, for tests that look at the wire.
     pub capture: Option<Vec<Vec<u8>>>,
     rng: StdRng,
@@ -92,7 +99,7 @@ pub(crate) fn address(station: usize) -> LinkAddr {
 impl World {
     /// Nodes with these keys (PKCS#8 PEM), on one segment of 1500 bytes. They are not started yet.
     pub(crate) fn new(seed: u64, keys: &[&str], faults: Faults) -> Self {
-        let stations = keys.iter().map(|pem| {
+        let stations = keys.iter().enumerate().map(|(index, pem)| {
             let key = IdentityKey::from_pem(pem, None).unwrap();
             Station {
                 id: key.node_id(),
@@ -101,6 +108,8 @@ impl World {
                 seen: VecDeque::new(),
                 answers: Vec::new(),
                 key: (*pem).to_owned(),
+                nickname: format!("node{index}"),
+                validity: Duration::from_secs(1_000_000),
                 life: 0,
             }
         });
@@ -112,6 +121,8 @@ impl World {
             frames: 0,
             bytes: 0,
             segments: vec![Segment { mtu: 1500, up: true }],
+            epoch: UnixTime::from_millis(1_700_000_000_000),
+            filter: |_, _| true,
             capture: None,
             rng: StdRng::seed_from_u64(seed),
             agenda: BTreeMap::new(),
@@ -121,7 +132,7 @@ impl World {
 
     fn clock(&self) -> Now {
         // The wall clock has nothing to do with the monotonic one.
-        let wall = UnixTime::from_millis(1_700_000_000_000 + self.now.as_micros() / 1000);
+        let wall = self.epoch + (self.now - Instant::default());
         Now { monotonic: self.now, wall }
     }
 
@@ -131,12 +142,12 @@ impl World {
         station.life += 1;
         let key = IdentityKey::from_pem(&station.key, None).unwrap();
         let fields = RecordFields {
-            nickname: Some(format!("node{index}").parse().unwrap()),
+            nickname: Some(station.nickname.parse().unwrap()),
             subkey: Subkey::from_seed(&[7; 32]).unwrap().public_key().unwrap(),
             capabilities: 0,
             number: u64::from(station.life),
             issued: now.wall,
-            valid_until: UnixTime::from_millis(now.wall.as_millis() + 1_000_000_000),
+            valid_until: now.wall + station.validity,
         };
         let record = IdentityRecord::sign(&key, &fields).unwrap();
         let mut stack = Stack::new(StackConfig {
@@ -171,6 +182,11 @@ impl World {
         }
         station.stack = None;
         station.seen.clear();
+    }
+
+    /// A frame out of nowhere.
+    pub(crate) fn inject(&mut self, to: usize, from: LinkAddr, frame: &[u8]) {
+        self.with(to, |stack, now| stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec()));
     }
 
     /// A call into a running node.
@@ -275,7 +291,8 @@ impl World {
                 (0..self.stations.len()).filter(|to| address(*to) == station).collect()
             }
         };
-        for to in targets {
+        let filter = self.filter;
+        for to in targets.into_iter().filter(|to| filter(*to, frame)) {
             let copies = 1 + usize::from(self.rng.random_bool(self.faults.duplication));
             for _ in 0..copies {
                 if self.rng.random_bool(self.faults.loss) {
