@@ -5,10 +5,12 @@
 
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
+mod common;
+
 use std::collections::BTreeSet;
-use std::process::Command;
 use std::time::{Duration, Instant as Clock};
 
+use common::{in_namespace, ip};
 use meshcore::driver::link::{Link, LinkError, LinkSpec};
 use meshcore::mesh::{Config, Mesh};
 use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId};
@@ -16,46 +18,7 @@ use nix::unistd::{Uid, geteuid, seteuid};
 use pnet::datalink;
 use tokio::time::timeout;
 
-const INSIDE: &str = "MESHCHAT_TEST_NAMESPACE";
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Runs `body` in a network namespace in which nothing but the loopback is up, inside a tokio runtime.
-fn in_namespace<F: Future<Output = ()>>(test: &str, body: impl FnOnce() -> F) {
-    if std::env::var_os(INSIDE).is_some() {
-        ip("link set lo up");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        return runtime.block_on(body());
-    }
-    let unshare = |options: &[&str]| {
-        let mut command = Command::new("unshare");
-        command.args(options);
-        command
-    };
-    let works = |options: &[&str]| unshare(options).arg("true").output().is_ok_and(|o| o.status.success());
-    let options: &[&str] = match works(&["--net"]) {
-        true => &["--net"],
-        false => &["--map-root-user", "--net"],
-    };
-    assert!(
-        works(options),
-        "no network namespace can be made here: run the test as root, or allow user namespaces"
-    );
-    let program = std::env::current_exe().unwrap();
-    let output = unshare(options)
-        .arg(program)
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "in the namespace:\n{}", String::from_utf8_lossy(&text));
-}
-
-fn ip(arguments: &str) -> String {
-    let output = Command::new("ip").args(arguments.split(' ')).output().expect("ip(8) is needed");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
 
 /// A pair of interfaces without IP addresses, as ends of one cable.
 fn cable(a: &str, b: &str) {

@@ -124,7 +124,9 @@ impl Builder {
     /// [`Builder::start_blocking`] for asynchronous callers.
     pub async fn start(self) -> Result<Node, Error> {
         let (resolve, pending) = Pending::new();
-        thread::spawn(move || resolve(self.start_blocking()));
+        let body = move || resolve(self.start_blocking());
+        let spawned = thread::Builder::new().name("meshchat-start".into()).spawn(body);
+        spawned.map_err(|error| Error::new(ErrorKind::Internal, error))?;
         pending.await
     }
 
@@ -169,8 +171,15 @@ fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread:
         });
     };
     let thread = thread::Builder::new().name("meshchat".into()).spawn(body).map_err(internal)?;
-    let statuses = opened.recv().unwrap_or_else(|_| Err(Error::stopped()))?;
-    Ok((statuses, thread))
+    let opened = opened.recv().unwrap_or_else(|_| Err(Error::stopped()));
+    match opened {
+        Ok(statuses) => Ok((statuses, thread)),
+        Err(error) => {
+            // The home is free when the caller hears of the failure.
+            let _ = thread.join();
+            Err(error)
+        }
+    }
 }
 
 fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {

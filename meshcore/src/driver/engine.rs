@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant as Tick, sleep_until};
 
 use super::error::Error;
@@ -21,8 +21,29 @@ const BATCH: usize = 64;
 /// Largest frame that a link may deliver, in bytes.
 const MAX_FRAME: usize = 65_536;
 
-/// An answer to whoever asked, called on the engine's thread.
-pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
+/// An answer to whoever asked, given on the engine's thread. Dropped without one, it tells that the node has stopped:
+/// nobody waits for ever, even when the engine ends by a panic.
+pub(super) struct Reply<T>(Option<Box<dyn FnOnce(Result<T, Error>) + Send>>);
+
+impl<T> Reply<T> {
+    pub(super) fn new(done: impl FnOnce(Result<T, Error>) + Send + 'static) -> Self {
+        Self(Some(Box::new(done)))
+    }
+
+    fn give(mut self, result: Result<T, Error>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(Error::stopped()));
+        }
+    }
+}
 
 /// What the handle asks of the engine.
 pub(super) enum Command {
@@ -115,10 +136,10 @@ impl Engine {
         match command {
             Command::Send { to, text, reply } => match self.stack.send(now, to, text) {
                 Ok(id) => drop(self.waiting.insert(id, reply)),
-                Err(error) => reply(Err(error.into())),
+                Err(error) => reply.give(Err(error.into())),
             },
-            Command::Nodes { reply } => reply(Ok(self.stack.nodes())),
-            Command::Resolve { query, reply } => reply(self.stack.resolve(&query).map_err(Error::from)),
+            Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
+            Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
@@ -168,9 +189,6 @@ impl Engine {
             }
         }
         deliver(&mut stack, &events, &mut waiting);
-        for (_, reply) in waiting {
-            reply(Err(Error::stopped()));
-        }
     }
 }
 
@@ -178,22 +196,10 @@ impl Engine {
 fn deliver(stack: &mut Stack, events: &Events, waiting: &mut HashMap<MessageId, Reply<MessageId>>) {
     while let Some((id, result)) = stack.poll_accepted() {
         if let Some(reply) = waiting.remove(&id) {
-            reply(result.map(|()| id).map_err(Error::from));
+            reply.give(result.map(|()| id).map_err(Error::from));
         }
     }
     while let Some(event) = stack.poll_event() {
         events.push(event);
-    }
-}
-
-/// A sender of commands that has no engine any more answers for it.
-pub(super) fn submit(commands: &UnboundedSender<Command>, command: Command) {
-    if let Err(rejected) = commands.send(command) {
-        match rejected.0 {
-            Command::Send { reply, .. } => reply(Err(Error::stopped())),
-            Command::Nodes { reply } => reply(Err(Error::stopped())),
-            Command::Resolve { reply, .. } => reply(Err(Error::stopped())),
-            Command::Confirmed { .. } | Command::Stop => {}
-        }
     }
 }

@@ -154,3 +154,155 @@ impl AsFd for Events {
         self.readable.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use tokio::runtime;
+
+    use super::*;
+    use crate::node::{IncomingMessage, Warning};
+    use crate::types::{MessageId, NodeId, UnixTime};
+
+    fn is_readable(events: &Events) -> bool {
+        let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+        poll(&mut fds, PollTimeout::ZERO).unwrap() == 1
+    }
+
+    fn notice(number: usize) -> Event {
+        Event::Warning(Warning::Storage(number.to_string()))
+    }
+
+    fn message(arrival: u64) -> Event {
+        Event::Message(IncomingMessage {
+            arrival,
+            from: NodeId([1; 32]),
+            id: MessageId([2; 16]),
+            text: "hello".into(),
+            sent_at: UnixTime::default(),
+            received_at: UnixTime::default(),
+        })
+    }
+
+    #[test]
+    fn descriptor_is_readable_while_events_wait() {
+        let events = Events::new().unwrap();
+        for _ in 0..3 {
+            assert!(!is_readable(&events));
+            assert_eq!(events.try_next(), None);
+            events.push(notice(1));
+            events.push(notice(2));
+            for number in [1, 2] {
+                assert!(is_readable(&events));
+                assert_eq!(events.try_next(), Some(notice(number)));
+            }
+        }
+    }
+
+    #[test]
+    fn a_wake_lasts_until_the_next_look_and_takes_no_event() {
+        let events = Events::new().unwrap();
+        // More than a pipe could hold, were there a byte for each.
+        (0..1_000_000).for_each(|_| events.wake());
+        assert!(is_readable(&events));
+        assert_eq!(events.try_next(), None);
+        assert!(!is_readable(&events));
+        events.wake();
+        events.push(notice(1));
+        assert_eq!(events.try_next(), Some(notice(1)));
+        assert!(!is_readable(&events));
+    }
+
+    #[test]
+    fn a_stop_stays_readable_and_leaves_the_events() {
+        for signalled in [false, true] {
+            let events = Events::new().unwrap();
+            events.push(notice(1));
+            if !signalled {
+                events.try_next();
+            }
+            events.stop();
+            assert_eq!(events.try_next().is_some(), signalled);
+            assert_eq!(events.try_next(), None);
+            assert!(is_readable(&events) && events.is_stopped());
+            events.wake();
+            assert_eq!(events.try_next(), None);
+            assert!(is_readable(&events));
+        }
+    }
+
+    #[test]
+    fn old_notices_give_way_and_messages_do_not() {
+        let events = Events::new().unwrap();
+        events.push(message(1));
+        (0..2 * MAX_NOTICES).for_each(|number| events.push(notice(number)));
+        events.push(message(2));
+        assert_eq!(events.last_arrival(), 0);
+        assert_eq!(events.try_next(), Some(message(1)));
+        assert_eq!(events.last_arrival(), 1);
+        for number in MAX_NOTICES..2 * MAX_NOTICES {
+            assert_eq!(events.try_next(), Some(notice(number)));
+        }
+        assert_eq!(events.try_next(), Some(message(2)));
+        assert_eq!(events.try_next(), None);
+        assert!(!is_readable(&events));
+    }
+
+    #[test]
+    fn whoever_waits_is_woken_whatever_the_timing() {
+        const COUNT: usize = 20_000;
+        let events = Arc::new(Events::new().unwrap());
+        let producer = Arc::clone(&events);
+        let thread = std::thread::spawn(move || {
+            let _stop = StopOnDrop(Arc::clone(&producer));
+            for number in 0..COUNT {
+                producer.push(message(number as u64));
+            }
+        });
+        let runtime = runtime::Builder::new_current_thread().build().unwrap();
+        // Two takers: each event comes to one of them, and both see the end.
+        let take = || async {
+            let mut taken = 0;
+            while events.next().await.is_some() {
+                taken += 1;
+            }
+            taken
+        };
+        let (a, b, ()) = runtime.block_on(async { tokio::join!(take(), take(), events.stopped()) });
+        assert_eq!(a + b, COUNT);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn polling_from_another_thread_misses_nothing() {
+        const COUNT: usize = 20_000;
+        let events = Arc::new(Events::new().unwrap());
+        let producer = StopOnDrop(Arc::clone(&events));
+        let thread = std::thread::spawn(move || {
+            (0..COUNT).for_each(|number| producer.0.push(message(number as u64)));
+        });
+        let mut taken = 0;
+        while !(events.is_stopped() && taken == COUNT) {
+            let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+            assert_eq!(poll(&mut fds, 20_000u16).unwrap(), 1, "after {taken}");
+            while events.try_next().is_some() {
+                taken += 1;
+            }
+        }
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn a_panic_ends_the_events() {
+        let events = Arc::new(Events::new().unwrap());
+        let stop = StopOnDrop(Arc::clone(&events));
+        let engine = std::thread::spawn(move || {
+            let _stop = stop;
+            std::panic::resume_unwind(Box::new("the engine dies"));
+        });
+        assert!(engine.join().is_err());
+        assert!(events.is_stopped());
+    }
+}

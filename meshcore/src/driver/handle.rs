@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::engine::{Command, submit};
+use super::engine::{Command, Reply};
 use super::store::Cursor;
 use super::{Builder, Error, ErrorKind, Events, Pending};
 use crate::node::{IncomingMessage, NodeInfo};
@@ -76,14 +76,14 @@ impl Node {
     /// All nodes that are known, those in reach first.
     pub fn nodes(&self) -> Pending<Vec<NodeInfo>> {
         let (reply, pending) = Pending::new();
-        submit(&self.commands, Command::Nodes { reply: Box::new(reply) });
+        self.submit(Command::Nodes { reply: Reply::new(reply) });
         pending
     }
 
     /// The node that `query` means: a full id, a unique prefix of one, its last digits (at least five), or a nickname.
     pub fn resolve(&self, query: &str) -> Pending<NodeInfo> {
         let (reply, pending) = Pending::new();
-        submit(&self.commands, Command::Resolve { query: query.to_owned(), reply: Box::new(reply) });
+        self.submit(Command::Resolve { query: query.to_owned(), reply: Reply::new(reply) });
         pending
     }
 
@@ -104,7 +104,7 @@ impl Node {
         text: impl Into<String>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
-        submit(&self.commands, Command::Send { to, text: text.into(), reply: Box::new(done) });
+        self.submit(Command::Send { to, text: text.into(), reply: Reply::new(done) });
     }
 
     /// What happens.
@@ -124,26 +124,33 @@ impl Node {
             ));
         }
         self.cursor.confirm(message.arrival).map_err(|error| Error::new(ErrorKind::Storage, error))?;
-        submit(&self.commands, Command::Confirmed { arrival: message.arrival });
+        self.submit(Command::Confirmed { arrival: message.arrival });
         Ok(())
     }
 
     /// Says goodbye to the neighbours, closes the database and the links, and waits for that. Later calls answer
     /// [`crate::ErrorKind::Stopped`]; a second stop does nothing.
     pub fn stop_blocking(&self) {
-        submit(&self.commands, Command::Stop);
+        self.submit(Command::Stop);
         // A second caller waits here until the first one has seen the end.
         let mut engine = self.engine.lock();
-        if let Some(thread) = engine.take()
+        // A callback that owned the last handle drops it on the engine's thread, which cannot wait for itself.
+        let is_own = |thread: &mut JoinHandle<()>| thread.thread().id() == thread::current().id();
+        if let Some(thread) = engine.take_if(|thread| !is_own(thread))
             && thread.join().is_err()
         {
             tracing::error!("the engine ended by a panic");
         }
     }
 
+    /// An engine that is gone drops the command, which answers it.
+    fn submit(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
     /// [`Node::stop_blocking`] for asynchronous callers.
     pub async fn stop(&self) {
-        submit(&self.commands, Command::Stop);
+        self.submit(Command::Stop);
         self.commands.closed().await;
         self.events.stopped().await;
         self.stop_blocking();

@@ -78,18 +78,18 @@ impl Links {
         self.first = (self.first + 1) % count;
         for number in 0..count {
             let open = &mut self.open[(self.first + number) % count];
-            while let Poll::Ready(received) = open.link.poll_recv(cx, buffer) {
-                match received {
-                    Ok((len, from)) => {
-                        open.trouble = None;
-                        return Poll::Ready(Received::Frame { link: open.id, from, len });
-                    }
-                    Err(error) if open.trouble == Some(error.kind()) => {}
-                    Err(error) => {
-                        open.trouble = Some(error.kind());
-                        let (link, reason) = (open.link.to_string(), error.to_string());
-                        return Poll::Ready(Received::Trouble { link, reason });
-                    }
+            match open.link.poll_recv(cx, buffer) {
+                Poll::Pending => {}
+                Poll::Ready(Ok((len, from))) => {
+                    open.trouble = None;
+                    return Poll::Ready(Received::Frame { link: open.id, from, len });
+                }
+                // Asked again later and not in a loop: a link that does nothing but fail must not hold the engine.
+                Poll::Ready(Err(error)) if open.trouble == Some(error.kind()) => cx.waker().wake_by_ref(),
+                Poll::Ready(Err(error)) => {
+                    open.trouble = Some(error.kind());
+                    let (link, reason) = (open.link.to_string(), error.to_string());
+                    return Poll::Ready(Received::Trouble { link, reason });
                 }
             }
         }

@@ -116,7 +116,8 @@ pub enum MessengerEvent {
     },
     /// A message for the application, in order of arrival. Those not confirmed come again after a restart.
     Received(IncomingMessage),
-    /// Messages of this session could not be stored: close it. The sender keeps them and tries again.
+    /// Messages that came by this session could not be stored, or those to be sent on it could not be loaded: close it.
+    /// Their sender keeps them; another session is another attempt.
     StorageFailed {
         /// The session.
         session: SessionId,
@@ -338,10 +339,12 @@ impl Messenger {
                     self.refill(peer);
                 }
             }
-            // The next thing that happens with this peer loads again.
-            StoreReply::OutboxPageFailed { peer, token, .. } => {
-                if let Some(outbox) = self.outboxes.get_mut(&peer) {
-                    outbox.load_failed(token);
+            StoreReply::OutboxPageFailed { peer, token, error } => {
+                if let Some(outbox) = self.outboxes.get_mut(&peer)
+                    && outbox.load_failed(token)
+                    && let Some(session) = outbox.session()
+                {
+                    self.events.push_back(MessengerEvent::StorageFailed { session, error });
                 }
             }
             StoreReply::Stored { session, ids, new } => self.stored(session, ids, new),

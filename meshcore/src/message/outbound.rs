@@ -121,8 +121,9 @@ impl Outbox {
         messages.into_iter().for_each(|message| self.push(message));
     }
 
-    pub(super) fn load_failed(&mut self, token: u64) {
-        self.loading.take_if(|loading| loading.token == token);
+    /// Whether that was the page that is waited for.
+    pub(super) fn load_failed(&mut self, token: u64) -> bool {
+        self.loading.take_if(|loading| loading.token == token).is_some()
     }
 
     /// Moves messages into the session's buffer; `ends` gets where each ends in it.

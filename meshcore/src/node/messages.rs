@@ -1,10 +1,10 @@
 //! Messages over sessions: connections, their two message streams, and the messenger.
 
+use super::Event;
 use super::stack::{Now, Stack};
-use super::{Event, Warning};
 use crate::message::{Channel, MessengerEvent, SessionId};
 use crate::stream::{self, ConnectionId, ReadOutcome, StreamId};
-use crate::types::{NodeId, Status};
+use crate::types::{Address, NodeId, Status};
 use crate::wire::record;
 
 /// Bytes taken from a stream at a time.
@@ -22,6 +22,8 @@ pub(super) mod codes {
     pub(in crate::node) const REPLACED: u64 = 3;
     /// The stream's first byte names no protocol that this node speaks.
     pub(in crate::node) const UNKNOWN_PROTOCOL: u64 = 4;
+    /// There are too many sessions with others.
+    pub(in crate::node) const BUSY: u64 = 5;
 }
 
 impl From<ConnectionId> for SessionId {
@@ -35,11 +37,14 @@ impl Stack {
         let Some((connection, event)) = self.streams.poll_event() else { return false };
         match event {
             stream::Event::Connected { peer, side } => {
-                let change = self.sessions.on_connected(connection, peer, side);
+                let change = self.sessions.on_connected(now.monotonic, connection, peer, side);
                 self.messenger.session_opened(connection.into(), peer);
                 self.messenger.set_sending_session(peer, change.sending.map(SessionId::from));
                 for replaced in change.close {
                     self.close(now, replaced, codes::REPLACED, "another connection serves");
+                }
+                if let Some(oldest) = self.sessions.surplus() {
+                    self.close(now, oldest, codes::BUSY, "too many connections");
                 }
             }
             stream::Event::Closed { peer, .. } => self.on_closed(now, connection, peer),
@@ -71,6 +76,13 @@ impl Stack {
     fn close(&mut self, now: Now, connection: ConnectionId, code: u64, reason: &str) {
         self.streams.close(now.monotonic, connection, code, reason);
         self.on_closed(now, connection, None);
+    }
+
+    /// A node is there that was not, perhaps: what it has not heard of our attempts is repeated at once.
+    pub(super) fn connect_anew(&mut self, now: Now, node: Address) {
+        for attempt in self.sessions.give_up_attempts(now.monotonic, node) {
+            self.streams.close(now.monotonic, attempt, codes::REPLACED, "another attempt follows");
+        }
     }
 
     /// The peer abandoned a stream: without its message streams a session is of no use.
@@ -115,9 +127,8 @@ impl Stack {
                 self.events.push_back(Event::Status { id, to, status });
             }
             MessengerEvent::Received(message) => self.events.push_back(Event::Message(message)),
-            MessengerEvent::StorageFailed { session, error } => {
-                self.events.push_back(Event::Warning(Warning::Storage(error.to_string())));
-                self.close(now, ConnectionId(session.0), codes::STORAGE, "the message could not be stored");
+            MessengerEvent::StorageFailed { session, .. } => {
+                self.close(now, ConnectionId(session.0), codes::STORAGE, "the disk refuses");
             }
         }
         true
@@ -135,7 +146,7 @@ impl Stack {
                 self.streams.set_path_mtu(peer.address(), hop.mtu);
             }
             match self.streams.connect(now.monotonic, peer) {
-                Ok(connection) => self.sessions.on_connecting(peer, connection),
+                Ok(connection) => self.sessions.on_connecting(now.monotonic, peer, connection),
                 Err(_) => self.sessions.on_failure(now.monotonic, peer),
             }
         }
@@ -157,8 +168,9 @@ impl Stack {
         let streams = [(session.outgoing, Channel::Outgoing), (session.incoming, Channel::Incoming)];
         for (stream, channel) in streams {
             let Some(stream) = stream else { continue };
-            self.read(now, connection, stream, channel)?;
+            // Receipts that were written make room for messages to read.
             self.write(connection, stream, channel)?;
+            self.read(now, connection, stream, channel)?;
         }
         Ok(())
     }

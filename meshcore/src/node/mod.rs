@@ -5,6 +5,7 @@ mod messages;
 mod presence;
 mod sessions;
 mod stack;
+mod storage;
 
 pub use event::{Event, IncomingMessage, NodeInfo, SendError, Warning};
 pub use stack::{Now, Stack, StackConfig, StackError};

@@ -6,6 +6,7 @@ use crate::mesh::MeshEvent;
 use crate::message::directory::Change;
 use crate::message::identity::IdentityRecord;
 use crate::message::store::{StoreOp, StoredPeer};
+use crate::stream;
 use crate::types::{Address, NodeId};
 
 impl Stack {
@@ -25,9 +26,8 @@ impl Stack {
             MeshEvent::Reachable { node, number } => self.on_reachable(now, node, number),
             MeshEvent::Unreachable { node } => self.on_unreachable(now, node),
             MeshEvent::Restarted { node } => {
-                if let Some(entry) = self.directory.by_address(&node) {
-                    self.sessions.on_restart(entry.id);
-                }
+                self.sessions.suspect(node);
+                self.connect_anew(now, node);
             }
             MeshEvent::IdentityReceived { node, record } => self.on_identity(now, node, record),
             MeshEvent::AddressConflict => self.events.push_back(Event::Warning(Warning::AddressConflict)),
@@ -36,6 +36,7 @@ impl Stack {
     }
 
     fn on_reachable(&mut self, now: Now, node: Address, number: u64) {
+        self.connect_anew(now, node);
         let Some(entry) = self.directory.by_address(&node) else { return };
         let (id, known) = (entry.id, entry.record_number);
         if known >= number {
@@ -45,6 +46,9 @@ impl Stack {
     }
 
     fn on_unreachable(&mut self, now: Now, node: Address) {
+        // When it comes back, it may have restarted meanwhile, and nothing would tell that.
+        self.sessions.suspect(node);
+        self.streams.set_path_mtu(node, stream::DEFAULT_MTU);
         let Some(id) = self.directory.by_address(&node).map(|entry| entry.id) else { return };
         if self.directory.set_present(&id, false, now.wall)
             && let Some(info) = self.info(id)

@@ -3,22 +3,35 @@
 //! A *session* is a connection used for messages. Two nodes may connect to each other at the same moment, and a node may
 //! restart while its peer still holds the old connection; the rules here leave one session per peer in the end:
 //!
-//! - a connection that comes later replaces those that the same side opened earlier, and all that are suspected dead;
+//! - a connection that comes later replaces those that the same side opened earlier, and all that are suspected dead
+//!   (the peer has restarted or was out of reach since);
 //! - of two connections opened by both sides, the one opened by the node with the smaller NODE_ID is kept, and the
 //!   opener of the other one closes it.
 //!
 //! Nothing is lost by a change of session: messages are sent again until the recipient acknowledges them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::stream::{ConnectionId, Side, StreamId};
-use crate::types::{Instant, NodeId};
+use crate::types::{Address, Instant, NodeId};
 
 /// Pause before the second attempt to connect after a failure; doubled up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_millis(200);
 /// Longest pause between attempts to connect to a node that is in reach.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
+
+/// A session that lived this long was none of a series of failures: the pauses begin anew with the shortest.
+const STABLE: Duration = Duration::from_secs(30);
+
+/// An attempt that is older when its peer restarts or comes back into reach went to nobody, and the next repetition of
+/// its first packet may be seconds away: it is given up for a new one. Younger ones stay, for restarts can be forged
+/// once a second, and a handshake must be able to succeed meanwhile.
+const ATTEMPT_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Established connections at the same time; each may occupy some megabytes. The next one replaces the oldest.
+const MAX_SESSIONS: usize = 512;
 
 /// Peers with nothing under way are forgotten (with their pause) when more than this many are held.
 const MAX_IDLE_PEERS: usize = 4096;
@@ -28,7 +41,8 @@ const MAX_IDLE_PEERS: usize = 4096;
 pub(super) struct Session {
     pub(super) peer: NodeId,
     side: Side,
-    /// The peer seems to have restarted: this connection is probably dead.
+    since: Instant,
+    /// The peer seems to have restarted or to be gone: this connection is probably dead.
     suspect: bool,
     /// The stream that we opened for our messages.
     pub(super) outgoing: Option<StreamId>,
@@ -40,8 +54,8 @@ pub(super) struct Session {
 
 #[derive(Debug, Default)]
 struct Peer {
-    /// Our attempt that is under way.
-    connecting: Option<ConnectionId>,
+    /// Our attempt that is under way, and its beginning.
+    connecting: Option<(ConnectionId, Instant)>,
     /// Established connections in the order of their establishment.
     established: Vec<ConnectionId>,
     backoff: Duration,
@@ -93,8 +107,13 @@ impl Sessions {
             .min()
     }
 
-    pub(super) fn on_connecting(&mut self, peer: NodeId, connection: ConnectionId) {
-        self.peers.entry(peer).or_default().connecting = Some(connection);
+    /// Whether there is an established connection with `peer`, which has proved its id by that.
+    pub(super) fn is_connected(&self, peer: NodeId) -> bool {
+        self.peers.get(&peer).is_some_and(|state| !state.established.is_empty())
+    }
+
+    pub(super) fn on_connecting(&mut self, now: Instant, peer: NodeId, connection: ConnectionId) {
+        self.peers.entry(peer).or_default().connecting = Some((connection, now));
     }
 
     /// An attempt could not even be made, or a session broke: wait before the next.
@@ -112,21 +131,34 @@ impl Sessions {
         }
     }
 
-    /// The peer announced itself as newly started. Only a hint: it closes nothing, but allows a new connection at once.
-    pub(super) fn on_restart(&mut self, peer: NodeId) {
-        let Some(state) = self.peers.get(&peer) else { return };
-        for connection in &state.established {
-            if let Some(session) = self.sessions.get_mut(connection) {
-                session.suspect = true;
+    /// Whoever holds this address has started anew, or went out of reach. Only hints: they close nothing, but allow a
+    /// new connection.
+    pub(super) fn suspect(&mut self, node: Address) {
+        for (_, state) in self.peers.range(ids_of(node)) {
+            for connection in &state.established {
+                if let Some(session) = self.sessions.get_mut(connection) {
+                    session.suspect = true;
+                }
             }
         }
     }
 
-    pub(super) fn on_connected(&mut self, connection: ConnectionId, peer: NodeId, side: Side) -> Change {
+    /// Whoever holds this address has started anew, or came into reach: attempts that it has not heard are to be closed.
+    pub(super) fn give_up_attempts(&mut self, now: Instant, node: Address) -> Vec<ConnectionId> {
+        let old = |(_, begun): &mut (ConnectionId, Instant)| now - *begun >= ATTEMPT_PATIENCE;
+        let states = self.peers.range_mut(ids_of(node));
+        states.filter_map(|(_, state)| state.connecting.take_if(old)).map(|(id, _)| id).collect()
+    }
+
+    pub(super) fn on_connected(
+        &mut self,
+        now: Instant,
+        connection: ConnectionId,
+        peer: NodeId,
+        side: Side,
+    ) -> Change {
         let state = self.peers.entry(peer).or_default();
-        if state.connecting == Some(connection) {
-            state.connecting = None;
-        }
+        state.connecting.take_if(|(attempt, _)| *attempt == connection);
         let sessions = &mut self.sessions;
         let mut close = Vec::new();
         state.established.retain(|old| {
@@ -137,17 +169,28 @@ impl Sessions {
             !replaced
         });
         state.established.push(connection);
-        let unnamed = Vec::new();
-        sessions.insert(
-            connection,
-            Session { peer, side, suspect: false, outgoing: None, incoming: None, unnamed },
-        );
+        let session = Session {
+            peer,
+            side,
+            since: now,
+            suspect: false,
+            outgoing: None,
+            incoming: None,
+            unnamed: Vec::new(),
+        };
+        sessions.insert(connection, session);
         let sending = self.preferred(peer);
         if let Some(state) = self.peers.get(&peer) {
             let is_ours = |c: &ConnectionId| self.sessions.get(c).is_some_and(|s| s.side == Side::Client);
             close.extend(state.established.iter().copied().filter(|c| Some(*c) != sending && is_ours(c)));
         }
         Change { sending, close }
+    }
+
+    /// The session that has to go for the sake of a newer one.
+    pub(super) fn surplus(&self) -> Option<ConnectionId> {
+        let oldest = self.sessions.keys().next().copied();
+        oldest.filter(|_| self.sessions.len() > MAX_SESSIONS)
     }
 
     /// Forgets a connection. Returns its peer and where messages to that peer go now, when it was established.
@@ -161,9 +204,9 @@ impl Sessions {
         let peer = established.as_ref().map(|session| session.peer).or(peer)?;
         let state = self.peers.get_mut(&peer)?;
         state.established.retain(|c| *c != connection);
-        let failed_attempt = state.connecting == Some(connection);
-        if failed_attempt {
-            state.connecting = None;
+        let failed_attempt = state.connecting.take_if(|(attempt, _)| *attempt == connection).is_some();
+        if established.as_ref().is_some_and(|session| now - session.since >= STABLE) {
+            state.backoff = Duration::ZERO;
         }
         if failed_attempt || (established.is_some() && state.established.is_empty()) {
             self.on_failure(now, peer);
@@ -183,6 +226,16 @@ impl Sessions {
     }
 }
 
+/// All ids with this address.
+fn ids_of(node: Address) -> RangeInclusive<NodeId> {
+    let id = |rest| {
+        let mut bytes = [rest; NodeId::LEN];
+        bytes[..Address::LEN].copy_from_slice(node.as_bytes());
+        NodeId(bytes)
+    };
+    id(0)..=id(0xff)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,9 +252,9 @@ mod tests {
     fn crossing_connections_leave_one() {
         for (own, peer, closes) in [(SMALL, LARGE, vec![]), (LARGE, SMALL, vec![connection(1)])] {
             let mut sessions = Sessions::new(own);
-            sessions.on_connecting(peer, connection(1));
-            sessions.on_connected(connection(1), peer, Side::Client);
-            let change = sessions.on_connected(connection(2), peer, Side::Server);
+            sessions.on_connecting(NOW, peer, connection(1));
+            sessions.on_connected(NOW, connection(1), peer, Side::Client);
+            let change = sessions.on_connected(NOW, connection(2), peer, Side::Server);
             assert_eq!(change.close, closes);
             let kept = if own == SMALL { 1 } else { 2 };
             assert_eq!(change.sending, Some(connection(kept)));
@@ -211,21 +264,21 @@ mod tests {
     #[test]
     fn later_connection_of_the_same_side_replaces() {
         let mut sessions = Sessions::new(SMALL);
-        sessions.on_connected(connection(1), LARGE, Side::Server);
-        let change = sessions.on_connected(connection(2), LARGE, Side::Server);
+        sessions.on_connected(NOW, connection(1), LARGE, Side::Server);
+        let change = sessions.on_connected(NOW, connection(2), LARGE, Side::Server);
         assert_eq!(change, Change { sending: Some(connection(2)), close: vec![connection(1)] });
     }
 
     #[test]
     fn restart_allows_a_new_connection_that_replaces_the_suspect() {
         let mut sessions = Sessions::new(LARGE);
-        sessions.on_connected(connection(1), SMALL, Side::Server);
+        sessions.on_connected(NOW, connection(1), SMALL, Side::Server);
         assert!(!sessions.wants_connection(NOW, SMALL));
-        sessions.on_restart(SMALL);
+        sessions.suspect(SMALL.address());
         assert!(sessions.wants_connection(NOW, SMALL));
-        sessions.on_connecting(SMALL, connection(2));
+        sessions.on_connecting(NOW, SMALL, connection(2));
         assert!(!sessions.wants_connection(NOW, SMALL));
-        let change = sessions.on_connected(connection(2), SMALL, Side::Client);
+        let change = sessions.on_connected(NOW, connection(2), SMALL, Side::Client);
         assert_eq!(change, Change { sending: Some(connection(2)), close: vec![connection(1)] });
     }
 
@@ -235,7 +288,7 @@ mod tests {
         let mut now = NOW;
         let mut pauses = Vec::new();
         for attempt in 0..12 {
-            sessions.on_connecting(LARGE, connection(attempt));
+            sessions.on_connecting(now, LARGE, connection(attempt));
             sessions.on_closed(now, connection(attempt), Some(LARGE));
             let due = sessions.next_attempt([LARGE].into_iter()).unwrap();
             assert!(!sessions.wants_connection(now, LARGE) && sessions.wants_connection(due, LARGE));
@@ -245,5 +298,45 @@ mod tests {
         assert_eq!((pauses[0], pauses[11]), (MIN_BACKOFF, MAX_BACKOFF));
         sessions.on_progress(LARGE);
         assert!(sessions.wants_connection(NOW, LARGE));
+    }
+
+    #[test]
+    fn short_sessions_back_off_and_long_ones_do_not() {
+        for (life, last) in [(STABLE - MIN_BACKOFF, MAX_BACKOFF), (STABLE, MIN_BACKOFF)] {
+            let mut sessions = Sessions::new(SMALL);
+            let mut now = NOW;
+            for number in 0..12 {
+                sessions.on_connected(now, connection(number), LARGE, Side::Server);
+                now += life;
+                sessions.on_closed(now, connection(number), None);
+            }
+            assert_eq!(sessions.next_attempt([LARGE].into_iter()), Some(now + last));
+        }
+    }
+
+    #[test]
+    fn only_an_attempt_that_was_not_heard_is_given_up() {
+        let mut sessions = Sessions::new(SMALL);
+        sessions.on_connecting(NOW, LARGE, connection(1));
+        let later = NOW + ATTEMPT_PATIENCE;
+        assert_eq!(sessions.give_up_attempts(NOW, LARGE.address()), []);
+        assert_eq!(sessions.give_up_attempts(later, SMALL.address()), []);
+        assert_eq!(sessions.give_up_attempts(later, LARGE.address()), [connection(1)]);
+        // That is not a failure.
+        sessions.on_closed(later, connection(1), Some(LARGE));
+        assert!(sessions.wants_connection(later, LARGE));
+    }
+
+    #[test]
+    fn the_number_of_sessions_is_bounded() {
+        let mut sessions = Sessions::new(SMALL);
+        for number in 0..MAX_SESSIONS as u64 {
+            let mut id = [3; 32];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            sessions.on_connected(NOW, connection(number), NodeId(id), Side::Server);
+            assert_eq!(sessions.surplus(), None);
+        }
+        sessions.on_connected(NOW, connection(9999), LARGE, Side::Server);
+        assert_eq!(sessions.surplus(), Some(connection(0)));
     }
 }

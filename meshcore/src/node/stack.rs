@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::messages::codes;
 use super::sessions::Sessions;
+use super::storage::Trouble;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::{self, Mesh};
 use crate::message::directory::{Directory, ResolveError};
@@ -84,6 +85,7 @@ pub struct Stack {
     pub(super) events: VecDeque<Event>,
     pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
     pub(super) store_ops: VecDeque<StoreOp>,
+    pub(super) storage_trouble: Trouble,
 }
 
 impl Stack {
@@ -117,6 +119,7 @@ impl Stack {
             events: VecDeque::new(),
             accepted: VecDeque::new(),
             store_ops: VecDeque::new(),
+            storage_trouble: Trouble::default(),
         })
     }
 
@@ -149,6 +152,7 @@ impl Stack {
 
     /// An operation of [`Stack::poll_store`] has been done, or has failed.
     pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
+        self.note_store_reply(now, &reply);
         self.messenger.handle_store(now.wall, reply);
         self.touch_all();
         self.settle(now);
@@ -174,7 +178,8 @@ impl Stack {
         if to == self.own {
             return Err(SendError::Myself);
         }
-        if self.directory.node(&to).is_none() {
+        // A node that has written to us can be answered, even when its identity record is still on its way.
+        if self.directory.node(&to).is_none() && !self.sessions.is_connected(to) {
             return Err(SendError::UnknownNode(to));
         }
         let id = MessageId(self.rng.random());
@@ -218,7 +223,12 @@ impl Stack {
             };
             let payload_len = out.len() - HEADER_LEN;
             // Without a route the packet is lost, as on any network; the endpoint will send its content again.
-            let Some(hop) = self.mesh.next_hop(peer).filter(|hop| payload_len <= hop.mtu) else { continue };
+            let Some(hop) = self.mesh.next_hop(peer) else { continue };
+            if payload_len > hop.mtu {
+                // The route has changed to a link with smaller frames.
+                self.streams.set_path_mtu(peer, hop.mtu);
+                continue;
+            }
             let Ok(payload_len) = u16::try_from(payload_len) else { continue };
             let header = self.mesh.unicast_header(peer, FrameType::Stream, TrafficClass::Bulk, payload_len);
             out[..HEADER_LEN].copy_from_slice(&header);

@@ -1,6 +1,7 @@
 //! A store in memory with the meaning of the real one: what [`Disk::execute`] has done survives a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use meshcore::message::IncomingMessage;
 use meshcore::message::store::{
@@ -15,6 +16,18 @@ pub(crate) struct Disk {
     known: BTreeSet<(NodeId, MessageId)>,
     peers: BTreeMap<NodeId, StoredPeer>,
     confirmed: u64,
+    pub fault: Fault,
+}
+
+/// What the disk refuses at present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Fault {
+    #[default]
+    None,
+    /// Whatever writes.
+    Full,
+    /// Everything.
+    Broken,
 }
 
 /// The first of `messages` that fit into a page, and whether that was all.
@@ -52,6 +65,17 @@ impl Disk {
     }
 
     pub(crate) fn execute(&mut self, operation: StoreOp) -> Option<StoreReply> {
+        let file = PathBuf::from("simulated.db");
+        match self.fault {
+            Fault::Full if !operation.is_read() => Some(operation.failed(StoreError::Full { file })),
+            Fault::Broken => {
+                Some(operation.failed(StoreError::Failed { file, reason: "input/output error".into() }))
+            }
+            _ => self.perform(operation),
+        }
+    }
+
+    fn perform(&mut self, operation: StoreOp) -> Option<StoreReply> {
         match operation {
             StoreOp::Enqueue { id, to, created, text } => {
                 if self.outgoing.iter().any(|(_, message)| message.id == id) {

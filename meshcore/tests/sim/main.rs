@@ -3,17 +3,25 @@
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
 mod disk;
+mod hostile;
+mod identities;
 mod net;
+mod sessions;
+mod storage;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use meshcore::node::Event;
-use meshcore::types::{NodeId, Status};
+use meshcore::types::{MessageId, NodeId, Status};
 use net::{Faults, World};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 const ALICE: &str = include_str!("../keys/message/rsa2048.pem");
 const BOB: &str = include_str!("../keys/message/rsa2048b.pem");
+
+const CAROL: &str = include_str!("../keys/message/rsa2048c.pem");
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -65,6 +73,22 @@ fn take_texts(world: &mut World, at: usize) -> Vec<String> {
         }
     }
     texts
+}
+
+fn send(world: &mut World, from: usize, to: usize, text: &str) {
+    let id = world.stations[to].id;
+    world.with(from, |stack, now| stack.send(now, id, text.into())).unwrap();
+}
+
+/// Runs until the next messages come to a node: their texts and how long it took.
+fn receive(world: &mut World, at: usize, limit: Duration) -> (Vec<String>, Duration) {
+    let start = world.now;
+    let mut texts = Vec::new();
+    world.run_until(limit, |world| {
+        texts.extend(take_texts(world, at));
+        !texts.is_empty()
+    });
+    (texts, world.now - start)
 }
 
 fn expected(count: usize) -> Vec<String> {
@@ -217,6 +241,77 @@ fn crashes_lose_nothing_and_show_nothing_twice() {
         assert!(done, "missing: {missing:?}");
         assert_eq!(got, expected(accepted));
     });
+}
+
+#[test]
+fn both_crash_at_random_and_every_accepted_message_arrives_once() {
+    for_seeds(40, |seed| {
+        let mut world = pair(seed, Faults { loss: 0.05, duplication: 0.05, ..Faults::HARSH });
+        let mut rng = StdRng::seed_from_u64(seed);
+        let ids = [world.stations[0].id, world.stations[1].id];
+        let mut sent: [Vec<(MessageId, String)>; 2] = Default::default();
+        let mut got: [Vec<String>; 2] = Default::default();
+        let mut take = |world: &mut World| {
+            for (at, texts) in got.iter_mut().enumerate() {
+                texts.extend(take_texts(world, at));
+            }
+            [got[0].len(), got[1].len()]
+        };
+        for _ in 0..12 {
+            for _ in 0..rng.random_range(0..30) {
+                let from = rng.random_range(0..2);
+                let text = format!("message {:04}", sent[from].len());
+                let id = world.with(from, |stack, now| stack.send(now, ids[1 - from], text.clone())).unwrap();
+                sent[from].push((id, text));
+            }
+            let pause = Duration::from_millis(rng.random_range(0..400));
+            world.run_until(pause, |world| {
+                take(world);
+                false
+            });
+            for at in 0..2 {
+                if rng.random_bool(0.4) {
+                    world.crash(at);
+                    world.run_until(Duration::from_millis(rng.random_range(0..3000)), |_| false);
+                    world.start(at);
+                }
+            }
+        }
+        let accepted = |world: &World, from: usize| {
+            let answers: BTreeSet<_> = world.stations[from].answers.iter().map(|(id, _)| *id).collect();
+            sent[from]
+                .iter()
+                .filter(|(id, _)| answers.contains(id))
+                .map(|(_, t)| t.clone())
+                .collect::<Vec<_>>()
+        };
+        let enough = [accepted(&world, 1).len(), accepted(&world, 0).len()];
+        world.run_until(60 * SECOND, |world| {
+            let got = take(world);
+            got[0] >= enough[0] && got[1] >= enough[1]
+        });
+        world.run_until(5 * SECOND, |_| false);
+        take(&mut world);
+        for from in 0..2 {
+            // A message whose acceptance died with the process may arrive or not.
+            let got = &got[1 - from];
+            assert!(got.is_sorted() && got.windows(2).all(|pair| pair[0] != pair[1]), "{got:?}");
+            let accepted = accepted(&world, from);
+            let missing: Vec<_> = accepted.iter().filter(|text| !got.contains(text)).collect();
+            assert!(missing.is_empty(), "{missing:?} of {}", accepted.len());
+        }
+    });
+}
+
+#[test]
+fn idle_nodes_say_little() {
+    let mut world = pair(7, Faults::NONE);
+    send(&mut world, 0, 1, "hello");
+    world.run_until(120 * SECOND, |_| false);
+    let bytes = world.bytes;
+    world.run_until(600 * SECOND, |_| false);
+    let rate = (world.bytes - bytes) / 600;
+    assert!(rate <= 60, "{rate} bytes per second of both together");
 }
 
 #[test]

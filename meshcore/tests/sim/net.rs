@@ -1,20 +1,18 @@
-//! A simulated world: virtual time, one broadcast segment with faults, nodes with disks that survive crashes.
+//! A simulated world: virtual time, broadcast segments with faults, nodes with disks that survive crashes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use meshcore::message::MessengerConfig;
 use meshcore::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
-use meshcore::message::store::StoreOp;
+use meshcore::message::store::{StoreError, StoreOp};
 use meshcore::node::{Event, Now, Stack, StackConfig};
-use meshcore::types::{Destination, Instant, LinkAddr, LinkId, NodeId, UnixTime};
+use meshcore::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
 use meshcore::{mesh, stream};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Disk;
-
-const LINK: LinkId = LinkId(1);
 
 /// What the segment does to frames.
 #[derive(Debug, Clone, Copy)]
@@ -45,8 +43,15 @@ impl Faults {
     };
 }
 
+/// A broadcast segment to which every node has a link.
+pub(crate) struct Segment {
+    pub mtu: usize,
+    /// Whether it carries anything.
+    pub up: bool,
+}
+
 enum Happening {
-    Frame { to: usize, from: LinkAddr, frame: Vec<u8> },
+    Frame { to: usize, link: LinkId, from: LinkAddr, frame: Vec<u8> },
     Commit { node: usize, operation: StoreOp },
 }
 
@@ -56,9 +61,14 @@ pub(crate) struct Station {
     pub stack: Option<Stack>,
     pub disk: Disk,
     pub seen: VecDeque<Event>,
+    /// What the application was told about its sends, over all lives.
+    pub answers: Vec<(MessageId, Result<(), StoreError>)>,
     key: String,
-    /// Counts the starts.
-    life: u32,
+    pub nickname: String,
+    /// How long its identity records are valid.
+    pub validity: Duration,
+    /// Counts the starts: the number of its identity record.
+    pub life: u32,
 }
 
 pub(crate) struct World {
@@ -68,6 +78,12 @@ pub(crate) struct World {
     /// How long a commit takes.
     pub sync: Duration,
     pub frames: u64,
+    pub bytes: u64,
+    pub segments: Vec<Segment>,
+    /// What the wall clocks show at the start of the world.
+    pub epoch: UnixTime,
+    /// Whether a frame to a node passes.
+    pub filter: fn(usize, &[u8]) -> bool,
     /// Every frame that was put on the segment, for tests that look at the wire.
     pub capture: Option<Vec<Vec<u8>>>,
     rng: StdRng,
@@ -76,21 +92,24 @@ pub(crate) struct World {
     planned: u64,
 }
 
-fn address(station: usize) -> LinkAddr {
+pub(crate) fn address(station: usize) -> LinkAddr {
     LinkAddr::new(&(station as u64).to_be_bytes()).unwrap()
 }
 
 impl World {
-    /// Nodes with these keys (PKCS#8 PEM), on one segment. They are not started yet.
+    /// Nodes with these keys (PKCS#8 PEM), on one segment of 1500 bytes. They are not started yet.
     pub(crate) fn new(seed: u64, keys: &[&str], faults: Faults) -> Self {
-        let stations = keys.iter().map(|pem| {
+        let stations = keys.iter().enumerate().map(|(index, pem)| {
             let key = IdentityKey::from_pem(pem, None).unwrap();
             Station {
                 id: key.node_id(),
                 stack: None,
                 disk: Disk::default(),
                 seen: VecDeque::new(),
+                answers: Vec::new(),
                 key: (*pem).to_owned(),
+                nickname: format!("node{index}"),
+                validity: Duration::from_secs(1_000_000),
                 life: 0,
             }
         });
@@ -100,6 +119,10 @@ impl World {
             stations: stations.collect(),
             sync: Duration::from_millis(3),
             frames: 0,
+            bytes: 0,
+            segments: vec![Segment { mtu: 1500, up: true }],
+            epoch: UnixTime::from_millis(1_700_000_000_000),
+            filter: |_, _| true,
             capture: None,
             rng: StdRng::seed_from_u64(seed),
             agenda: BTreeMap::new(),
@@ -109,7 +132,7 @@ impl World {
 
     fn clock(&self) -> Now {
         // The wall clock has nothing to do with the monotonic one.
-        let wall = UnixTime::from_millis(1_700_000_000_000 + self.now.as_micros() / 1000);
+        let wall = self.epoch + (self.now - Instant::default());
         Now { monotonic: self.now, wall }
     }
 
@@ -119,12 +142,12 @@ impl World {
         station.life += 1;
         let key = IdentityKey::from_pem(&station.key, None).unwrap();
         let fields = RecordFields {
-            nickname: Some(format!("node{index}").parse().unwrap()),
+            nickname: Some(station.nickname.parse().unwrap()),
             subkey: Subkey::from_seed(&[7; 32]).unwrap().public_key().unwrap(),
             capabilities: 0,
             number: u64::from(station.life),
             issued: now.wall,
-            valid_until: UnixTime::from_millis(now.wall.as_millis() + 1_000_000_000),
+            valid_until: now.wall + station.validity,
         };
         let record = IdentityRecord::sign(&key, &fields).unwrap();
         let mut stack = Stack::new(StackConfig {
@@ -138,7 +161,9 @@ impl World {
             seed,
         })
         .unwrap();
-        stack.add_link(now, LINK, 1500);
+        for (number, segment) in (1..).zip(&self.segments) {
+            stack.add_link(now, LinkId(number), segment.mtu);
+        }
         station.stack = Some(stack);
         self.empty_outputs(index);
     }
@@ -156,6 +181,12 @@ impl World {
             }
         }
         station.stack = None;
+        station.seen.clear();
+    }
+
+    /// A frame out of nowhere.
+    pub(crate) fn inject(&mut self, to: usize, from: LinkAddr, frame: &[u8]) {
+        self.with(to, |stack, now| stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec()));
     }
 
     /// A call into a running node.
@@ -202,9 +233,9 @@ impl World {
         let Some((_, happening)) = self.agenda.pop_first() else { return };
         let now = self.clock();
         match happening {
-            Happening::Frame { to, from, mut frame } => {
+            Happening::Frame { to, link, from, mut frame } => {
                 if let Some(stack) = self.stations[to].stack.as_mut() {
-                    stack.handle_frame(now, LINK, from, &mut frame);
+                    stack.handle_frame(now, link, from, &mut frame);
                     self.empty_outputs(to);
                 }
             }
@@ -230,21 +261,27 @@ impl World {
         loop {
             frame.clear();
             let Some(stack) = self.stations[index].stack.as_mut() else { return };
-            let Some((_, to)) = stack.poll_transmit(now, &mut frame) else { break };
-            self.transmit(index, to, &frame);
+            let Some((link, to)) = stack.poll_transmit(now, &mut frame) else { break };
+            self.transmit(index, link, to, &frame);
         }
         let station = &mut self.stations[index];
         let Some(stack) = station.stack.as_mut() else { return };
         let operations: Vec<_> = std::iter::from_fn(|| stack.poll_store()).collect();
-        while stack.poll_accepted().is_some() {}
+        station.answers.extend(std::iter::from_fn(|| stack.poll_accepted()));
         station.seen.extend(std::iter::from_fn(|| stack.poll_event()));
         for operation in operations {
             self.schedule(self.now + self.sync, Happening::Commit { node: index, operation });
         }
     }
 
-    fn transmit(&mut self, from: usize, to: Destination, frame: &[u8]) {
+    fn transmit(&mut self, from: usize, link: LinkId, to: Destination, frame: &[u8]) {
         self.frames += 1;
+        self.bytes += frame.len() as u64;
+        let segment = &self.segments[link.0 as usize - 1];
+        assert!(frame.len() <= segment.mtu, "a frame of {} bytes on {link:?}", frame.len());
+        if !segment.up {
+            return;
+        }
         if let Some(capture) = &mut self.capture {
             capture.push(frame.to_vec());
         }
@@ -254,7 +291,8 @@ impl World {
                 (0..self.stations.len()).filter(|to| address(*to) == station).collect()
             }
         };
-        for to in targets {
+        let filter = self.filter;
+        for to in targets.into_iter().filter(|to| filter(*to, frame)) {
             let copies = 1 + usize::from(self.rng.random_bool(self.faults.duplication));
             for _ in 0..copies {
                 if self.rng.random_bool(self.faults.loss) {
@@ -267,7 +305,7 @@ impl World {
                 }
                 let jitter = self.faults.jitter.mul_f64(self.rng.random::<f64>());
                 let due = self.now + self.faults.delay + jitter;
-                self.schedule(due, Happening::Frame { to, from: address(from), frame });
+                self.schedule(due, Happening::Frame { to, link, from: address(from), frame });
             }
         }
     }
