@@ -35,7 +35,7 @@ chat: $(VENV)/.installed
 # -- what is built ------------------------------------------------------------------------------------------------
 
 $(VENV)/.made:
-	@scripts/need python
+	@scripts/need python cc cargo
 	"$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
 
