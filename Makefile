@@ -1,65 +1,96 @@
-# make chat     build everything into .venv and open the console chat
-# make test     run all tests
-# make lint     formatting, clippy, types
-# make install  PREFIX=/usr/local [DESTDIR=]: libmeshchat, header, pkg-config file, C chat
-# Both of the first two install what they need; what needs root and cannot have it says so.
+# make chat       build everything into .venv and open the console chat
+# make test       run all tests
+# make lint       formatting, clippy, types
+# make libraries  libmeshchat and the console chat in C, in target/release
+# make install    PREFIX=/usr/local [DESTDIR=]: these, with header and pkg-config file
+# make clean      remove everything that was built
+#
+# chat and test install what they need; what needs root and cannot have it says so. PYTHON=python3.12 makes .venv with
+# another Python; make clean first, if there is one already.
 
 PYTHON ?= python3
+export PYTHON
+
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find Cargo.toml Cargo.lock meshcore/src meshcore/Cargo.toml python ffi/Cargo.toml -type f \
-	-not -path '*/__pycache__/*' -not -path '*/.pytest_cache/*' -not -path '*/.mypy_cache/*' -not -name '*.so' 2>/dev/null)
+TESTED_PREFIX := $(CURDIR)/target/installed
 
-INSTALLED := $(abspath target/installed)
+# All of the tree that the package and the library are made from.
+CORE := Cargo.toml Cargo.lock meshcore/Cargo.toml $(shell find meshcore/src -type f)
+BINDING := $(CORE) python/Cargo.toml $(shell find python/src -type f)
+PACKAGE := python/pyproject.toml python/README.md $(shell find python/meshchat -name '*.py' -o -name '*.pyi' -o -name py.typed)
+FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 
-.PHONY: chat test test-rust test-python test-end-to-end lint install libraries clean
+# Cargo spreads its work over the cores itself, and does not understand make's way of sharing them.
+.NOTPARALLEL:
+unexport MAKEFLAGS MFLAGS
 
-chat: $(VENV)/.built
-	@$(BIN)/meshchat chat
+.PHONY: chat test test-rust test-python test-end-to-end lint libraries install clean
+.DELETE_ON_ERROR:
 
-$(VENV)/bin/python:
-	@scripts/need cargo:cargo cc:gcc py-ensurepip:python3-venv
-	$(PYTHON) -m venv $(VENV)
+# 130: ended by Ctrl-C, which is no error here.
+chat: $(VENV)/.installed
+	@$(BIN)/meshchat chat || [ $$? -eq 130 ]
 
-$(VENV)/.built: $(VENV)/bin/python $(SOURCES)
-	@scripts/need cargo:cargo cc:gcc
-	@echo "building the package (the first time takes some minutes) ..."
-	$(BIN)/pip install --quiet --disable-pip-version-check ./python
+# -- what is built ------------------------------------------------------------------------------------------------
+
+$(VENV)/.made:
+	@scripts/need python cc cargo
+	"$(PYTHON)" -m venv --clear $(VENV)
 	@touch $@
 
-$(VENV)/.test-tools: $(VENV)/.built python/pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check './python[test]'
+# pip shows nothing of a build: the long part of it is done before, where one can see it go on.
+$(VENV)/.compiled: $(VENV)/.made $(BINDING)
+	@scripts/need cargo cc
+	@echo "building the package; the first time takes some minutes"
+	PYO3_PYTHON='$(CURDIR)/$(BIN)/python' cargo build --release -p meshchat-python
 	@touch $@
+
+$(VENV)/.installed: $(VENV)/.compiled $(PACKAGE)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check ./python
+	@touch $@
+
+$(VENV)/.test-tools: $(VENV)/.made python/tests/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r python/tests/requirements.txt
+	@touch $@
+
+# -- tests --------------------------------------------------------------------------------------------------------
 
 test: test-rust test-python test-end-to-end
 
 test-rust:
-	@scripts/need cargo:cargo cc:gcc c++:g++ valgrind:valgrind ip:iproute2 unshare:util-linux
-	cargo test --workspace
+	@scripts/need cargo cc c++ make nm readelf valgrind ip unshare namespaces
+	cargo test --workspace --exclude meshchat-python
 	cargo test -p meshcore --no-default-features
 
-test-python: $(VENV)/.test-tools
+test-python: $(VENV)/.installed $(VENV)/.test-tools
 	$(BIN)/python -m pytest python/tests
 
-test-end-to-end: $(VENV)/.test-tools
-	@scripts/need ip:iproute2 tcpdump:tcpdump setpriv:util-linux unshare:util-linux
-	$(MAKE) install PREFIX=$(INSTALLED)
-	MESHCHAT_C_CHAT=$(INSTALLED)/bin/meshchat-chat-c $(BIN)/python -m pytest tests
+test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
+	@scripts/need cc ip nsenter openssl pkg-config setpriv sysctl unshare namespaces
+	@$(MAKE) --no-print-directory install-c PREFIX='$(TESTED_PREFIX)' DESTDIR=
+	MESHCHAT_C_CHAT='$(TESTED_PREFIX)/bin/meshchat-chat-c' $(BIN)/python -m pytest tests
 
-libraries:
-	@scripts/need cargo:cargo cc:gcc make:make
-	cargo build --release -p meshchat-ffi
-
-install: libraries
-	$(MAKE) install-c
-
-lint: $(VENV)/.test-tools
+lint: $(VENV)/.installed $(VENV)/.test-tools
+	@scripts/need cargo clippy rustfmt
 	cargo fmt --check
-	cargo clippy --workspace --all-targets -- -D warnings
-	cargo clippy -p meshcore --no-default-features -- -D warnings
+	PYO3_PYTHON='$(CURDIR)/$(BIN)/python' cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy -p meshcore --no-default-features --all-targets -- -D warnings
+	cd python && for part in meshchat tests ../tests ../examples/python; do ../$(BIN)/python -m mypy $$part || exit 1; done
 
-clean:
-	cargo clean
-	rm -rf $(VENV)
+# -- libmeshchat --------------------------------------------------------------------------------------------------
 
 include ffi/install.mk
+
+# A file, so that "sudo make install" after "make libraries" needs no cargo.
+$(LIBRARY_DIR)/libmeshchat.so: $(FFI)
+	@scripts/need cargo cc
+	cargo build --release -p meshchat-ffi
+	@touch $@
+
+libraries: $(LIBRARY_DIR)/libmeshchat.so c-chat
+
+install: libraries install-c
+
+clean:
+	rm -rf $(VENV) '$(TARGET_DIR)'

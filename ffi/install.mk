@@ -5,19 +5,23 @@ PREFIX ?= /usr/local
 DESTDIR ?=
 INSTALL ?= install
 
-# Where cargo has put the libraries.
-LIBRARY_DIR ?= target/release
+# Where cargo puts the libraries.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+LIBRARY_DIR := $(TARGET_DIR)/release
 
 MESHCHAT_VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 MESHCHAT_ABI := $(shell sed -n 's/^\#define MESHCHAT_ABI_VERSION //p' include/meshchat.h)
 
-C_CHAT := $(abspath $(LIBRARY_DIR))/meshchat-chat-c
+C_CHAT := $(LIBRARY_DIR)/meshchat-chat-c
+C_CHAT_SOURCES := $(wildcard examples/c/*.c examples/c/*.h) examples/c/Makefile include/meshchat.h
 
-# The chat finds the library beside it, wherever the tree is moved.
+# The chat finds the library beside it, wherever the tree is moved. Paths are seen from its own folder.
+from_examples = $(if $(filter /%,$(1)),$(1),../../$(1))
 .PHONY: c-chat
-c-chat:
-	$(MAKE) -C examples/c PROGRAM='$(C_CHAT)' MESHCHAT_CFLAGS='-I$(abspath include)' \
-	    MESHCHAT_LIBS='-L$(abspath $(LIBRARY_DIR)) -lmeshchat -Wl,-rpath,\$$$$ORIGIN/../lib'
+c-chat: $(C_CHAT)
+$(C_CHAT): $(LIBRARY_DIR)/libmeshchat.so $(C_CHAT_SOURCES)
+	$(MAKE) --no-print-directory -B -C examples/c PROGRAM='$(call from_examples,$(C_CHAT))' MESHCHAT_CFLAGS=-I../../include \
+	    MESHCHAT_LIBS='-L$(call from_examples,$(LIBRARY_DIR)) -lmeshchat -Wl,-rpath,\$$$$ORIGIN/../lib'
 
 .PHONY: install-c
 install-c: c-chat

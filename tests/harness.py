@@ -194,13 +194,10 @@ class World:
 
 
 def c_chat_path() -> Path:
-    given = os.environ.get("MESHCHAT_C_CHAT")
-    name = "meshchat-chat-c"
-    places = [Path(given)] if given else [REPOSITORY / "target/release" / name, REPOSITORY / "examples/c" / name]
-    for place in places:
-        if place.is_file():
-            return place.resolve()
-    raise FileNotFoundError(f"the C chat is not at {' or '.join(map(str, places))}: build it, or set MESHCHAT_C_CHAT")
+    path = Path(os.environ.get("MESHCHAT_C_CHAT") or REPOSITORY / "target/installed/bin/meshchat-chat-c")
+    if not path.is_file():
+        raise FileNotFoundError(f"the C chat is not at {path}: run make test-end-to-end, or set MESHCHAT_C_CHAT")
+    return path.resolve()
 
 
 class Program:
