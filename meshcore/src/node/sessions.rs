@@ -28,7 +28,7 @@ const STABLE: Duration = Duration::from_secs(30);
 /// An attempt that is older when its peer restarts or comes back into reach went to nobody, and the next repetition of
 /// its first packet may be seconds away: it is given up for a new one. Younger ones stay, for restarts can be forged
 /// once a second, and a handshake must be able to succeed meanwhile.
-const ATTEMPT_PATIENCE: Duration = Duration::from_secs(1);
+const ATTEMPT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Established connections at the same time; each may occupy some megabytes. The next one replaces the oldest.
 const MAX_SESSIONS: usize = 512;
