@@ -25,10 +25,11 @@ fn warnings(world: &World, at: usize) -> Vec<Warning> {
 #[test]
 fn a_record_that_has_run_out_introduces_nobody() {
     let mut world = World::new(1, &[ALICE, BOB], Faults::NONE);
-    world.stations[1].validity = Duration::ZERO;
+    world.stations[1].validity = SECOND;
     let bob = world.stations[1].id;
-    world.start(0);
     world.start(1);
+    world.run_until(2 * SECOND, |_| false);
+    world.start(0);
     let frames = world.frames;
     assert!(!world.run_until(120 * SECOND, |world| is_present(world, 0, bob)));
     assert!(world.frames - frames < 150, "{} frames", world.frames - frames);
