@@ -74,9 +74,13 @@ fn a_nickname_that_is_taken_is_told_once() {
     world.start(0);
     world.start(1);
     meet(&mut world);
-    for _ in 0..3 {
+    for name in ["node1", "node1", "carol", "node1"] {
+        world.stations[2].nickname = name.into();
         world.start(2);
-        assert!(world.run_until(20 * SECOND, |world| is_present(world, 0, carol)));
+        let is_known = |world: &mut World| {
+            is_present(world, 0, carol) && nickname(world, 0, carol).as_deref() == Some(name)
+        };
+        assert!(world.run_until(20 * SECOND, is_known));
         world.crash(2);
         assert!(world.run_until(20 * SECOND, |world| !is_present(world, 0, carol)));
     }

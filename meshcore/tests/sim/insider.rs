@@ -162,8 +162,11 @@ impl Arena {
     }
 
     fn texts(&self) -> Vec<&str> {
-        let text = |event| if let &Event::Message(ref m) = event { Some(m.text.as_str()) } else { None };
-        self.events.iter().filter_map(text).collect()
+        let texts = self.events.iter().filter_map(|event| match event {
+            Event::Message(message) => Some(message.text.as_str()),
+            _ => None,
+        });
+        texts.collect()
     }
 }
 
