@@ -23,7 +23,9 @@ const MAX_FRAME: usize = 65_536;
 
 /// An answer to whoever asked, given on the engine's thread. Dropped without one, it tells that the node has stopped:
 /// nobody waits for ever, even when the engine ends by a panic.
-pub(super) struct Reply<T>(Option<Box<dyn FnOnce(Result<T, Error>) + Send>>);
+pub(super) struct Reply<T>(Option<Done<T>>);
+
+type Done<T> = Box<dyn FnOnce(Result<T, Error>) + Send>;
 
 impl<T> Reply<T> {
     pub(super) fn new(done: impl FnOnce(Result<T, Error>) + Send + 'static) -> Self {

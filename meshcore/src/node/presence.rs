@@ -3,7 +3,7 @@
 use super::stack::{Now, Stack};
 use super::{Event, NodeInfo, Warning};
 use crate::mesh::MeshEvent;
-use crate::message::directory::Change;
+use crate::message::directory::{CAPACITY, Change};
 use crate::message::identity::IdentityRecord;
 use crate::message::store::{StoreOp, StoredPeer};
 use crate::stream;
@@ -68,7 +68,9 @@ impl Stack {
             self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_backlog(id));
         // An older record than the known one is not asked for again either.
         self.mesh.identity_known(now.monotonic, node, record.fields.number);
-        if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by) {
+        if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by)
+            && self.is_news(known, id)
+        {
             self.events.push_back(Event::Warning(Warning::NicknameTaken { nickname, known, other: id }));
         }
         if let Some(evicted) = refresh.evicted {
@@ -80,6 +82,14 @@ impl Stack {
         if self.mesh.is_reachable(node) {
             self.found(now, id);
         }
+    }
+
+    /// Whether these two have not been told of yet: a node can change its name as often as it likes.
+    fn is_news(&mut self, known: NodeId, other: NodeId) -> bool {
+        if self.same_names.len() >= CAPACITY {
+            self.same_names.clear();
+        }
+        self.same_names.insert((known, other))
     }
 
     fn found(&mut self, now: Now, id: NodeId) {

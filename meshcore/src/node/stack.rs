@@ -86,6 +86,8 @@ pub struct Stack {
     pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
     pub(super) store_ops: VecDeque<StoreOp>,
     pub(super) storage_trouble: Trouble,
+    /// Nodes with the nickname of another one, of which the application was told in this run.
+    pub(super) same_names: BTreeSet<(NodeId, NodeId)>,
 }
 
 impl Stack {
@@ -120,6 +122,7 @@ impl Stack {
             accepted: VecDeque::new(),
             store_ops: VecDeque::new(),
             storage_trouble: Trouble::default(),
+            same_names: BTreeSet::new(),
         })
     }
 

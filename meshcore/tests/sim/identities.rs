@@ -25,10 +25,11 @@ fn warnings(world: &World, at: usize) -> Vec<Warning> {
 #[test]
 fn a_record_that_has_run_out_introduces_nobody() {
     let mut world = World::new(1, &[ALICE, BOB], Faults::NONE);
-    world.stations[1].validity = Duration::ZERO;
+    world.stations[1].validity = SECOND;
     let bob = world.stations[1].id;
-    world.start(0);
     world.start(1);
+    world.run_until(2 * SECOND, |_| false);
+    world.start(0);
     let frames = world.frames;
     assert!(!world.run_until(120 * SECOND, |world| is_present(world, 0, bob)));
     assert!(world.frames - frames < 150, "{} frames", world.frames - frames);
@@ -73,9 +74,13 @@ fn a_nickname_that_is_taken_is_told_once() {
     world.start(0);
     world.start(1);
     meet(&mut world);
-    for _ in 0..3 {
+    for name in ["node1", "node1", "carol", "node1"] {
+        world.stations[2].nickname = name.into();
         world.start(2);
-        assert!(world.run_until(20 * SECOND, |world| is_present(world, 0, carol)));
+        let is_known = |world: &mut World| {
+            is_present(world, 0, carol) && nickname(world, 0, carol).as_deref() == Some(name)
+        };
+        assert!(world.run_until(20 * SECOND, is_known));
         world.crash(2);
         assert!(world.run_until(20 * SECOND, |world| !is_present(world, 0, carol)));
     }
