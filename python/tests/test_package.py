@@ -16,13 +16,14 @@ PACKAGE = Path(__file__).parents[1]
 CORE = PACKAGE.parent / "meshcore" / "src"
 
 
-def run(*arguments: str, cwd: Path = PACKAGE) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, cwd: Path = PACKAGE / "tests") -> subprocess.CompletedProcess[str]:
+    """Runs Python where the package's sources are not, so that it finds the package that is installed."""
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=cwd, timeout=300)
 
 
 @pytest.mark.parametrize("what", ["meshchat", "tests", "../tests", "../examples/python"])
 def test_types(what: str) -> None:
-    check = run("-m", "mypy", "--config-file", "pyproject.toml", what)
+    check = run("-m", "mypy", "--config-file", "pyproject.toml", what, cwd=PACKAGE)
     assert check.returncode == 0, check.stdout + check.stderr
 
 
