@@ -177,12 +177,11 @@ meshchat_config *meshchat_config_new(void);
 // Frees a configuration. NULL does nothing. Nodes that were started with it are not affected.
 void meshchat_config_free(meshchat_config *config);
 
-// The folder of key, outbox and history. Default: the environment variable MESHCHAT_HOME, else a folder in the XDG
-// data directory. It is made when it does not exist.
-int32_t meshchat_config_set_home(meshchat_config *config,
-                                 const char *home);
+// The folder of key, outbox and history. Default: `meshchat_default_home`. It is made when it does not exist.
+int32_t meshchat_config_set_home(meshchat_config *config, const char *home);
 
-// A home that is made for one run and removed at its end: a temporary identity.
+// A home that is made for one run and removed at its end: a temporary identity. It goes before
+// `meshchat_config_set_home`.
 int32_t meshchat_config_set_temporary(meshchat_config *config);
 
 // The name shown to others: 1 to 32 characters without white space and control characters, not starting with '@' or
@@ -193,11 +192,12 @@ int32_t meshchat_config_set_nickname(meshchat_config *config,
 // The passphrase of the key file; it also protects a key that is made by the start.
 int32_t meshchat_config_set_passphrase(meshchat_config *config, const char *passphrase);
 
-// Size of the RSA key in bits, should the start make one: 2048 to 4096, default 3072.
-int32_t meshchat_config_set_key_bits(meshchat_config *config, uint32_t bits);
+// Size of the RSA key in bits, should the start make one: 2048 to 4096 in steps of 8, default 3072. The start checks it.
+int32_t meshchat_config_set_key_bits(meshchat_config *config,
+                                     uint32_t bits);
 
-// Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Without any, "udp" is used. The
-// start checks it.
+// Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Several may be added; all UDP links
+// become one. Without any, "udp" is used. The start checks it.
 int32_t meshchat_config_add_link(meshchat_config *config,
                                  const char *link);
 
@@ -245,10 +245,15 @@ int32_t meshchat_event_sent_at(const meshchat_event *event, uint64_t *sent_at);
 // When a message arrived, by this node's clock, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_event_received_at(const meshchat_event *event, uint64_t *received_at);
 
+// The home of a node that is told none: the environment variable MESHCHAT_HOME, else the folder "meshchat" in the XDG data
+// directory; it need not exist yet. `home` has `home_size` bytes.
+int32_t meshchat_default_home(char *home,
+                              size_t home_size);
+
 // Whether the home (NULL: the default home) holds a key file.
 int32_t meshchat_identity_exists(const char *home, bool *exists);
 
-// Makes a key of `bits` (2048 to 4096; 0: the default, 3072) in the home (NULL: the default home), protected by the
+// Makes a key of `bits` (2048 to 4096 in steps of 8; 0: the default, 3072) in the home (NULL: the default home), protected by the
 // passphrase (NULL: none). This takes seconds. A key that exists already is never overwritten.
 int32_t meshchat_identity_create(const char *home,
                                  uint32_t bits,
@@ -301,7 +306,8 @@ int32_t meshchat_node_start(const meshchat_config *config,
                             meshchat_node **node);
 
 // Says goodbye to the neighbours, closes database and links, and waits for that. Events that are left can still be
-// taken; calls that need the running node give `MESHCHAT_STOPPED`. A second stop does nothing.
+// taken; calls that need the running node give `MESHCHAT_STOPPED`, also those that other threads wait for. A second stop
+// does nothing.
 int32_t meshchat_node_stop(meshchat_node *node);
 
 // Stops the node if it runs, and frees it; its descriptor is closed. Events and lists that it gave out stay valid. NULL
@@ -317,10 +323,10 @@ int32_t meshchat_node_nickname(const meshchat_node *node, const char **nickname)
 // The folder of key, outbox and history. Valid as long as the node.
 int32_t meshchat_node_home(const meshchat_node *node, const char **home);
 
-// Number of links that were asked for. They are numbered from 0.
+// Number of links that were asked for, each once; all UDP links are one. They are numbered from 0.
 int32_t meshchat_node_link_count(const meshchat_node *node, size_t *count);
 
-// A link as it was given to `meshchat_config_add_link`. Valid as long as the node.
+// A link, for example "ethernet:eth0". Valid as long as the node.
 int32_t meshchat_node_link_spec(const meshchat_node *node, size_t index, const char **spec);
 
 // How the opening of a link went: `link_status` is `MESHCHAT_OK` and `error` NULL, or `link_status` tells why it could
@@ -330,11 +336,12 @@ int32_t meshchat_node_link_status(const meshchat_node *node,
                                   int32_t *link_status,
                                   const char **error);
 
-// All nodes that are known, those in reach first. The list is to be freed by `meshchat_node_list_free`.
-int32_t meshchat_node_nodes(const meshchat_node *node, meshchat_node_list **list);
+// All nodes that are known, those in reach first; this node is not among them. The list is to be freed by `meshchat_node_list_free`.
+int32_t meshchat_node_nodes(const meshchat_node *node,
+                            meshchat_node_list **list);
 
-// The NODE_ID that `query` means (a full id, the beginning of one that fits a single node, or a nickname), into a
-// buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+// The NODE_ID that `query` means (a full id, the beginning of one, its last five or more digits, or a nickname, if that
+// fits a single node), into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 int32_t meshchat_node_resolve(const meshchat_node *node,
                               const char *query,
                               char *id);
@@ -360,7 +367,8 @@ int32_t meshchat_node_next_event(meshchat_node *node, meshchat_event **event);
 
 // Tells that the program is done with the message in `event` and with all messages that arrived before it: they are not
 // handed over again after a restart. Cheap, so confirm each message right after it was shown or processed. While 16,384
-// messages are unconfirmed, the node accepts no more.
+// messages are unconfirmed, the node accepts no more. `MESHCHAT_STOPPED` when the node has stopped: the message then
+// comes again.
 int32_t meshchat_node_confirm(meshchat_node *node,
                               const meshchat_event *event);
 

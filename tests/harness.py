@@ -185,15 +185,19 @@ class World:
         env: dict[str, str] | None = None,
     ) -> Program:
         """The Python chat, in plain mode, nicknamed like its home unless the options say otherwise."""
-        command = [PYTHON, "-m", "meshchat", "chat", "--plain", "--home", str(home)]
-        if "--nickname" not in options:
-            command += ["--nickname", home.name]
-        return self.start(namespace, *command, *options, privileged=privileged, env=env)
+        command = chat_command("python", home, "--plain", *options)
+        return self.start(namespace, *command, privileged=privileged, env=env)
 
     def c_chat(self, namespace: Namespace, home: Path, *options: str, privileged: bool = False) -> Program:
         """The C chat."""
-        command = [str(c_chat_path()), "--home", str(home), "--nickname", home.name]
-        return self.start(namespace, *command, *options, privileged=privileged)
+        return self.start(namespace, *chat_command("c", home, *options), privileged=privileged)
+
+
+def chat_command(which: str, home: Path, *options: str) -> list[str]:
+    """Starts the chat in "python" or "c", nicknamed like its home unless the options say otherwise."""
+    program = [str(c_chat_path())] if which == "c" else [PYTHON, "-m", "meshchat", "chat"]
+    nickname = [] if "--nickname" in options else ["--nickname", home.name]
+    return [*program, "--home", str(home), *nickname, *options]
 
 
 def c_chat_path() -> Path:
@@ -226,7 +230,14 @@ class Program:
         fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", *TERMINAL_SIZE, 0, 0))
         env = {**env, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
         self.process = subprocess.Popen(
-            self.command, stdin=other, stdout=other, stderr=other, env=env, start_new_session=True
+            self.command,
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=env,
+            start_new_session=True,
+            # Its controlling terminal: Ctrl-C is a signal there.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(other)
         return main

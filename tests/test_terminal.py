@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyte
+import pytest
 
-from harness import PATIENCE, PYTHON, TERMINAL_SIZE, Namespace, Program, World, meet
+from harness import PATIENCE, PYTHON, TERMINAL_SIZE, Namespace, Program, World, chat_command, meet
+
+both_chats = pytest.mark.parametrize("which", ["python", "c"])
 
 
 class Screen:
@@ -36,16 +39,15 @@ class Screen:
         self.until(lambda lines: line in lines)
 
 
-def on_terminal(world: World, host: Namespace, name: str) -> tuple[Program, Screen]:
-    home = world.home(name)
-    command = [PYTHON, "-m", "meshchat", "chat", "--home", str(home), "--nickname", name]
-    program = world.start(host, *command, terminal=True)
+def on_terminal(world: World, host: Namespace, which: str, name: str) -> tuple[Program, Screen]:
+    program = world.start(host, *chat_command(which, world.home(name)), terminal=True)
     return program, Screen(program)
 
 
-def test_incoming_lines_leave_the_input_line_whole(world: World, host: Namespace) -> None:
+@both_chats
+def test_incoming_lines_leave_the_input_line_whole(world: World, host: Namespace, which: str) -> None:
     other = world.chat(host, world.home("bob"))
-    program, screen = on_terminal(world, host, "alice")
+    program, screen = on_terminal(world, host, which, "alice")
     screen.until(lambda lines: any(line.startswith("* found bob") for line in lines))
     other.wait_for(r"\* found alice .*")
     screen.until(lambda lines: lines[-1] == ">")
@@ -68,9 +70,10 @@ def test_incoming_lines_leave_the_input_line_whole(world: World, host: Namespace
     assert program.end() == 0
 
 
-def test_messages_that_were_shown_do_not_come_again(world: World, host: Namespace) -> None:
+@both_chats
+def test_messages_that_were_shown_do_not_come_again(world: World, host: Namespace, which: str) -> None:
     other = world.chat(host, world.home("bob"))
-    program, screen = on_terminal(world, host, "alice")
+    program, screen = on_terminal(world, host, which, "alice")
     other.wait_for(r"\* found alice .*")
     other.type("@alice once")
     screen.until_line("bob: once")
@@ -87,9 +90,10 @@ def program_home(program: Program) -> Path:
     return Path(program.command[program.command.index("--home") + 1])
 
 
-def test_keys_that_end_the_chat(world: World, host: Namespace) -> None:
+@both_chats
+def test_keys_that_end_the_chat(world: World, host: Namespace, which: str) -> None:
     for key, code in (("\x03", 130), ("\x04", 0)):
-        program, screen = on_terminal(world, host, {"\x03": "alice", "\x04": "bob"}[key])
+        program, screen = on_terminal(world, host, which, {"\x03": "alice", "\x04": "bob"}[key])
         screen.until(lambda lines: bool(lines) and lines[-1] == ">")
         program.press(key)
         assert program.end() == code
@@ -104,4 +108,23 @@ def test_plain_on_a_terminal(world: World, host: Namespace) -> None:
     program.type("@bob hello")
     other.wait_for(r"\S+: hello")
     program.press("\x04")
+    assert program.end() == 0
+
+
+@both_chats
+def test_a_passphrase_is_asked_for_and_not_shown(world: World, host: Namespace, which: str) -> None:
+    command = chat_command(which, world.home("locked"))
+    for typed, code in (("close sesame\r", 1), ("\x03", 130), ("\x04", 130)):
+        program = world.start(host, *command, terminal=True)
+        program.wait_for_prompt("Passphrase of the key: ")
+        program.press(typed)
+        assert program.end() == code
+        assert not any("sesame" in line for line in program.lines)
+    program = world.start(host, *command, terminal=True)
+    program.wait_for_prompt("Passphrase of the key: ")
+    program.press("open sesame\r")
+    screen = Screen(program)
+    screen.until(lambda lines: bool(lines) and lines[-1] == ">")
+    assert not any("sesame" in line for line in screen.lines)
+    program.press("/exit\r")
     assert program.end() == 0

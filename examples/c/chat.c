@@ -1,6 +1,7 @@
 /* A console chat on libmeshchat. */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 
 #include <meshchat.h>
 
+#include "buffer.h"
 #include "conversation.h"
 #include "terminal.h"
 
@@ -19,6 +21,7 @@ struct options {
     /* Room for as many as there are arguments. */
     const char **links;
     size_t link_count;
+    bool temporary;
     bool help;
 };
 
@@ -26,12 +29,14 @@ static const char usage[] =
     "Usage: meshchat-chat-c [OPTION]...\n"
     "Chat with the nodes on the same wire. Nothing needs to be configured.\n"
     "\n"
-    "  --home DIR       folder of key and messages (default: $MESHCHAT_HOME, else in the data directory)\n"
-    "  --link SPEC      udp, udp:HOST:PORT or ethernet:IFACE; may be repeated (default: udp)\n"
-    "  --nickname NAME  the name that others see\n"
+    "  --home DIR       folder of key, outbox and history (default: $MESHCHAT_HOME, else the XDG data directory)\n"
+    "  --link SPEC      udp, udp:HOST:PORT or ethernet:IFACE; may be given several times (default: udp)\n"
+    "  --nickname NAME  the name shown to others (default: that of last time)\n"
     "  --help           show this\n"
     "\n"
-    "Exit status: 0 after /exit or the end of input, 1 when something failed, 2 after invalid use.\n";
+    "The passphrase of a protected key is taken from $MESHCHAT_PASSPHRASE, else asked for on a terminal.\n"
+    "Exit status: 0 after /exit or the end of input, 1 when something failed, 2 after invalid use, 128 and the\n"
+    "signal's number when a signal ended the chat.\n";
 
 /* The value of the option `name` at argv[*i], given as `--name VALUE` or `--name=VALUE`; NULL when it is another
  * option. A value that is missing is "". */
@@ -68,59 +73,114 @@ static bool parse(int argc, char **argv, struct options *options)
         } else if ((value = value_of("--link", argv, &i)) != NULL) {
             options->links[options->link_count++] = value;
         } else {
-            fprintf(stderr, "meshchat-chat-c: unknown argument '%s'; --help lists the options\n", argument);
+            fprintf(stderr, "meshchat-chat-c: error: unknown argument '%s'; --help lists the options\n", argument);
             return false;
         }
         if (value[0] == '\0') {
-            fprintf(stderr, "meshchat-chat-c: '%s' needs a value\n", argument);
+            fprintf(stderr, "meshchat-chat-c: error: '%s' needs a value\n", argument);
             return false;
         }
     }
     return true;
 }
 
-static int32_t configure(meshchat_config *config, const struct options *options, bool temporary)
+static int32_t configure(meshchat_config *config, const struct options *options, const char *passphrase)
 {
     int32_t status = MESHCHAT_OK;
     size_t i;
-    if (temporary)
+    if (options->temporary)
         status = meshchat_config_set_temporary(config);
     else if (options->home != NULL)
         status = meshchat_config_set_home(config, options->home);
     if (status == MESHCHAT_OK && options->nickname != NULL)
         status = meshchat_config_set_nickname(config, options->nickname);
+    if (status == MESHCHAT_OK && passphrase != NULL)
+        status = meshchat_config_set_passphrase(config, passphrase);
     for (i = 0; status == MESHCHAT_OK && i < options->link_count; i++)
         status = meshchat_config_add_link(config, options->links[i]);
     return status;
 }
 
-static int32_t start(const struct options *options, bool temporary, meshchat_node **node)
+static int32_t start(struct chat *chat, const struct options *options, const char *passphrase)
 {
-    meshchat_config *config = meshchat_config_new();
-    int32_t status = configure(config, options, temporary);
+    meshchat_config *config;
+    int32_t status;
+    bool exists = true;
+    if (options->temporary)
+        exists = false;
+    else
+        (void)meshchat_identity_exists(options->home, &exists);
+    if (!exists)
+        chat_say(chat, "* making a key; this takes some seconds", "");
+    config = meshchat_config_new();
+    status = configure(config, options, passphrase);
     if (status == MESHCHAT_OK)
-        status = meshchat_node_start(config, node);
+        status = meshchat_node_start(config, &chat->node);
     meshchat_config_free(config);
     return status;
 }
 
-/* Starts the node. The exit status should that fail, else 0. */
-static int start_node(struct chat *chat, const struct options *options)
+/* Starts with the passphrase of the environment, or the one that is typed when the key needs one. */
+static int32_t start_at_home(struct chat *chat, const struct options *options)
 {
-    bool exists = true;
-    int32_t status;
-    if (meshchat_identity_exists(options->home, &exists) == MESHCHAT_OK && !exists)
-        chat_say(chat, "* making a key; this takes some seconds", "");
-    status = start(options, false, &chat->node);
+    const char *given = getenv("MESHCHAT_PASSPHRASE");
+    struct buffer typed = {NULL, 0, 0};
+    int32_t status = start(chat, options, given != NULL && given[0] != '\0' ? given : NULL);
+    if (status != MESHCHAT_PASSPHRASE_NEEDED || !terminal_is_interactive())
+        return status;
+    if (terminal_ask("Passphrase of the key: ", &typed))
+        status = start(chat, options, typed.data);
+    buffer_free(&typed);
+    return status;
+}
+
+static void say_home_in_use(struct chat *chat, const char *home)
+{
+    char place[4096] = "";
+    struct buffer line = {NULL, 0, 0};
+    if (home == NULL && meshchat_default_home(place, sizeof place) == MESHCHAT_OK)
+        home = place;
+    buffer_add_text(&line, home != NULL ? home : "");
+    buffer_add_text(&line, " is in use by a running chat; going on with a temporary identity");
+    buffer_add(&line, "", 1);
+    chat_say(chat, "* the home ", line.data);
+    buffer_free(&line);
+}
+
+/* Starts the node. The exit status should that fail, else 0. */
+static int start_node(struct chat *chat, struct options *options)
+{
+    int32_t status = start_at_home(chat, options);
     if (status == MESHCHAT_HOME_IN_USE) {
-        chat_say(chat, "! ", meshchat_last_error());
-        chat_say(chat, "* going on with a temporary identity", "");
-        status = start(options, true, &chat->node);
+        say_home_in_use(chat, options->home);
+        options->temporary = true;
+        status = start(chat, options, NULL);
     }
     if (status == MESHCHAT_OK)
         return EXIT_SUCCESS;
-    fprintf(stderr, "meshchat-chat-c: %s\n", meshchat_last_error());
+    if (status == MESHCHAT_PASSPHRASE_NEEDED && terminal_is_interactive())
+        /* It was asked for, and this is the answer. */
+        return terminal_end_signal() != 0 ? 128 + terminal_end_signal() : 128 + SIGINT;
+    chat_fail(meshchat_last_error());
     return status == MESHCHAT_INVALID_ARGUMENT || status == MESHCHAT_NOT_UTF8 ? EXIT_USAGE : EXIT_FAILURE;
+}
+
+/* Says that a link could not be opened, and why. */
+static void say_link(struct chat *chat, size_t index)
+{
+    const char *spec = NULL;
+    const char *error = NULL;
+    struct buffer line = {NULL, 0, 0};
+    int32_t status;
+    if (meshchat_node_link_spec(chat->node, index, &spec) != MESHCHAT_OK ||
+        meshchat_node_link_status(chat->node, index, &status, &error) != MESHCHAT_OK || error == NULL)
+        return;
+    buffer_add_text(&line, spec);
+    buffer_add_text(&line, ": ");
+    buffer_add_text(&line, error);
+    buffer_add(&line, "", 1);
+    chat_say(chat, "! link ", line.data);
+    buffer_free(&line);
 }
 
 /* Says who this node is, and which links could not be opened. */
@@ -132,12 +192,8 @@ static void introduce(struct chat *chat)
     if (meshchat_node_id(chat->node, id) == MESHCHAT_OK)
         chat_say(chat, "NODE_ID: ", id);
     (void)meshchat_node_link_count(chat->node, &count);
-    for (i = 0; i < count; i++) {
-        const char *error = NULL;
-        int32_t status;
-        if (meshchat_node_link_status(chat->node, i, &status, &error) == MESHCHAT_OK && error != NULL)
-            chat_say(chat, "! ", error);
-    }
+    for (i = 0; i < count; i++)
+        say_link(chat, i);
 }
 
 static bool on_line(void *context, const char *line, size_t len)
@@ -166,18 +222,22 @@ static int run(struct chat *chat)
         if (more && waits[0].revents != 0)
             more = terminal_read(on_line, chat);
     }
+    if (terminal_end_signal() != 0)
+        return 128 + terminal_end_signal();
     return chat->output_failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int chat_with(const struct options *options)
+static int chat_with(struct options *options)
 {
     struct chat chat = {.node = NULL};
     int status = start_node(&chat, options);
     if (status == EXIT_SUCCESS) {
         status = EXIT_FAILURE;
-        introduce(&chat);
-        if (!chat.output_failed && terminal_open())
-            status = run(&chat);
+        chat_prompt(&chat);
+        if (terminal_open()) {
+            introduce(&chat);
+            status = chat.output_failed ? EXIT_FAILURE : run(&chat);
+        }
         terminal_close();
     }
     meshchat_node_free(chat.node);
@@ -190,7 +250,8 @@ int main(int argc, char **argv)
     struct options options = {.home = NULL};
     int status = EXIT_USAGE;
     if (meshchat_abi_version() != MESHCHAT_ABI_VERSION) {
-        fprintf(stderr, "meshchat-chat-c: libmeshchat %s is of another version\n", meshchat_version());
+        fprintf(stderr, "meshchat-chat-c: error: libmeshchat %s is of another version; install the one it was made for\n",
+                meshchat_version());
         return EXIT_FAILURE;
     }
     options.links = calloc((size_t)argc + 1, sizeof *options.links);

@@ -10,16 +10,18 @@
 #include "text.h"
 
 #define SHORT_LEN 5
+/* Digits of an id that a hint shows at the least, so that it stays unique when more nodes come. */
+#define PREFIX_LEN 8
 /* Events handled in one go, so that a flood of them does not keep the user from /exit. */
 #define EVENTS_AT_ONCE 256
 #define NO_CONVERSATION "no conversation is open: start one with @<name or id> text"
 
-static const char help[] = "@<name or id> text  open a conversation and send; the text may be left out\n"
-                           "text                send to the open conversation\n"
-                           "/nodes              list the nodes\n"
-                           "/bye                end the conversation\n"
-                           "/exit               quit\n"
-                           "/help               show this\n";
+static const char help[] = "@<name or id> text   start a conversation with a node (the text may be left out)\n"
+                           "text                 send a line to the partner of the open conversation\n"
+                           "/nodes               list the nodes that are known\n"
+                           "/bye                 end the conversation\n"
+                           "/exit                end the chat\n"
+                           "/help                show this text";
 
 /* Shows the lines and empties the buffer. */
 static void show(struct chat *chat, struct buffer *lines)
@@ -83,7 +85,7 @@ static bool means(struct chat *chat, const char *query, const char *id)
     return meshchat_node_resolve(chat->node, query, found) == MESHCHAT_OK && strcmp(found, id) == 0;
 }
 
-/* Adds what `@` needs to mean exactly this node: its nickname, or the shortest beginning of its id that will do. */
+/* Adds what `@` needs to mean exactly this node: the name that is shown, or a beginning of its id. */
 static void add_unique_name(struct chat *chat, struct buffer *out, const char *id)
 {
     struct buffer name = {NULL, 0, 0};
@@ -94,7 +96,7 @@ static void add_unique_name(struct chat *chat, struct buffer *out, const char *i
         buffer_add_text(out, name.data);
     } else {
         char query[MESHCHAT_ID_TEXT_SIZE] = "";
-        for (len = SHORT_LEN; len < sizeof query; len++) {
+        for (len = PREFIX_LEN; len < sizeof query; len++) {
             memcpy(query, id, len);
             if (means(chat, query, id))
                 break;
@@ -121,24 +123,36 @@ static void hint(struct chat *chat, const char *from)
     show(chat, &line);
 }
 
+void chat_prompt(struct chat *chat)
+{
+    struct buffer prompt = {NULL, 0, 0};
+    if (chat->partner[0] != '\0')
+        add_name_of(chat, &prompt, chat->partner);
+    buffer_add_text(&prompt, "> ");
+    terminal_set_prompt(&prompt);
+    buffer_free(&prompt);
+}
+
+static void change_partner(struct chat *chat, const char *id, const char *banner)
+{
+    memmove(chat->partner, id, strlen(id) + 1);
+    chat->hinted_count = 0;
+    chat_prompt(chat);
+    chat_say(chat, banner, "");
+}
+
 static void open_conversation(struct chat *chat, const char *id)
 {
-    if (strcmp(chat->partner, id) == 0)
-        return;
-    memcpy(chat->partner, id, sizeof chat->partner);
-    chat->hinted_count = 0;
-    chat_say(chat, "================= NEW =================", "");
+    if (strcmp(chat->partner, id) != 0)
+        change_partner(chat, id, "================= NEW =================");
 }
 
 static void close_conversation(struct chat *chat)
 {
-    if (chat->partner[0] == '\0') {
+    if (chat->partner[0] == '\0')
         chat_say(chat, "! ", NO_CONVERSATION);
-        return;
-    }
-    chat->partner[0] = '\0';
-    chat->hinted_count = 0;
-    chat_say(chat, "================= END =================", "");
+    else
+        change_partner(chat, "", "================= END =================");
 }
 
 static void say_state(struct chat *chat, size_t number, const char *state)
@@ -167,7 +181,16 @@ static void send_text(struct chat *chat, const char *text, size_t len)
 
 static bool is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r';
+    return c == ' ' || c == '\t';
+}
+
+/* Bytes before the first white space. */
+static size_t word_len(const char *line, size_t len)
+{
+    size_t word = 0;
+    while (word < len && !is_space(line[word]))
+        word++;
+    return word;
 }
 
 /* `@name` or `@name text`, without the `@`. */
@@ -175,10 +198,12 @@ static void address(struct chat *chat, const char *line, size_t len)
 {
     char id[MESHCHAT_ID_TEXT_SIZE];
     struct buffer name = {NULL, 0, 0};
-    size_t end = 0;
+    size_t end = word_len(line, len);
     int32_t status;
-    while (end < len && !is_space(line[end]))
-        end++;
+    if (end == 0) {
+        chat_say(chat, "! name somebody: @<name or id> text", "");
+        return;
+    }
     buffer_add(&name, line, end);
     buffer_add(&name, "", 1);
     if (strlen(name.data) != end) {
@@ -224,47 +249,54 @@ static void list_nodes(struct chat *chat)
         add_name(&lines, nickname, id);
         buffer_add_text(&lines, present ? "  here\n" : "  away\n");
     }
+    if (count == 0)
+        buffer_add_text(&lines, "* no node has been found yet\n");
     show(chat, &lines);
     meshchat_node_list_free(list);
 }
 
-/* `/command`, without white space at its end. False: the end was asked for. */
+/* `/command`; what follows its word means nothing. False: the end was asked for. */
 static bool command(struct chat *chat, const char *line, size_t len)
 {
-    struct buffer text = {NULL, 0, 0};
-    if (len == 5 && memcmp(line, "/exit", len) == 0)
-        return false;
-    if (len == 6 && memcmp(line, "/nodes", len) == 0) {
+    struct buffer word = {NULL, 0, 0};
+    bool more = true;
+    buffer_add(&word, line, word_len(line, len));
+    buffer_add(&word, "", 1);
+    if (strcmp(word.data, "/exit") == 0) {
+        more = false;
+    } else if (strcmp(word.data, "/nodes") == 0) {
         list_nodes(chat);
-    } else if (len == 4 && memcmp(line, "/bye", len) == 0) {
+    } else if (strcmp(word.data, "/bye") == 0) {
         close_conversation(chat);
-    } else if (len == 5 && memcmp(line, "/help", len) == 0) {
-        buffer_add_text(&text, help);
-        show(chat, &text);
+    } else if (strcmp(word.data, "/help") == 0) {
+        chat_say(chat, help, "");
     } else {
-        size_t word = 0;
-        while (word < len && !is_space(line[word]))
-            word++;
-        buffer_add(&text, line, word);
-        buffer_add_text(&text, "; /help lists them");
-        say_bytes(chat, "! unknown command ", text.data, text.len);
-        buffer_free(&text);
+        word.len--;
+        buffer_add_text(&word, "; /help lists them");
+        say_bytes(chat, "! unknown command ", word.data, word.len);
     }
-    return true;
+    buffer_free(&word);
+    return more;
 }
 
 bool chat_handle_line(struct chat *chat, const char *line, size_t len)
 {
-    size_t trimmed = len;
     bool more = true;
-    while (trimmed > 0 && is_space(line[trimmed - 1]))
-        trimmed--;
-    if (trimmed > 0 && line[0] == '/')
-        more = command(chat, line, trimmed);
-    else if (trimmed > 0 && line[0] == '@')
-        address(chat, line + 1, trimmed - 1);
-    else if (trimmed > 0)
-        send_text(chat, line, trimmed);
+    if (line == NULL) {
+        chat_say(chat, "! ", "the line is longer than 1 MiB: nothing was sent");
+        return !chat->output_failed;
+    }
+    /* White space at the end of a line means nothing. */
+    while (len > 0 && (is_space(line[len - 1]) || line[len - 1] == '\r'))
+        len--;
+    if (!is_utf8(line, len))
+        chat_say(chat, "! ", "the line is not UTF-8: nothing was sent");
+    else if (len > 0 && line[0] == '/')
+        more = command(chat, line, len);
+    else if (len > 0 && line[0] == '@')
+        address(chat, line + 1, len - 1);
+    else if (len > 0)
+        send_text(chat, line, len);
     return more && !chat->output_failed;
 }
 
@@ -376,16 +408,24 @@ bool chat_handle_events(struct chat *chat)
     int i;
     for (i = 0; i < EVENTS_AT_ONCE && !chat->output_failed; i++) {
         meshchat_event *event = NULL;
-        if (meshchat_node_next_event(chat->node, &event) != MESHCHAT_OK) {
-            say_error(chat);
+        int32_t status = meshchat_node_next_event(chat->node, &event);
+        if (status == MESHCHAT_STOPPED)
+            chat_fail("the node has stopped; start the chat again");
+        else if (status != MESHCHAT_OK)
+            chat_fail(meshchat_last_error());
+        if (status != MESHCHAT_OK)
             return false;
-        }
         if (event == NULL)
             return true;
         handle_event(chat, event);
         meshchat_event_free(event);
     }
     return !chat->output_failed;
+}
+
+void chat_fail(const char *text)
+{
+    fprintf(stderr, "meshchat-chat-c: error: %s\n", text);
 }
 
 void chat_free(struct chat *chat)

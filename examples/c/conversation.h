@@ -24,11 +24,18 @@ struct chat {
 /* A line like `NODE_ID: ...`: prefix, text made safe, newline. */
 void chat_say(struct chat *chat, const char *prefix, const char *text);
 
-/* A line of the user. False: the end was asked for, or nothing can be shown any more. */
+/* Sets the terminal's prompt; a change of the conversation does it, too. */
+void chat_prompt(struct chat *chat);
+
+/* A line of the user, NULL for one longer than MAX_LINE. False: the end was asked for, or nothing can be shown any more. */
 bool chat_handle_line(struct chat *chat, const char *line, size_t len);
 
-/* Events that wait; call again while the descriptor is readable. False: the node has stopped, or nothing can be shown any more. */
+/* Events that wait; call again while the descriptor is readable. False: the node has stopped, or nothing can be shown
+ * any more. */
 bool chat_handle_events(struct chat *chat);
+
+/* Says on standard error why the program ends. */
+void chat_fail(const char *text);
 
 /* Frees what the chat holds besides the node. */
 void chat_free(struct chat *chat);

@@ -16,7 +16,6 @@
 
 #include "text.h"
 
-#define PROMPT "> "
 #define ERASE_LINE "\r\033[K"
 
 enum key { KEY_EOF = 0x04, KEY_BACKSPACE = 0x08, KEY_ERASE_ALL = 0x15, KEY_ESCAPE = 0x1B, KEY_DELETE = 0x7F };
@@ -28,13 +27,19 @@ static struct {
     bool is_open;
     /* Standard input and output are terminals: lines are edited here. */
     bool editing;
+    /* What is typed is not shown. */
+    bool hidden;
     bool ended;
+    int end_signal;
     enum escape escape;
     struct termios original;
+    struct buffer prompt;
     /* What was read and does not make a line yet. */
     struct buffer input;
     /* How much of that is known to have no newline. */
     size_t searched;
+    /* The beginning of the line was longer than MAX_LINE and is gone. */
+    bool too_long;
     int signals[2];
     /* Signals that are caught now. */
     sigset_t caught;
@@ -94,11 +99,12 @@ static void add_prompt(struct buffer *out)
     struct buffer typed = {NULL, 0, 0};
     size_t room = 80;
     size_t start = 0;
-    size_t tail = terminal.input.len;
+    size_t tail = terminal.hidden ? 0 : terminal.input.len;
+    size_t taken = columns_of(terminal.prompt.data, terminal.prompt.len) + 1;
 
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 && window.ws_col > 0)
         room = window.ws_col;
-    room = room > sizeof PROMPT ? room - sizeof PROMPT : 1;
+    room = room > taken ? room - taken : 1;
     if (tail > 4 * room)
         tail = 4 * room;
     if (tail > 0)
@@ -107,7 +113,8 @@ static void add_prompt(struct buffer *out)
         uint32_t code;
         start += utf8_next(typed.data + start, typed.len - start, &code);
     }
-    buffer_add_text(out, ERASE_LINE PROMPT);
+    buffer_add_text(out, ERASE_LINE);
+    buffer_add(out, terminal.prompt.data, terminal.prompt.len);
     if (typed.len > start)
         buffer_add(out, typed.data + start, typed.len - start);
     buffer_free(&typed);
@@ -121,6 +128,12 @@ static bool redraw(void)
     written = write_all(out.data, out.len);
     buffer_free(&out);
     return written;
+}
+
+void terminal_set_prompt(const struct buffer *prompt)
+{
+    terminal.prompt.len = 0;
+    buffer_add(&terminal.prompt, prompt->data, prompt->len);
 }
 
 bool terminal_print(const struct buffer *lines)
@@ -201,20 +214,32 @@ static void release_signals(void)
         if (sigismember(&terminal.caught, caught_signals[i]) == 1)
             (void)signal(caught_signals[i], SIG_DFL);
     }
+    for (i = 0; i < 2; i++) {
+        if (terminal.signals[i] >= 0)
+            (void)close(terminal.signals[i]);
+        terminal.signals[i] = -1;
+    }
+}
+
+bool terminal_is_interactive(void)
+{
+    const char *kind = getenv("TERM");
+    bool dumb = kind != NULL && strcmp(kind, "dumb") == 0;
+    return !dumb && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
 }
 
 bool terminal_open(void)
 {
     static bool registered = false;
     (void)setlocale(LC_CTYPE, "");
-    terminal.editing = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO) &&
-                       tcgetattr(STDIN_FILENO, &terminal.original) == 0;
+    terminal.editing = terminal_is_interactive() && tcgetattr(STDIN_FILENO, &terminal.original) == 0;
     if (!registered && atexit(terminal_close) != 0) {
         fputs("the terminal cannot be prepared\n", stderr);
         return false;
     }
     registered = true;
     terminal.is_open = true;
+    terminal.ended = false;
     sigemptyset(&terminal.caught);
     if (!catch_signals() || (terminal.editing && !start_editing())) {
         perror("the terminal cannot be prepared");
@@ -233,6 +258,38 @@ void terminal_close(void)
     terminal.editing = false;
     release_signals();
     buffer_free(&terminal.input);
+    buffer_free(&terminal.prompt);
+}
+
+static bool keep_answer(void *context, const char *line, size_t len)
+{
+    if (line != NULL)
+        buffer_add(context, line, len);
+    buffer_add(context, "", 1);
+    return false;
+}
+
+bool terminal_ask(const char *question, struct buffer *answer)
+{
+    bool more = true;
+    terminal.hidden = true;
+    terminal.prompt.len = 0;
+    buffer_add_text(&terminal.prompt, question);
+    if (!terminal_open())
+        more = false;
+    while (more) {
+        struct pollfd waits[2] = {{STDIN_FILENO, POLLIN, 0}, {-1, POLLIN, 0}};
+        waits[1].fd = terminal.signals[0];
+        if (poll(waits, 2, -1) < 0)
+            more = errno == EINTR;
+        else if (waits[1].revents != 0)
+            more = terminal_handle_signals();
+        else if (waits[0].revents != 0)
+            more = terminal_read(keep_answer, answer);
+    }
+    terminal_close();
+    terminal.hidden = false;
+    return answer->len > 0;
 }
 
 int terminal_signal_fd(void)
@@ -262,10 +319,23 @@ bool terminal_handle_signals(void)
             (void)redraw();
             break;
         default:
+            terminal.end_signal = numbers[i];
             return false;
         }
     }
     return true;
+}
+
+int terminal_end_signal(void)
+{
+    return terminal.end_signal;
+}
+
+static bool hand_over(line_handler *handle, void *context, const char *line, size_t len)
+{
+    bool too_long = terminal.too_long || len > MAX_LINE;
+    terminal.too_long = false;
+    return too_long ? handle(context, NULL, 0) : handle(context, line, len);
 }
 
 /* Hands the typed line over and begins a new one. */
@@ -275,7 +345,7 @@ static bool enter(line_handler *handle, void *context)
     struct buffer none = {NULL, 0, 0};
     bool more;
     terminal.input = none;
-    more = redraw() && handle(context, line.len > 0 ? line.data : "", line.len);
+    more = redraw() && hand_over(handle, context, line.len > 0 ? line.data : "", line.len);
     buffer_free(&line);
     return more;
 }
@@ -320,7 +390,7 @@ static bool type(unsigned char byte, line_handler *handle, void *context)
         backspace();
     else if (byte == KEY_ERASE_ALL)
         terminal.input.len = 0;
-    else if (byte >= 0x20 || byte == '\t')
+    else if ((byte >= 0x20 || byte == '\t') && terminal.input.len <= MAX_LINE)
         buffer_add(&terminal.input, &character, 1);
     return true;
 }
@@ -348,15 +418,20 @@ static bool split(line_handler *handle, void *context)
             terminal.searched = input->len;
         } else {
             size_t end = (size_t)(newline - input->data);
-            more = handle(context, input->data + start, end - start);
+            more = hand_over(handle, context, input->data + start, end - start);
             start = end + 1;
             terminal.searched = start;
         }
     }
-    if (more && terminal.ended && start < input->len)
-        more = handle(context, input->data + start, input->len - start);
+    if (more && terminal.ended && (start < input->len || terminal.too_long))
+        more = hand_over(handle, context, input->data + start, input->len - start);
     buffer_drop(input, start);
     terminal.searched -= start;
+    if (input->len > MAX_LINE) {
+        terminal.too_long = true;
+        input->len = 0;
+        terminal.searched = 0;
+    }
     return more && !terminal.ended;
 }
 

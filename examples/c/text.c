@@ -1,7 +1,5 @@
 #include "text.h"
 
-#include <stdbool.h>
-
 size_t utf8_next(const char *text, size_t len, uint32_t *code)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -25,12 +23,25 @@ size_t utf8_next(const char *text, size_t len, uint32_t *code)
     return size;
 }
 
+bool is_utf8(const char *text, size_t len)
+{
+    while (len > 0) {
+        uint32_t code;
+        size_t size = utf8_next(text, len, &code);
+        if (code == REPLACEMENT && size == 1)
+            return false;
+        text += size;
+        len -= size;
+    }
+    return true;
+}
+
 static bool is_safe(uint32_t code)
 {
     bool control = (code < 0x20 && code != '\t') || (code >= 0x7F && code < 0xA0);
     bool separator = code == 0x2028 || code == 0x2029;
-    bool bidirectional = code == 0x200E || code == 0x200F || (code >= 0x202A && code <= 0x202E) ||
-                         (code >= 0x2066 && code <= 0x2069);
+    bool bidirectional = code == 0x061C || code == 0x200E || code == 0x200F ||
+                         (code >= 0x202A && code <= 0x202E) || (code >= 0x2066 && code <= 0x2069);
     return !control && !separator && !bidirectional && code != REPLACEMENT;
 }
 
@@ -39,7 +50,9 @@ void add_safe(struct buffer *out, const char *text, size_t len)
     while (len > 0) {
         uint32_t code;
         size_t size = utf8_next(text, len, &code);
-        if (code == '\n')
+        if (code == '\r' && len > 1 && text[1] == '\n')
+            ; /* The newline comes next. */
+        else if (code == '\n')
             buffer_add(out, "\n  ", 3);
         else if (is_safe(code))
             buffer_add(out, text, size);

@@ -2,6 +2,7 @@
 #ifndef TEXT_H
 #define TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,8 +15,10 @@
  * character of one byte with the code REPLACEMENT. */
 size_t utf8_next(const char *text, size_t len, uint32_t *code);
 
-/* Adds the text. Control characters but tab, and characters that reorder a line, are replaced; a newline becomes a
- * newline and two spaces, so that no text can look like a line of its own. */
+bool is_utf8(const char *text, size_t len);
+
+/* Adds the text. Control characters but tab, and characters that reorder a line, are replaced; a newline, CR LF included,
+ * becomes a newline and two spaces, so that no text can look like a line of its own. */
 void add_safe(struct buffer *out, const char *text, size_t len);
 
 #endif

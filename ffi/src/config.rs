@@ -5,8 +5,6 @@ use std::mem;
 
 use meshcore::{Builder, Nickname, Node};
 
-use crate::error::Failure;
-
 /// How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
 /// times), freed by `meshchat_config_free`. One thread at a time may use it.
 pub struct Config {
@@ -32,8 +30,7 @@ pub unsafe extern "C" fn meshchat_config_free(config: *mut Config) {
     guard!(() => { free!(config) })
 }
 
-/// The folder of key, outbox and history. Default: the environment variable MESHCHAT_HOME, else a folder in the XDG
-/// data directory. It is made when it does not exist.
+/// The folder of key, outbox and history. Default: `meshchat_default_home`. It is made when it does not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_set_home(config: *mut Config, home: *const c_char) -> i32 {
     guard! {
@@ -43,7 +40,8 @@ pub unsafe extern "C" fn meshchat_config_set_home(config: *mut Config, home: *co
     }
 }
 
-/// A home that is made for one run and removed at its end: a temporary identity.
+/// A home that is made for one run and removed at its end: a temporary identity. It goes before
+/// `meshchat_config_set_home`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_set_temporary(config: *mut Config) -> i32 {
     guard! {
@@ -58,9 +56,7 @@ pub unsafe extern "C" fn meshchat_config_set_temporary(config: *mut Config) -> i
 pub unsafe extern "C" fn meshchat_config_set_nickname(config: *mut Config, nickname: *const c_char) -> i32 {
     guard! {
         let config = borrow_mut!(config);
-        let nickname: Nickname = text!(nickname)
-            .parse()
-            .map_err(|error| Failure::invalid(format!("the nickname cannot be used: {error}")))?;
+        let nickname: Nickname = text!(nickname).parse().map_err(meshcore::Error::from)?;
         config.change(|builder| builder.nickname(nickname.as_str()));
     }
 }
@@ -78,18 +74,17 @@ pub unsafe extern "C" fn meshchat_config_set_passphrase(
     }
 }
 
-/// Size of the RSA key in bits, should the start make one: 2048 to 4096, default 3072.
+/// Size of the RSA key in bits, should the start make one: 2048 to 4096 in steps of 8, default 3072. The start checks it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_set_key_bits(config: *mut Config, bits: u32) -> i32 {
     guard! {
         let config = borrow_mut!(config);
-        let bits = crate::identity::key_bits(bits)?;
-        config.change(|builder| builder.key_bits(bits));
+        config.change(|builder| builder.key_bits(crate::identity::key_bits(bits)));
     }
 }
 
-/// Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Without any, "udp" is used. The
-/// start checks it.
+/// Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Several may be added; all UDP links
+/// become one. Without any, "udp" is used. The start checks it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_add_link(config: *mut Config, link: *const c_char) -> i32 {
     guard! {

@@ -73,7 +73,10 @@ impl MeshEvent {
             Event::Warning(_) => "warning",
             _ => "newer kind",
         };
-        Failure::new(MESHCHAT_WRONG_EVENT, format!("an event of type '{kind}' has no {what}"))
+        Failure::new(
+            MESHCHAT_WRONG_EVENT,
+            format!("an event of type '{kind}' has no {what}; ask meshchat_event_type() first"),
+        )
     }
 
     fn node_id(&self) -> Result<NodeId, Failure> {
@@ -144,7 +147,7 @@ pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mu
     guard! {
         let event = borrow!(event);
         let id = out_text!(id, MESHCHAT_ID_TEXT_SIZE);
-        id.set(&event.node_id()?.to_string())?;
+        id.set(event.node_id()?.to_string().as_bytes())?;
     }
 }
 
@@ -198,7 +201,7 @@ pub unsafe extern "C" fn meshchat_event_message_id(event: *const MeshEvent, mess
     guard! {
         let event = borrow!(event);
         let message_id = out_text!(message_id, MESHCHAT_MESSAGE_ID_TEXT_SIZE);
-        message_id.set(&event.message_id()?.to_string())?;
+        message_id.set(event.message_id()?.to_string().as_bytes())?;
     }
 }
 

@@ -1,11 +1,12 @@
 //! The identity in a home, without starting a node.
 
 use std::ffi::{CString, c_char};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use meshcore::{Identity, NodeId};
 
-use crate::error::{Failure, c_text};
+use crate::error::c_text;
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, node_id};
 
 /// Size of a buffer for safety words, with room to spare.
@@ -34,12 +35,19 @@ macro_rules! optional_text {
     ($pointer:ident) => {{ if $pointer.is_null() { None::<&str> } else { Some(text!($pointer)) } }};
 }
 
-/// The core checks the range, too; this names the argument.
-pub(crate) fn key_bits(bits: u32) -> Result<usize, Failure> {
-    usize::try_from(bits)
-        .ok()
-        .filter(|bits| (2048..=4096).contains(bits))
-        .ok_or_else(|| Failure::invalid(format!("a key of {bits} bits cannot be made: choose 2048 to 4096")))
+/// The core checks it.
+pub(crate) fn key_bits(bits: u32) -> usize {
+    usize::try_from(bits).unwrap_or(usize::MAX)
+}
+
+/// The home of a node that is told none: the environment variable MESHCHAT_HOME, else the folder "meshchat" in the XDG data
+/// directory; it need not exist yet. `home` has `home_size` bytes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_default_home(home: *mut c_char, home_size: usize) -> i32 {
+    guard! {
+        let home = out_text!(home, home_size);
+        home.set(meshcore::default_home()?.as_os_str().as_bytes())?;
+    }
 }
 
 /// Whether the home (NULL: the default home) holds a key file.
@@ -52,7 +60,7 @@ pub unsafe extern "C" fn meshchat_identity_exists(home: *const c_char, exists: *
     }
 }
 
-/// Makes a key of `bits` (2048 to 4096; 0: the default, 3072) in the home (NULL: the default home), protected by the
+/// Makes a key of `bits` (2048 to 4096 in steps of 8; 0: the default, 3072) in the home (NULL: the default home), protected by the
 /// passphrase (NULL: none). This takes seconds. A key that exists already is never overwritten.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_identity_create(
@@ -63,7 +71,7 @@ pub unsafe extern "C" fn meshchat_identity_create(
 ) -> i32 {
     guard! {
         let home = optional_path!(home);
-        let bits = if bits == 0 { Identity::DEFAULT_BITS } else { key_bits(bits)? };
+        let bits = if bits == 0 { Identity::DEFAULT_BITS } else { key_bits(bits) };
         let passphrase = optional_text!(passphrase);
         let identity = out!(identity);
         identity.give(MeshIdentity::new(Identity::create(home, bits, passphrase)?));
@@ -97,7 +105,7 @@ pub unsafe extern "C" fn meshchat_identity_id(identity: *const MeshIdentity, id:
     guard! {
         let identity = borrow!(identity);
         let id = out_text!(id, MESHCHAT_ID_TEXT_SIZE);
-        id.set(&identity.identity.id().to_string())?;
+        id.set(identity.identity.id().to_string().as_bytes())?;
     }
 }
 
@@ -127,6 +135,6 @@ pub unsafe extern "C" fn meshchat_identity_safety_words(
         let identity = borrow!(identity);
         let peer_id: NodeId = node_id(text!(peer_id), "peer_id")?;
         let words = out_text!(words, words_size);
-        words.set(&identity.identity.safety_words(peer_id).join(" "))?;
+        words.set(&identity.identity.safety_words(peer_id).join(" ").as_bytes())?;
     }
 }

@@ -62,7 +62,7 @@ pub unsafe extern "C" fn meshchat_node_list_id(list: *const NodeList, index: usi
     guard! {
         let list = borrow!(list);
         let id = out_text!(id, MESHCHAT_ID_TEXT_SIZE);
-        id.set(&list.entry(index)?.info.id.to_string())?;
+        id.set(list.entry(index)?.info.id.to_string().as_bytes())?;
     }
 }
 

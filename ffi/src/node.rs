@@ -84,7 +84,8 @@ pub unsafe extern "C" fn meshchat_node_start(config: *const Config, node: *mut *
 }
 
 /// Says goodbye to the neighbours, closes database and links, and waits for that. Events that are left can still be
-/// taken; calls that need the running node give `MESHCHAT_STOPPED`. A second stop does nothing.
+/// taken; calls that need the running node give `MESHCHAT_STOPPED`, also those that other threads wait for. A second stop
+/// does nothing.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_stop(node: *mut MeshNode) -> i32 {
     guard! {
@@ -105,7 +106,7 @@ pub unsafe extern "C" fn meshchat_node_free(node: *mut MeshNode) {
 pub unsafe extern "C" fn meshchat_node_id(node: *const MeshNode, id: *mut c_char) -> i32 {
     guard! {
         let node = borrow!(node);
-        out_text!(id, MESHCHAT_ID_TEXT_SIZE).set(&node.node.id().to_string())?;
+        out_text!(id, MESHCHAT_ID_TEXT_SIZE).set(node.node.id().to_string().as_bytes())?;
     }
 }
 
@@ -127,7 +128,7 @@ pub unsafe extern "C" fn meshchat_node_home(node: *const MeshNode, home: *mut *c
     }
 }
 
-/// Number of links that were asked for. They are numbered from 0.
+/// Number of links that were asked for, each once; all UDP links are one. They are numbered from 0.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_link_count(node: *const MeshNode, count: *mut usize) -> i32 {
     guard! {
@@ -136,7 +137,7 @@ pub unsafe extern "C" fn meshchat_node_link_count(node: *const MeshNode, count: 
     }
 }
 
-/// A link as it was given to `meshchat_config_add_link`. Valid as long as the node.
+/// A link, for example "ethernet:eth0". Valid as long as the node.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_link_spec(
     node: *const MeshNode,
@@ -169,7 +170,7 @@ pub unsafe extern "C" fn meshchat_node_link_status(
     }
 }
 
-/// All nodes that are known, those in reach first. The list is to be freed by `meshchat_node_list_free`.
+/// All nodes that are known, those in reach first; this node is not among them. The list is to be freed by `meshchat_node_list_free`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_nodes(node: *const MeshNode, list: *mut *mut NodeList) -> i32 {
     guard! {
@@ -179,8 +180,8 @@ pub unsafe extern "C" fn meshchat_node_nodes(node: *const MeshNode, list: *mut *
     }
 }
 
-/// The NODE_ID that `query` means (a full id, the beginning of one that fits a single node, or a nickname), into a
-/// buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+/// The NODE_ID that `query` means (a full id, the beginning of one, its last five or more digits, or a nickname, if that
+/// fits a single node), into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_resolve(
     node: *const MeshNode,
@@ -191,7 +192,7 @@ pub unsafe extern "C" fn meshchat_node_resolve(
         let node = borrow!(node);
         let query = text!(query);
         let id = out_text!(id, MESHCHAT_ID_TEXT_SIZE);
-        id.set(&node.node.resolve(query).wait()?.id.to_string())?;
+        id.set(node.node.resolve(query).wait()?.id.to_string().as_bytes())?;
     }
 }
 
@@ -212,7 +213,7 @@ pub unsafe extern "C" fn meshchat_node_send(
         let to = node_id(text!(to), "to")?;
         let text = crate::pointer::utf8(bytes!(text, text_len), "text")?;
         let message_id = out_text!(message_id, MESHCHAT_MESSAGE_ID_TEXT_SIZE);
-        message_id.set(&node.node.send(to, text).wait()?.to_string())?;
+        message_id.set(node.node.send(to, text).wait()?.to_string().as_bytes())?;
     }
 }
 
@@ -245,7 +246,8 @@ pub unsafe extern "C" fn meshchat_node_next_event(node: *mut MeshNode, event: *m
 
 /// Tells that the program is done with the message in `event` and with all messages that arrived before it: they are not
 /// handed over again after a restart. Cheap, so confirm each message right after it was shown or processed. While 16,384
-/// messages are unconfirmed, the node accepts no more.
+/// messages are unconfirmed, the node accepts no more. `MESHCHAT_STOPPED` when the node has stopped: the message then
+/// comes again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_confirm(node: *mut MeshNode, event: *const MeshEvent) -> i32 {
     guard! {

@@ -179,8 +179,8 @@ impl OutText {
         NonNull::new(place.cast()).map(|place| Self { place, size, name }).ok_or_else(|| null(name))
     }
 
-    /// Writes the text and a NUL.
-    pub(crate) fn set(self, text: &str) -> Result<(), Failure> {
+    /// Writes the text, which has no NUL in it, and a NUL.
+    pub(crate) fn set(self, text: &[u8]) -> Result<(), Failure> {
         if text.len() >= self.size {
             let (name, size, needed) = (self.name, self.size, text.len() + 1);
             let text = format!("the buffer '{name}' has {size} bytes, {needed} are needed");
@@ -189,7 +189,7 @@ impl OutText {
         // SAFETY: the caller of `new` promised `size` bytes, and text and NUL fit; a buffer that C may write to does
         // not overlap a text of ours.
         unsafe {
-            self.place.copy_from_nonoverlapping(NonNull::from(text.as_bytes()).cast(), text.len());
+            self.place.copy_from_nonoverlapping(NonNull::from(text).cast(), text.len());
             self.place.add(text.len()).write(0);
         }
         Ok(())
@@ -208,7 +208,7 @@ mod tests {
             let mut buffer = [0x5a as c_char; 6];
             // SAFETY: the buffer has six bytes.
             let out = unsafe { OutText::new(buffer.as_mut_ptr(), size, "buffer") };
-            let written = out.is_ok_and(|out| out.set("abc").is_ok());
+            let written = out.is_ok_and(|out| out.set(b"abc").is_ok());
             assert_eq!(written, fits, "size {size}");
             let expected = if fits { *b"abc\0ZZ" } else { *b"ZZZZZZ" };
             assert_eq!(buffer.map(|c| c as u8), expected, "size {size}");

@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use common::{Bench, STRICT, VALGRIND, include, library, run, source};
@@ -19,17 +20,25 @@ fn declared() -> BTreeSet<String> {
     .collect()
 }
 
-/// Compiles the program `c/<name>.c` and runs it behind `wrapper` on a network of its own.
-fn run_program(name: &str, wrapper: &[&str]) {
-    let bench = Bench::new();
-    let folder = bench.path().to_str().expect("folder");
-    let program = format!("{folder}/{name}");
+/// Compiles a program into the bench and gives its path.
+fn compile(bench: &Bench, code: &Path) -> String {
+    let program = bench.path().join("program").display().to_string();
     run(Command::new("cc")
         .args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g"])
         .args(STRICT)
         .arg(include())
-        .arg(source().join(format!("tests/c/{name}.c")))
-        .args(["-o", &program, "-L", folder, "-lmeshchat"]));
+        .arg(code)
+        .args(["-o", &program, "-L"])
+        .arg(bench.path())
+        .arg("-lmeshchat"));
+    program
+}
+
+/// Compiles the program `c/<name>.c` and runs it behind `wrapper` on a network of its own.
+fn run_program(name: &str, wrapper: &[&str]) {
+    let bench = Bench::new();
+    let folder = bench.path().to_str().expect("folder");
+    let program = compile(&bench, &source().join(format!("tests/c/{name}.c")));
     run(&mut bench.isolated(&[wrapper, &[&program, folder]].concat()));
 }
 
@@ -67,6 +76,18 @@ fn the_header_is_c99_and_cpp17() {
             .args([&include(), "-fsyntax-only"])
             .arg(file));
     }
+}
+
+#[test]
+fn the_example_of_the_readme_runs() {
+    let readme = fs::read_to_string(source().join("../README.md")).expect("README");
+    let code = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("C code");
+    let bench = Bench::new();
+    let file = bench.path().join("hello.c");
+    fs::write(&file, code).expect("file");
+    let program = compile(&bench, &file);
+    let shown = run(bench.isolated(&[&program]).env("MESHCHAT_HOME", bench.path().join("ada")));
+    assert!(shown.starts_with("NODE_ID: ") && shown.len() == "NODE_ID: \n".len() + 64, "{shown}");
 }
 
 #[test]

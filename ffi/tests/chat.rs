@@ -121,6 +121,15 @@ fn two_chats_talk() {
     ada.wait_for("bob: from here on");
     ada.type_line("/nodes");
     ada.wait_for(&format!("{BOB}  bob  here"));
+    // What the chat refuses, for valgrind to see.
+    ada.type_line("@");
+    ada.wait_for("! name somebody: @<name or id> text");
+    ada.type_line(&"x".repeat(2 << 20));
+    ada.wait_for("! the line is longer than 1 MiB: nothing was sent");
+    ada.input.write_all(b"caf\xe9\n").expect("the chat reads");
+    ada.wait_for("! the line is not UTF-8: nothing was sent");
+    ada.type_line("@nobody hello");
+    ada.wait_for("! no known node is called 'nobody'; list the nodes, or give the full id of 64 digits");
     ada.type_line("/dance now");
     ada.wait_for("! unknown command /dance; /help lists them");
     ada.type_line("/bye");
@@ -140,7 +149,10 @@ fn a_home_in_use_gives_a_temporary_identity() {
     let mut first = Chat::start(&mut bench.isolated(&[&program, "--home", &home]));
     first.wait_for(&format!("NODE_ID: {ADA}"));
     let mut second = Chat::start(&mut bench.isolated(&[&program, "--home", &home]));
-    second.wait_for("* going on with a temporary identity");
+    second.wait_for_all(&[
+        &format!("* the home {home} is in use by a running chat; going on with a temporary identity"),
+        "* making a key; this takes some seconds",
+    ]);
     let line = second.lines.recv_timeout(PATIENCE).expect("a line");
     assert!(line.starts_with("NODE_ID: ") && !line.contains(ADA), "{line}");
     second.expect_exit(0);

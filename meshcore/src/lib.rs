@@ -1,4 +1,17 @@
 //! MeshChat's core: a serverless messenger as a library.
+//!
+//! Start at [`Node`]: it finds the nodes on the same wire, exchanges end-to-end encrypted messages with them, and
+//! keeps on disk what could not be delivered yet. What it tells are [`Event`]s, what goes wrong is an [`Error`] whose
+//! text names the remedy.
+//!
+//! The names at this root are the public API, the same that the C library and the Python package are made of. The
+//! modules are the layers below it, for those who want to drive them with a clock and a network of their own:
+//! each is a state machine that does no I/O, and only `driver` touches the outside world. Their interfaces may change
+//! with every version.
+//!
+//! # Features
+//!
+//! - `driver` (default): [`Node`] and everything that needs an operating system. Without it the layers remain.
 
 pub mod types;
 pub mod wire;
@@ -13,6 +26,6 @@ pub mod node;
 pub mod driver;
 
 #[cfg(feature = "driver")]
-pub use driver::{Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
+pub use driver::{Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, default_home};
 pub use node::{Event, IncomingMessage, NodeInfo, Warning};
 pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, Status, UnixTime};

@@ -34,7 +34,7 @@ from .events import (
     StatusChanged,
     Warning,
 )
-from .identity import Identity
+from .identity import Identity, default_home
 from .node import Node
 
 __all__ = [
@@ -68,4 +68,5 @@ __all__ = [
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",
+    "default_home",
 ]

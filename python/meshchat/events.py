@@ -51,7 +51,7 @@ class LinkStatus:
     """A link that was asked for, and how it went."""
 
     spec: str
-    """The link as it was given, for example ``ethernet:eth0``."""
+    """The link, for example ``ethernet:eth0``."""
     error: MeshChatError | None
     """Why it could not be opened; None when it is open."""
 
@@ -87,7 +87,10 @@ class Message:
     _confirm: Callable[[], None] = field(repr=False, compare=False)
 
     def confirm(self) -> None:
-        """Tells that this message and all that arrived before it have been dealt with. Cheap, and idempotent."""
+        """Tells that this message and all that arrived before it have been dealt with. Cheap, and idempotent.
+
+        :class:`StoppedError` when the node has stopped: the message then comes again.
+        """
         self._confirm()
 
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Union
 
 from . import _core, _jobs
 
 StrPath = Union[str, "os.PathLike[str]"]
+
+
+def default_home() -> Path:
+    """The home of a node that is told none: ``$MESHCHAT_HOME``, else ``meshchat`` in the XDG data directory."""
+    return _core.default_home()
 
 
 class Identity:
@@ -31,7 +37,9 @@ class Identity:
         passphrase: str | None = None,
         tick: Callable[[], None] | None = None,
     ) -> Identity:
-        """Makes a new key of `bits` (2048 to 4096) in `home`; takes seconds, in which `tick` is called ten times each.
+        """Makes a new key of `bits` (2048 to 4096, in steps of 8) in `home`.
+
+        This takes seconds, in which `tick` is called ten times each.
 
         A key that exists already is never overwritten.
         """

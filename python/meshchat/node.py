@@ -15,9 +15,9 @@ from .identity import StrPath
 class Node:
     """A node that runs while its ``async with`` block does.
 
-    `home` is the folder of key, outbox and history (default: ``$MESHCHAT_HOME``, else the XDG data directory); with
-    `temporary` a home is made for this run and removed at its end. `passphrase` opens the key file, and protects a
-    key that this start makes, of `key_bits` bits (2048 to 4096; this takes seconds). `links` are ``udp``,
+    `home` is the folder of key, outbox and history (default: :func:`meshchat.default_home`); with `temporary` a home is
+    made for this run and removed at its end. `passphrase` opens the key file, and protects a
+    key that this start makes, of `key_bits` bits (2048 to 4096 in steps of 8; this takes seconds). `links` are ``udp``,
     ``udp:HOST:PORT`` and ``ethernet:IFACE``; one that cannot be opened is reported by :attr:`links`, and the start
     fails only when none can be opened.
 
@@ -113,15 +113,18 @@ class Node:
 
     @property
     def links(self) -> list[LinkStatus]:
-        """The links that were asked for, and how it went with each."""
+        """The links that were asked for, each once, and how it went; all UDP links are one."""
         return [LinkStatus(spec, error) for spec, error in self._core.links]
 
     async def nodes(self) -> list[NodeInfo]:
-        """All nodes that are known, those in reach first."""
+        """All nodes that are known, those in reach first. This node is not among them."""
         return [node_info(raw) for raw in await _jobs.finish(self._core.nodes())]
 
     async def resolve(self, query: str) -> NodeInfo:
-        """The node that `query` means: a full id, a unique prefix of one, or a nickname."""
+        """The node that `query` means: a full id, its beginning, its last five or more digits, or a nickname.
+
+        :class:`AmbiguousNodeError` when several nodes fit.
+        """
         return node_info(await _jobs.finish(self._core.resolve(query)))
 
     # -- sending ------------------------------------------------------------------------------------------------
@@ -194,7 +197,7 @@ class Node:
 
     @property
     def _is_stopping(self) -> bool:
-        return self._stopping is not None
+        return self._stopping is not None or self._core.is_stopped()
 
     async def _something(self) -> None:
         """Waits until the core has an event."""

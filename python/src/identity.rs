@@ -54,6 +54,12 @@ pub(crate) fn load_identity(home: Option<PathBuf>, passphrase: Option<String>) -
     Job::spawn(work, into_object)
 }
 
+/// The home of a node that is told none.
+#[pyfunction]
+pub(crate) fn default_home(py: Python<'_>) -> PyResult<PathBuf> {
+    meshcore::default_home().map_err(|failure| error::exception(py, &failure))
+}
+
 /// Whether the home holds a key.
 #[pyfunction]
 pub(crate) fn identity_exists(py: Python<'_>, home: Option<PathBuf>) -> PyResult<bool> {

@@ -19,7 +19,7 @@ mod _core {
     #[pymodule_export]
     use super::convert::Incoming;
     #[pymodule_export]
-    use super::identity::{Identity, create_identity, identity_exists, load_identity};
+    use super::identity::{Identity, create_identity, default_home, identity_exists, load_identity};
     #[pymodule_export]
     use super::job::Job;
     #[pymodule_export]

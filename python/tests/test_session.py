@@ -22,10 +22,13 @@ def message(sender: str, text: str) -> Message:
         ("@alice hello you", Open("alice", "hello you")),
         ("@alice", Open("alice", "")),
         ("@alice   ", Open("alice", "")),
+        ("@alice \t hello\tyou  \t", Open("alice", "hello\tyou")),
+        ("@alice\thello", Open("alice", "hello")),
         ("hello @alice", Say("hello @alice")),
-        ("  indented", Say("  indented")),
+        ("  indented \t", Say("  indented")),
         ("/nodes", Order("nodes")),
         ("/bye ", Order("bye")),
+        ("/nodes\tplease", Order("nodes")),
         ("/exit", Order("exit")),
         ("/help", Order("help")),
         ("/x y", Wrong("! unknown command /x; /help lists them")),
@@ -33,7 +36,7 @@ def message(sender: str, text: str) -> Message:
         ("@", Wrong("! name somebody: @<name or id> text")),
         ("@ hello", Wrong("! name somebody: @<name or id> text")),
         ("", None),
-        ("   ", None),
+        (" \t ", None),
     ],
 )
 def test_parse(line: str, command: object) -> None:
@@ -82,10 +85,10 @@ def test_hints() -> None:
     session.learn([ALICE, NAMELESS])
     assert session.event(message(ALICE.id, "hi")) == "alice: hi\n* answer with @alice text"
     assert session.event(message(ALICE.id, "hi")) == "alice: hi", "once a sender"
-    assert session.event(message(NAMELESS.id, "x\ny")) == "6789a: x\n  y\n* answer with @bbbbbbbb text"
+    assert session.event(message(NAMELESS.id, "x\ny")) == "6789a: x\n  y\n* answer with @6789a text"
     session.open(ALICE)
     assert session.event(message(ALICE.id, "hi")) == "alice: hi", "the partner needs no hint"
-    assert session.event(message(NAMELESS.id, "x")) == "6789a: x\n* answer with @bbbbbbbb text"
+    assert session.event(message(NAMELESS.id, "x")) == "6789a: x\n* answer with @6789a text"
     session.close()
     assert session.event(message(ALICE.id, "hi")) == "alice: hi\n* answer with @alice text"
 
@@ -98,7 +101,11 @@ def test_unique_names() -> None:
     cafe = NodeInfo("c" * 64, "BB", True, 0.0)
     session.learn([NAMELESS, cafe])
     assert session.unique_name(cafe.id) == "cccccccc", "a nickname that is another's id prefix will not do"
-    assert session.unique_name("d" * 64) == "dddddddd", "somebody unknown"
+    assert session.unique_name("d" * 64) == "d" * 64, "somebody unknown"
+    session.learn([NodeInfo("9" * 59 + "6789a", None, True, 0.0)])
+    assert session.unique_name(NAMELESS.id) == "bbbbbbbb", "last digits that are shared will not do"
+    session.learn([NodeInfo("e" * 64, "ba", True, 0.0), NodeInfo("f" * 62 + "ba", None, True, 0.0)])
+    assert session.unique_name("e" * 64) == "ba", "two digits at the end of an id are not looked for"
 
 
 def test_own_messages() -> None:

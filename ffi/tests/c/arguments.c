@@ -49,10 +49,18 @@ static void config(void)
     EXPECT(MESHCHAT_NOT_UTF8, meshchat_config_set_nickname(config, not_utf8));
     EXPECT(MESHCHAT_NOT_UTF8, meshchat_config_set_passphrase(config, not_utf8));
     EXPECT(MESHCHAT_NOT_UTF8, meshchat_config_add_link(config, not_utf8));
-    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_key_bits(config, 1024));
-    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_key_bits(config, 8192));
-    EXPECT(MESHCHAT_OK, meshchat_config_set_key_bits(config, 2048));
     meshchat_config_free(config);
+}
+
+static void default_home(void)
+{
+    char place[256] = "untouched";
+    CHECK(setenv("MESHCHAT_HOME", "/tmp/a home", 1) == 0);
+    EXPECT_NULL("home", meshchat_default_home(NULL, sizeof place));
+    EXPECT(MESHCHAT_BUFFER_TOO_SMALL, meshchat_default_home(place, strlen("/tmp/a home")));
+    CHECK(strcmp(place, "untouched") == 0);
+    EXPECT(MESHCHAT_OK, meshchat_default_home(place, strlen("/tmp/a home") + 1));
+    CHECK(strcmp(place, "/tmp/a home") == 0);
 }
 
 static void start_that_fails(const char *home)
@@ -63,6 +71,9 @@ static void start_that_fails(const char *home)
     EXPECT(MESHCHAT_OK, meshchat_config_set_home(config, home));
     EXPECT_NULL("config", meshchat_node_start(NULL, &node));
     EXPECT_NULL("node", meshchat_node_start(config, NULL));
+    EXPECT(MESHCHAT_OK, meshchat_config_set_key_bits(config, 1024));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_start(config, &node));
+    EXPECT(MESHCHAT_OK, meshchat_config_set_key_bits(config, 2048));
     EXPECT(MESHCHAT_OK, meshchat_config_add_link(config, "carrier-pigeon"));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_start(config, &node));
     CHECK(node == untouched);
@@ -238,6 +249,7 @@ int main(int argc, char **argv)
     constants();
     free_nothing();
     config();
+    default_home();
     start_that_fails(home);
     identity(home, empty);
     node = start(argv[1], "ada");

@@ -191,6 +191,8 @@ int main(int argc, char **argv)
     EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
     wait_delivered(ada, bob_id, message_id);
 
+    EXPECT(MESHCHAT_OK, meshchat_node_stop(bob));
+    EXPECT(MESHCHAT_STOPPED, meshchat_node_confirm(bob, event));
     meshchat_node_free(ada);
     meshchat_node_free(bob);
     meshchat_event_free(event);

@@ -1,6 +1,7 @@
 //! Configuration of a node and its start.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -28,7 +29,8 @@ use crate::types::{Nickname, UnixTime};
 const RECORD_VALIDITY: Duration = Duration::from_secs(2 * 365 * 24 * 3600);
 
 /// How a node is to run. Defaults: the default home, the nickname of last time, link `udp`.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
+#[must_use = "a builder starts nothing by itself"]
 pub struct Builder {
     home: Option<PathBuf>,
     temporary: bool,
@@ -39,13 +41,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// The folder of key, outbox and history. Default: `$MESHCHAT_HOME`, else the XDG data directory.
+    /// The folder of key, outbox and history. Default: [`super::default_home`]. It is made when it does not exist.
     pub fn home(mut self, home: impl Into<PathBuf>) -> Self {
         self.home = Some(home.into());
         self
     }
 
-    /// A home that is made for this run and removed at its end: a temporary identity.
+    /// A home that is made for this run and removed at its end: a temporary identity. It goes before
+    /// [`Builder::home`].
     pub fn temporary(mut self) -> Self {
         self.temporary = true;
         self
@@ -63,7 +66,7 @@ impl Builder {
         self
     }
 
-    /// Size of the RSA key, should one be made: 2048 to 4096 bits, default 3072.
+    /// Size of the RSA key, should one be made: 2048 to 4096 bits in steps of 8, default 3072.
     pub fn key_bits(mut self, bits: usize) -> Self {
         self.key_bits = Some(bits);
         self
@@ -138,6 +141,19 @@ impl Builder {
     }
 }
 
+/// Without the passphrase, which belongs into no log.
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("home", &self.home)
+            .field("temporary", &self.temporary)
+            .field("nickname", &self.nickname)
+            .field("key_bits", &self.key_bits)
+            .field("links", &self.links)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The engine's share of a node.
 struct Parts {
     stack: Stack,
@@ -207,4 +223,15 @@ fn own_record(
     let peer = StoredPeer { id: key.node_id(), record: record.clone(), first_seen: now, last_seen: now };
     store.submit(StoreOp::SavePeer(peer))?;
     Ok((record, number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_not_shown() {
+        let shown = format!("{:?}", Node::builder().nickname("anna").passphrase("open sesame").link("udp"));
+        assert!(shown.contains("anna") && shown.contains("udp") && !shown.contains("sesame"), "{shown}");
+    }
 }

@@ -58,13 +58,13 @@ impl Events {
         }
         if state.queue.is_empty() && state.signalled && !state.stopped {
             state.signalled = false;
-            // At most one byte per signal is in the pipe, plus those of wake().
-            let _ = (&self.readable).read(&mut [0; 64]);
+            let _ = (&self.readable).read(&mut [0; 1]);
         }
         event
     }
 
-    /// Waits for the next event; `None` when the node has stopped and every event has been taken.
+    /// Waits for the next event; `None` when the node has stopped and every event has been taken. No event is lost when
+    /// the future is dropped.
     pub async fn next(&self) -> Option<Event> {
         loop {
             let notified = self.notify.notified();
@@ -97,12 +97,6 @@ impl Events {
     /// Whether the node has stopped: no event will be added.
     pub fn is_stopped(&self) -> bool {
         self.state.lock().stopped
-    }
-
-    /// Makes the descriptor readable until the next [`Events::try_next`], for a binding that has news of its own.
-    pub fn wake(&self) {
-        self.signal(&mut self.state.lock());
-        self.notify.notify_waiters();
     }
 
     pub(crate) fn push(&self, event: Event) {

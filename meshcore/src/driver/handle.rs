@@ -40,8 +40,9 @@ pub struct Node {
 
 /// A link that was asked for, and how it went.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct LinkStatus {
-    /// The link as it was given, for example `ethernet:eth0`.
+    /// The link, for example `ethernet:eth0`.
     pub spec: String,
     /// Why it could not be opened; `None` when it is open.
     pub error: Option<Error>,
@@ -68,12 +69,12 @@ impl Node {
         &self.home
     }
 
-    /// The links that were asked for.
+    /// The links that were asked for, each once; all UDP links are one.
     pub fn links(&self) -> &[LinkStatus] {
         &self.links
     }
 
-    /// All nodes that are known, those in reach first.
+    /// All nodes that are known, those in reach first. This node is not among them.
     pub fn nodes(&self) -> Pending<Vec<NodeInfo>> {
         let (reply, pending) = Pending::new();
         self.submit(Command::Nodes { reply: Reply::new(reply) });
@@ -114,14 +115,19 @@ impl Node {
 
     /// Tells that the application is done with `message` and with all that arrived before it: they are not handed over
     /// again after a restart. Cheap (no disk sync), so confirm each message right after it was shown or processed.
-    /// When 16,384 messages are unconfirmed, the node accepts no more from the network.
+    /// When 16,384 messages are unconfirmed, the node accepts no more from the network. A node that has stopped confirms
+    /// nothing more.
     pub fn confirm(&self, message: &IncomingMessage) -> Result<(), Error> {
         // A larger number would hide messages that nobody has seen.
         if message.arrival > self.events.last_arrival() {
             return Err(Error::new(
                 ErrorKind::InvalidArgument,
-                "this message was not handed over by this node",
+                "this message was not handed over by this node; confirm it at the node that it came from",
             ));
+        }
+        // The home may belong to another node by now.
+        if self.events.is_stopped() {
+            return Err(Error::stopped());
         }
         self.cursor.confirm(message.arrival).map_err(|error| Error::new(ErrorKind::Storage, error))?;
         self.submit(Command::Confirmed { arrival: message.arrival });

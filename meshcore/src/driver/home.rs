@@ -25,7 +25,7 @@ pub enum HomeError {
     #[error("no home directory: set MESHCHAT_HOME to a directory of your own")]
     NoHome,
     /// Another node uses it.
-    #[error("{}: another MeshChat node uses this home; stop it, or set MESHCHAT_HOME to another directory", path.display())]
+    #[error("the home {} is in use by a running node; stop it, or choose another home (MESHCHAT_HOME)", path.display())]
     InUse {
         /// The home.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum HomeError {
         mode: u32,
     },
     /// There is no key yet.
-    #[error("{}: no identity key; create one", path.display())]
+    #[error("{}: there is no key; start a node there, or make one with `meshchat id create`", path.display())]
     NoKey {
         /// The key file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum HomeError {
         path: PathBuf,
     },
     /// The key is encrypted and no passphrase was given.
-    #[error("{}: {}", path.display(), KeyError::PassphraseNeeded)]
+    #[error("{}: {} (the commands read MESHCHAT_PASSPHRASE)", path.display(), KeyError::PassphraseNeeded)]
     PassphraseNeeded {
         /// The key file.
         path: PathBuf,

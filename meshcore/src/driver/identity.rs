@@ -18,7 +18,7 @@ impl Identity {
     /// Size of a new key in bits.
     pub const DEFAULT_BITS: usize = identity::DEFAULT_BITS;
 
-    /// Makes a new key of `bits` (2048 to 4096) in `home` (`None`: the default home). This takes seconds.
+    /// Makes a new key of `bits` (2048 to 4096 in steps of 8) in `home` (`None`: the default home). This takes seconds.
     /// A key that exists already is never overwritten.
     pub fn create(home: Option<&Path>, bits: usize, passphrase: Option<&str>) -> Result<Self, Error> {
         check_key_bits(bits)?;

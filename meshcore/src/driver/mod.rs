@@ -15,9 +15,17 @@ mod links;
 mod pending;
 pub mod store;
 
+use std::path::PathBuf;
+
 pub use builder::Builder;
 pub use error::{Error, ErrorKind};
 pub use events::Events;
 pub use handle::{LinkStatus, Node};
 pub use identity::Identity;
 pub use pending::Pending;
+
+/// The home of a node that is told none: `$MESHCHAT_HOME`, else the folder `meshchat` in the XDG data directory. It need
+/// not exist yet.
+pub fn default_home() -> Result<PathBuf, Error> {
+    Ok(home::locate(None)?)
+}

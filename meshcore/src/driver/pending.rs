@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 
 use super::Error;
 
-/// An answer of the engine: `.await` it, or [`Pending::wait`] for it on a thread that may block.
+/// An answer of the engine: `.await` it, or [`Pending::wait`] for it on a thread that may block. What was asked for
+/// happens also when the answer is dropped.
 #[must_use = "the answer says whether the call succeeded"]
 #[derive(Debug)]
 pub struct Pending<T> {

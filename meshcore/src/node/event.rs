@@ -29,6 +29,7 @@ pub enum Event {
 
 /// What a node knows of another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NodeInfo {
     /// NODE_ID.
     pub id: NodeId,

@@ -24,6 +24,9 @@ text                 send a line to the partner of the open conversation
 # Digits of an id that a hint shows at the least, so that it stays unique when more nodes come.
 _PREFIX_DIGITS = 8
 
+# Fewest digits of an id's end by which the core finds a node.
+_SUFFIX_DIGITS = 5
+
 
 @dataclass(frozen=True)
 class Open:
@@ -58,14 +61,15 @@ Command = Union[Open, Say, Order, Wrong]
 
 
 def parse(line: str) -> Command | None:
-    """What a typed line means; None for an empty one."""
-    if not line.strip():
+    """What a typed line means; None for an empty one. White space at its end means nothing."""
+    line = line.rstrip(" \t\r")
+    if not line:
         return None
+    word, _, rest = line.replace("\t", " ").partition(" ")
     if line.startswith("@"):
-        query, _, text = line[1:].partition(" ")
-        return Open(query, text.strip(" ")) if query else Wrong("! name somebody: @<name or id> text")
+        text = line[len(line) - len(rest) :].lstrip(" \t")
+        return Open(word[1:], text) if word[1:] else Wrong("! name somebody: @<name or id> text")
     if line.startswith("/"):
-        word = line.split()[0]
         if word in ("/nodes", "/bye", "/exit", "/help"):
             return Order(word[1:])
         return Wrong(f"! unknown command {safe(word)}; /help lists them")
@@ -99,17 +103,24 @@ class Session:
         return safe(node.name) if node else node_id[-5:]
 
     def unique_name(self, node_id: str) -> str:
-        """What to type after @ for this node and no other: its nickname if nobody shares it, else digits of its id."""
+        """What to type after @ for this node and no other: the name that is shown, or the beginning of its id."""
         node = self._nodes.get(node_id)
-        if node and node.nickname:
-            others = (other for other in self._nodes.values() if other.id != node_id)
-            name, digits = node.nickname, node.nickname.lower()
-            if not any(o.nickname == name or o.id.startswith(digits) or o.id.endswith(digits) for o in others):
-                return safe(name)
-        length = _PREFIX_DIGITS
-        while any(other.startswith(node_id[:length]) for other in self._nodes if other != node_id):
-            length += 1
-        return node_id[:length]
+        if node is None:
+            # Only a full id is found without being known.
+            return node_id
+        beginnings = (node_id[:length] for length in range(_PREFIX_DIGITS, len(node_id)))
+        return next((name for name in (safe(node.name), *beginnings) if self._is_unique(name, node_id)), node_id)
+
+    def _is_unique(self, name: str, node_id: str) -> bool:
+        """Whether the core finds no other node by this name."""
+        digits = name.lower()
+        return not any(
+            other.nickname == name
+            or other.id.startswith(digits)
+            or (len(digits) >= _SUFFIX_DIGITS and other.id.endswith(digits))
+            for other in self._nodes.values()
+            if other.id != node_id
+        )
 
     def list_nodes(self, nodes: list[NodeInfo]) -> str:
         self.learn(nodes)

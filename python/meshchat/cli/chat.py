@@ -16,7 +16,7 @@ from ..chat.safe import safe
 from ..chat.screen import PlainScreen, write
 from ..chat.session import Session
 from ..errors import HomeInUseError
-from ..identity import Identity
+from ..identity import Identity, default_home
 from ..node import Node
 from .common import Progress, add_home, add_passphrase, with_passphrase
 
@@ -85,7 +85,7 @@ async def _start(options: argparse.Namespace, passphrase: str | None) -> Node:
         node = Node(home, nickname=options.nickname, passphrase=passphrase, links=links)
         await _begin(node, makes_key=not Identity.exists(home))
     except HomeInUseError:
-        path = safe(str(home or _default_home()))
+        path = safe(str(home or default_home()))
         write(1, f"* the home {path} is in use by a running chat; going on with a temporary identity")
         node = Node(temporary=True, nickname=options.nickname, links=links)
         await _begin(node, makes_key=True)
@@ -102,12 +102,6 @@ async def _begin(node: Node, *, makes_key: bool) -> None:
             await asyncio.wait([start], timeout=progress.interval)
             progress.tick()
         await start
-
-
-def _default_home() -> Path:
-    """Where the core keeps its files when it is told no home; for a text only."""
-    data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
-    return Path(os.environ.get("MESHCHAT_HOME") or os.path.join(data, "meshchat"))
 
 
 # -- conversation -----------------------------------------------------------------------------------------------

@@ -59,12 +59,17 @@ fn is_down(error: &io::Error) -> bool {
 /// Opens the interface. Also returns its MTU.
 fn open(interface: &str) -> Result<(State, usize), LinkError> {
     let failed = |source| LinkError::Io { link: format!("ethernet:{interface}"), source };
+    let missing = || LinkError::NoSuchInterface { name: interface.to_owned(), known: interfaces::names() };
     let socket = linux::packet_socket().map_err(|source| match source.kind() {
+        // A privilege would not help then.
+        io::ErrorKind::PermissionDenied if !interfaces::names().iter().any(|name| name == interface) => {
+            missing()
+        }
         io::ErrorKind::PermissionDenied => LinkError::permission(interface),
         _ => failed(source),
     })?;
     let hardware = linux::hardware(&socket, interface).map_err(|source| match is_down(&source) {
-        true => LinkError::NoSuchInterface { name: interface.to_owned(), known: interfaces::names() },
+        true => missing(),
         false => failed(source),
     })?;
     if !hardware.is_ethernet {

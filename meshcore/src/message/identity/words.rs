@@ -11,7 +11,7 @@ pub const COUNT: usize = 8;
 const DOMAIN: &[u8] = b"MeshChat safety words v1";
 const BITS_PER_WORD: usize = 11;
 
-/// The words for a pair of nodes, the same on both sides: the first 88 bits of SHA-256 over [`DOMAIN`], the smaller
+/// The words for a pair of nodes, the same on both sides: the first 88 bits of SHA-256 over `DOMAIN`, the smaller
 /// id and the larger id, as eight numbers of 11 bits, big-endian, into the English word list of BIP-39.
 ///
 /// Whoever wants to stand between two people needs keys that collide in 88 bits, for this pair alone.

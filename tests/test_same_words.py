@@ -1,0 +1,211 @@
+"""The C chat and the Python chat say the same, word for word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import Namespace, Program, World, chat_command
+
+LONGEST = "x" * (1 << 20)
+
+
+def both(world: World, run: Callable[[str], list[str]]) -> None:
+    python, c = run("python"), run("c")
+    assert python == c
+
+
+def plain(which: str) -> list[str]:
+    return ["--plain"] if which == "python" else []
+
+
+def start(world: World, host: Namespace, which: str, home: Path, *options: str, **env: str) -> Program:
+    options = (*plain(which), "--nickname", "alice", *options)
+    return world.start(host, *chat_command(which, home, *options), env=env)
+
+
+def heard(program: Program) -> list[str]:
+    """What a chat wrote, without what differs from run to run: paths, programs' names, and whether "sent" was told before
+    "delivered"."""
+    home = program.command[program.command.index("--home") + 1]
+    errors = re.sub(r"^(meshchat|meshchat-chat-c): ", "PROGRAM: ", program.errors(), flags=re.MULTILINE)
+    lines = [line.replace(home, "HOME") for line in (*program.lines, *errors.splitlines())]
+    lines = [re.sub(r"(setcap \S+) .*", r"\1 PROGRAM", line) for line in lines]
+    return [line for line in lines if not re.fullmatch(r"\* \[\d+\] sent", line)]
+
+
+def test_a_conversation(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        alice_id = alice.node_id()
+        alice.type("/nodes", "nobody listens", "@", "@ nobody", "@nobody hello", "/dance\tnow", "/", "/help", "/bye", " \t ")
+        alice.type(b"caf\xe9", b"/caf\xe9", "@bo\x1b[31mb", "y" * (3 << 20), "/bye now")
+        alice.wait_for("! no conversation .*")
+        bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
+        bob_id = alice.wait_for(r"\* found bob (.*)")[1]
+        world.chat(host, world.home(f"carol-{which}", key="carol"), "--nickname", "carol")
+        alice.wait_for(r"\* found carol .*")
+        steps = [
+            ("@bob \t hello\tyou \x1b[2J\u202e\u061cend \t", "1"),
+            ("  indented, Žofie 👩‍🚀", "2"),
+            (f"@{bob_id[:9].upper()} by id", "3"),
+            (f"@{bob_id[-5:]} by the last digits", "4"),
+            (LONGEST, "5"),
+            ("@carol another conversation", "6"),
+        ]
+        for line, number in steps:
+            alice.type(line)
+            alice.wait_for_text(f"* [{number}] delivered")
+        alice.type(LONGEST + "x", "@carol", f"@{alice_id} to myself", "@" + "0" * 64, "@" + "0" * 64 + " hello")
+        alice.type("@carol")
+        bob.wait_for_text(f"alice: {LONGEST}")
+        bob.type("@alice one", "two", "three\x1b[1m\rend", "@alice four")
+        alice.wait_for_text("bob: four")
+        alice.type("/bye\t", "/bye", "to nobody", "/nodes")
+        alice.wait_for(rf"{bob_id}  bob  here")
+        bob.type("five")
+        alice.wait_for_text("bob: five")
+        bob.exit()
+        alice.wait_for(r"\* lost bob .*")
+        alice.type("@bob wait for me", "and me", "/exit now", "/help")
+        assert alice.end() == 0
+        return heard(alice)
+
+    both(world, run)
+
+
+def test_names_that_two_have(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        for name in ("bob", "carol"):
+            twin = world.chat(host, world.home(f"{name}-{which}", key=name), "--nickname", "twin")
+            alice.wait_for(r"\* found twin .*")
+            twin.wait_for(r"\* found alice .*")
+            twin.type(f"@alice I am {name}")
+            alice.wait_for(r"\* answer with .*")
+        alice.type("@twin who?", "/exit")
+        assert alice.end() == 0
+        return heard(alice)
+
+    both(world, run)
+
+
+def test_queued_from_an_earlier_run(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        homes = [world.home(f"{name}-{which}", key=name) for name in ("alice", "bob")]
+        bob = world.chat(host, homes[1], "--nickname", "bob")
+        alice = start(world, host, which, homes[0])
+        alice.wait_for(r"\* found bob .*")
+        bob.exit()
+        alice.wait_for(r"\* lost bob .*")
+        alice.type("@bob later")
+        alice.wait_for_text("* [1] queued")
+        alice.exit()
+        again = start(world, host, which, homes[0])
+        again.node_id()
+        world.chat(host, homes[1], "--nickname", "bob").wait_for_text("alice: later")
+        again.wait_for(r"\* \[[0-9a-f]{8}\] delivered")
+        again.exit()
+        return [re.sub(r"\[[0-9a-f]{8}\]", "[id]", line) for line in heard(again) if not line.endswith("] sent")]
+
+    both(world, run)
+
+
+def test_home_in_use(world: World, host: Namespace) -> None:
+    home = world.home("alice")
+    world.chat(host, home).node_id()
+
+    def run(which: str, env: dict[str, str]) -> list[str]:
+        command = chat_command(which, home, *plain(which), "--nickname", "alice", "--link", "udp")
+        if env:
+            del command[command.index("--home") : command.index("--home") + 2]
+        program = world.start(world.namespace(), *command, env=env)
+        program.node_id()
+        program.exit()
+        assert program.lines[:2] == [
+            f"* the home {home} is in use by a running chat; going on with a temporary identity",
+            "* making a key; this takes some seconds",
+        ]
+        return [re.sub("[0-9a-f]{64}", "ID", line) for line in program.lines] + program.errors().splitlines()
+
+    both(world, lambda which: run(which, {}))
+    both(world, lambda which: run(which, {"MESHCHAT_HOME": str(home)}))
+
+
+@pytest.mark.parametrize(
+    ("options", "env", "code", "says"),
+    [
+        (["--link", "carrier-pigeon"], {}, 2, "is not a link"),
+        (["--link", "ethernet:nowhere"], {}, 1, "there is no interface"),
+        (["--link", "ethernet:lo", "--link", "udp"], {}, 0, "! link ethernet:lo: no permission"),
+        (["--link", "udp", "--link", "ethernet:nowhere"], {}, 0, "! link ethernet:nowhere: there is no interface"),
+        (["--nickname", "two words"], {}, 2, "white space"),
+        (["--home", "/proc/nowhere"], {}, 1, "/proc/nowhere"),
+        ([], {"MESHCHAT_PASSPHRASE": "the key has none"}, 0, "NODE_ID"),
+        ([], {"MESHCHAT_PASSPHRASE": ""}, 0, "NODE_ID"),
+    ],
+)
+def test_start(
+    world: World, host: Namespace, options: list[str], env: dict[str, str], code: int, says: str
+) -> None:
+    def run(which: str) -> list[str]:
+        program = start(world, host, which, world.home(f"alice-{which}", key="alice"), *options, **env)
+        program.close_input()
+        assert program.end() == code, program.report()
+        assert says in program.report()
+        return heard(program)
+
+    both(world, run)
+
+
+@pytest.mark.parametrize("passphrase", ["", "close sesame", "open sesame"])
+def test_protected_key(world: World, host: Namespace, passphrase: str) -> None:
+    def run(which: str) -> list[str]:
+        program = start(world, host, which, world.home(f"locked-{which}", key="locked"), MESHCHAT_PASSPHRASE=passphrase)
+        program.close_input()
+        assert program.end() == (0 if passphrase == "open sesame" else 1), program.report()
+        return heard(program)
+
+    both(world, run)
+
+
+@pytest.mark.parametrize("spoil", [lambda key: key.chmod(0o644), lambda key: key.write_text("no key")])
+def test_unusable_key(world: World, host: Namespace, spoil: Callable[[Path], object]) -> None:
+    def run(which: str) -> list[str]:
+        home = world.home(f"alice-{which}", key="alice")
+        spoil(home / "identity.pem")
+        program = start(world, host, which, home)
+        program.close_input()
+        assert program.end() == 1
+        return heard(program)
+
+    both(world, run)
+
+
+def test_a_key_is_made(world: World, host: Namespace) -> None:
+    def run(which: str) -> list[str]:
+        program = start(world, host, which, world.folder(f"new-{which}"))
+        program.close_input()
+        assert program.end() == 0
+        return [re.sub("[0-9a-f]{64}", "ID", line) for line in heard(program)]
+
+    both(world, run)
+
+
+def test_signals(world: World, host: Namespace) -> None:
+    def run(which: str) -> list[str]:
+        codes = []
+        for number in (1, 2, 15):
+            program = start(world, host, which, world.home(f"alice-{which}-{number}", key="alice"))
+            program.node_id()
+            program.process.send_signal(number)
+            codes.append(str(program.end()))
+        return codes
+
+    both(world, run)
