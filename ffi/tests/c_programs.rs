@@ -79,18 +79,6 @@ fn the_header_is_c99_and_cpp17() {
 }
 
 #[test]
-fn the_example_of_the_readme_runs() {
-    let readme = fs::read_to_string(source().join("../README.md")).expect("README");
-    let code = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next()).expect("C code");
-    let bench = Bench::new();
-    let file = bench.path().join("hello.c");
-    fs::write(&file, code).expect("file");
-    let program = compile(&bench, &file);
-    let shown = run(bench.isolated(&[&program]).env("MESHCHAT_HOME", bench.path().join("ada")));
-    assert!(shown.starts_with("NODE_ID: ") && shown.len() == "NODE_ID: \n".len() + 64, "{shown}");
-}
-
-#[test]
 fn the_library_exports_what_the_header_declares() {
     let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library()));
     let exported: BTreeSet<String> =
