@@ -181,6 +181,8 @@ class Node:
     async def _next_event(self) -> Event | None:
         """The next event; None when the node stops."""
         while self._stopping is None:
+            # Asked first: the last event may come between the two questions.
+            stopped = self._core.is_stopped()
             # Event first, answers second, and answers are handed out first: a status never overtakes its send.
             # It waits in `_ahead` meanwhile, as whoever asked for it may be cancelled.
             if self._ahead is None:
@@ -190,7 +192,7 @@ class Node:
             raw, self._ahead = self._ahead, None
             if raw is not None:
                 return event_of(raw, self._core.confirm)
-            if self._core.is_stopped():
+            if stopped:
                 break
             await self._something()
         return None
