@@ -1,6 +1,6 @@
 # make chat     build everything into .venv and open the console chat
 # make test     run all tests
-# make lint     formatting, clippy, types
+# make lint     formatting, clippy, documentation, types
 # make install  PREFIX=/usr/local [DESTDIR=]: libmeshchat, header, pkg-config file, C chat
 # Both of the first two install what they need; what needs root and cannot have it says so.
 
@@ -57,6 +57,7 @@ lint: $(VENV)/.test-tools
 	cargo fmt --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p meshcore --no-default-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps -p meshcore
 
 clean:
 	cargo clean

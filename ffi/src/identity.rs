@@ -135,6 +135,6 @@ pub unsafe extern "C" fn meshchat_identity_safety_words(
         let identity = borrow!(identity);
         let peer_id: NodeId = node_id(text!(peer_id), "peer_id")?;
         let words = out_text!(words, words_size);
-        words.set(&identity.identity.safety_words(peer_id).join(" ").as_bytes())?;
+        words.set(identity.identity.safety_words(peer_id).join(" ").as_bytes())?;
     }
 }
