@@ -1,6 +1,6 @@
 # make chat       build everything into .venv and open the console chat
 # make test       run all tests
-# make lint       formatting, clippy, types
+# make lint       formatting, clippy, documentation, types
 # make libraries  libmeshchat and the console chat in C, in target/release
 # make install    PREFIX=/usr/local [DESTDIR=]: these, with header and pkg-config file
 # make clean      remove everything that was built
@@ -76,6 +76,7 @@ lint: $(VENV)/.installed $(VENV)/.test-tools
 	cargo fmt --check
 	PYO3_PYTHON='$(CURDIR)/$(BIN)/python' cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p meshcore --no-default-features --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps -p meshcore
 	cd python && for part in meshchat tests ../tests ../examples/python; do ../$(BIN)/python -m mypy $$part || exit 1; done
 
 # -- libmeshchat --------------------------------------------------------------------------------------------------

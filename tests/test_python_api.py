@@ -33,6 +33,16 @@ def test_echo_bot_and_mini_chat(world: World, host: Namespace) -> None:
     assert (chat.end(), chat.errors()) == (0, "")
 
 
+@pytest.mark.parametrize("readme", ["README.md", "python/README.md"])
+def test_the_example_of_the_readme_echoes(world: World, host: Namespace, readme: str) -> None:
+    code = (REPOSITORY / readme).read_text().split("```python\n")[1].split("```")[0]
+    world.start(host, PYTHON, "-c", code, env={"MESHCHAT_HOME": str(world.home("bob"))})
+    alice = world.chat(host, world.home("alice"))
+    name = alice.wait_for(r"\* found (\S+) .*")[1]
+    alice.type(f"@{name} hello")
+    alice.wait_for_text(f"{name}: hello")
+
+
 def test_echo_bot_is_short() -> None:
     assert len((EXAMPLES / "echo_bot.py").read_text().splitlines()) < 40
 
@@ -41,6 +51,10 @@ def test_names_and_errors(world: World, host: Namespace) -> None:
     bob = world.chat(host, world.home("bob"))
     bob_id = bob.node_id()
     code = """
+try:
+    meshchat.Node(links="udp")
+except meshchat.ArgumentError as error:
+    print(error)
 async with meshchat.Node(sys.argv[1], nickname="alice") as node:
     print(node.id == meshchat.Identity.load(sys.argv[1]).id, node.nickname, node.home, node.links)
     async for event in node.events():
@@ -67,6 +81,7 @@ except meshchat.StoppedError as error:
 """
     home = world.home("alice")
     alice = script(world, host, code, home)
+    alice.wait_for_text("links is a list of links, not a text: write ['udp']")
     alice.wait_for_text(f"True alice {home} [LinkStatus(spec='udp', error=None)]")
     alice.wait_for_text("True True")
     for _ in range(4):

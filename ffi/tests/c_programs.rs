@@ -30,7 +30,7 @@ fn compile(bench: &Bench, code: &Path) -> String {
         .arg(code)
         .args(["-o", &program, "-L"])
         .arg(bench.path())
-        .arg("-lmeshchat"));
+        .args(["-lmeshchat", "-lpthread"]));
     program
 }
 
@@ -60,6 +60,16 @@ fn two_nodes_talk() {
 #[test]
 fn two_nodes_talk_under_valgrind() {
     run_program("talk", &VALGRIND);
+}
+
+#[test]
+fn threads_share_a_node() {
+    run_program("threads", &[]);
+}
+
+#[test]
+fn threads_share_a_node_under_valgrind() {
+    run_program("threads", &VALGRIND);
 }
 
 #[test]

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _core, _jobs
-from .errors import StoppedError
+from .errors import ArgumentError, StoppedError
 from .events import Event, LinkStatus, Message, NodeInfo, event_of, node_info
 from .identity import StrPath
 
@@ -34,6 +34,9 @@ class Node:
         links: Iterable[str] = ("udp",),
         key_bits: int | None = None,
     ) -> None:
+        if isinstance(links, str):
+            # A text is iterable, too: each letter would count as a link.
+            raise ArgumentError(f"links is a list of links, not a text: write [{links!r}]")
         self._config = (home, temporary, nickname, passphrase, key_bits, list(links))
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
