@@ -320,5 +320,8 @@ impl StoreOp {
     }
 }
 
+mod memory;
 #[cfg(test)]
 pub(crate) mod testing;
+
+pub use memory::MemoryStore;

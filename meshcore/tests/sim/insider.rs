@@ -56,7 +56,7 @@ impl Arena {
             mesh: mesh::Config::default(),
             messenger: MessengerConfig::default(),
             peers: Vec::new(),
-            outboxes: disk.open(),
+            outboxes: disk.store.opened(),
             seed: [1; 32],
         })
         .unwrap();

@@ -156,8 +156,8 @@ impl World {
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
             messenger: MessengerConfig::default(),
-            peers: station.disk.peers(),
-            outboxes: station.disk.open(),
+            peers: station.disk.store.peers(),
+            outboxes: station.disk.store.opened(),
             seed,
         })
         .unwrap();

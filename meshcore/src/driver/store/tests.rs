@@ -19,13 +19,13 @@ struct Direct {
 }
 
 impl TestStore for Direct {
-    fn execute(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
+    fn execute_batch(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
         self.writer.execute(ops.into_iter().map(Command::Op).collect())
     }
 
     fn reopen(&mut self) -> OpenedOutboxes {
         // The closing of the thread, in this one.
-        self.execute(vec![StoreOp::RemovePeer(PEER)]);
+        self.execute_batch(vec![StoreOp::RemovePeer(PEER)]);
         self.writer = Writer::open(&self.file).unwrap();
         self.writer.load().unwrap().outboxes
     }
@@ -122,39 +122,39 @@ fn record_numbers_grow() {
 #[test]
 fn the_cursor_never_goes_back() {
     let (_directory, mut store) = direct();
-    store.execute(vec![incoming(1), incoming(2), StoreOp::Confirmed { arrival: 2 }]);
+    store.execute_batch(vec![incoming(1), incoming(2), StoreOp::Confirmed { arrival: 2 }]);
     assert_eq!(store.reopen().confirmed, 2);
-    store.execute(vec![StoreOp::Confirmed { arrival: 1 }]);
+    store.execute_batch(vec![StoreOp::Confirmed { arrival: 1 }]);
     assert_eq!(store.reopen().confirmed, 2);
 }
 
 #[test]
 fn a_full_disk_refuses_and_loses_nothing() {
     let (_directory, mut store) = direct();
-    store.execute(vec![enqueue(1, 10)]);
+    store.execute_batch(vec![enqueue(1, 10)]);
     let pages: u32 =
         store.writer.connection().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
     store.writer.connection().pragma_update(None, "max_page_count", pages).unwrap();
-    let replies = store.execute(vec![enqueue(2, 10), load_all(), enqueue(3, 1 << 20), incoming(1)]);
+    let replies = store.execute_batch(vec![enqueue(2, 10), load_all(), enqueue(3, 1 << 20), incoming(1)]);
     let full = StoreError::Full { file: store.file.clone() };
     assert_eq!(replies[0], StoreReply::NotEnqueued { id: message_id(2), len: 10, error: full.clone() });
     assert_eq!(loaded(&replies[..2]), [message_id(1)], "reading goes on, and sees nothing of what failed");
     assert_eq!(replies[2], StoreReply::NotEnqueued { id: message_id(3), len: 1 << 20, error: full.clone() });
     assert_eq!(replies[3], StoreReply::NotStored { session: SessionId(1), error: full });
     store.writer.connection().pragma_update(None, "max_page_count", 1 << 20).unwrap();
-    assert!(matches!(store.execute(vec![enqueue(3, 1 << 20)])[0], StoreReply::Enqueued { .. }));
+    assert!(matches!(store.execute_batch(vec![enqueue(3, 1 << 20)])[0], StoreReply::Enqueued { .. }));
     store.reopen();
-    assert_eq!(loaded(&store.execute(vec![load_all()])), [message_id(1), message_id(3)]);
+    assert_eq!(loaded(&store.execute_batch(vec![load_all()])), [message_id(1), message_id(3)]);
 }
 
 #[test]
 fn what_cannot_be_written_is_refused() {
     let (_directory, mut store) = direct();
-    store.execute(vec![enqueue(1, 10)]);
+    store.execute_batch(vec![enqueue(1, 10)]);
     store.writer.connection().pragma_update(None, "query_only", true).unwrap();
     let error = StoreError::ReadOnly { file: store.file.clone() };
     let status = StoreOp::SetStatus { to: PEER, ids: vec![message_id(1)], status: Status::Sent };
-    let replies = store.execute(vec![enqueue(2, 10), status, StoreOp::RemovePeer(PEER)]);
+    let replies = store.execute_batch(vec![enqueue(2, 10), status, StoreOp::RemovePeer(PEER)]);
     assert_eq!(replies[0], StoreReply::NotEnqueued { id: message_id(2), len: 10, error: error.clone() });
     assert!(matches!(&replies[1], StoreReply::StatusNotSaved { error: same, .. } if *same == error));
     assert!(matches!(&replies[2], StoreReply::NotSaved { error: same, .. } if *same == error));
@@ -183,7 +183,7 @@ fn a_later_schema_is_left_alone() {
 #[test]
 fn rubbish_is_no_database() {
     let (_directory, mut store) = direct();
-    store.execute((0..100).map(|n| enqueue(n, 1000)).collect());
+    store.execute_batch((0..100).map(|n| enqueue(n, 1000)).collect());
     drop(store.writer);
     let corrupt = StoreError::Corrupt { file: store.file.clone() };
     let mut bytes = fs::read(&store.file).unwrap();

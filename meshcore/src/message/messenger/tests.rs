@@ -1,5 +1,5 @@
-use super::super::store::OpenedOutboxes;
-use super::super::store::testing::{SimStore, TestStore};
+use super::super::store::testing::{TestStore, execute_failing, full};
+use super::super::store::{MemoryStore, OpenedOutboxes};
 use super::*;
 use crate::wire::record::MAX_RECEIPT_IDS;
 
@@ -17,7 +17,7 @@ fn id(n: u8) -> MessageId {
 /// A messenger with a store that does at once what it is told.
 struct Node {
     messenger: Messenger,
-    store: SimStore,
+    store: MemoryStore,
 }
 
 impl Node {
@@ -26,14 +26,14 @@ impl Node {
     }
 
     fn with(config: MessengerConfig) -> Self {
-        let mut node = Self { messenger: Messenger::new(config), store: SimStore::default() };
+        let mut node = Self { messenger: Messenger::new(config), store: MemoryStore::default() };
         node.messenger.handle_store(NOW, StoreReply::Opened(OpenedOutboxes::default()));
         node
     }
 
     fn settle(&mut self) -> Vec<MessengerEvent> {
         while let Some(op) = self.messenger.poll_store() {
-            for reply in self.store.execute(vec![op]) {
+            if let Some(reply) = self.store.execute(op) {
                 self.messenger.handle_store(NOW, reply);
             }
         }
@@ -184,10 +184,10 @@ fn a_failed_commit_leaves_no_gap() {
     let first = node.messenger.poll_store().unwrap();
     node.data(Channel::Incoming, &message(2)).unwrap();
     assert_eq!(node.messenger.poll_store(), None, "one operation at a time");
-    for reply in node.store.execute_failing(vec![first]) {
+    for reply in execute_failing(&mut node.store, vec![first]) {
         node.messenger.handle_store(NOW, reply);
     }
-    assert_eq!(node.settle(), [MessengerEvent::StorageFailed { session: SESSION, error: SimStore::error() }]);
+    assert_eq!(node.settle(), [MessengerEvent::StorageFailed { session: SESSION, error: full() }]);
     node.data(Channel::Incoming, &message(3)).unwrap();
     assert_eq!(node.settle(), []);
     assert!(node.take(Channel::Incoming).is_empty());
@@ -204,7 +204,7 @@ fn a_status_that_could_not_be_saved_is_saved_later() {
     node.settle();
     node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
     let op = node.messenger.poll_store().unwrap();
-    for reply in node.store.execute_failing(vec![op]) {
+    for reply in execute_failing(&mut node.store, vec![op]) {
         node.messenger.handle_store(NOW, reply);
     }
     assert_eq!(node.settle(), []);

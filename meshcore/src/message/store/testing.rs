@@ -1,123 +1,30 @@
-//! A store in memory, and the tests that every store has to pass.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! The tests that every store has to pass.
 
 use super::*;
+use crate::types::{MessageId, NodeId, Status, UnixTime};
 
 /// A store as tests see it.
 pub(crate) trait TestStore {
     /// Executes operations as one batch.
-    fn execute(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply>;
+    fn execute_batch(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply>;
     /// Closes the store and opens it again.
     fn reopen(&mut self) -> OpenedOutboxes;
 }
 
-/// What is on the simulated disk. A crash leaves exactly this.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct SimStore {
-    pub(crate) outgoing: BTreeMap<u64, (NodeId, OutgoingMessage)>,
-    pub(crate) incoming: BTreeMap<u64, IncomingMessage>,
-    seen: BTreeSet<(NodeId, MessageId)>,
-    confirmed: u64,
+/// What a disk without room says.
+pub(crate) fn full() -> StoreError {
+    StoreError::Full { file: "simulated".into() }
 }
 
-impl SimStore {
-    pub(crate) fn error() -> StoreError {
-        StoreError::Full { file: "simulated".into() }
-    }
-
-    /// A batch whose commit fails: reads are answered, the rest fails.
-    pub(crate) fn execute_failing(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
-        let run = |op: StoreOp| if op.is_read() { self.run(op) } else { Some(op.failed(Self::error())) };
-        ops.into_iter().filter_map(run).collect()
-    }
-
-    pub(crate) fn opened(&self) -> OpenedOutboxes {
-        let undelivered = self.outgoing.values().filter(|(_, message)| message.status < Status::Delivered);
-        let backlog: BTreeSet<_> = undelivered.map(|(peer, _)| *peer).collect();
-        OpenedOutboxes {
-            backlog: backlog.into_iter().collect(),
-            confirmed: self.confirmed,
-            last_arrival: self.incoming.keys().next_back().copied().unwrap_or(0),
-        }
-    }
-
-    fn run(&mut self, op: StoreOp) -> Option<StoreReply> {
-        Some(match op {
-            StoreOp::Enqueue { id, to, created, text } => {
-                if self.outgoing.values().any(|(_, message)| message.id == id) {
-                    return Some(StoreReply::NotEnqueued {
-                        id,
-                        len: text.len(),
-                        error: StoreError::DuplicateId,
-                    });
-                }
-                let seq = self.outgoing.len() as u64 + 1;
-                let message = OutgoingMessage { seq, id, created, text, status: Status::Queued };
-                self.outgoing.insert(seq, (to, message.clone()));
-                StoreReply::Enqueued { to, message }
-            }
-            StoreOp::SetStatus { to, ids, status } => {
-                let mut raised = Vec::new();
-                for (peer, message) in self.outgoing.values_mut() {
-                    if *peer == to && ids.contains(&message.id) && message.status < status {
-                        message.status = status;
-                        raised.push(message.id);
-                    }
-                }
-                StoreReply::StatusSaved { to, ids: raised, status }
-            }
-            StoreOp::LoadOutbox { peer, after, limit, token } => {
-                let fits = |(to, message): &&(NodeId, OutgoingMessage)| {
-                    *to == peer && message.seq > after && message.status < Status::Delivered
-                };
-                let all = self.outgoing.values().filter(fits).map(|(_, message)| message.clone());
-                let (messages, complete) = page(all.collect(), limit, |message| message.text.len());
-                StoreReply::OutboxPage { peer, token, messages, complete }
-            }
-            StoreOp::StoreIncoming { session, from, messages } => {
-                let ids = messages.iter().map(|message| message.id).collect();
-                let new = messages.into_iter().filter_map(|message| self.store(from, message)).collect();
-                StoreReply::Stored { session, ids, new }
-            }
-            StoreOp::LoadIncoming { after, limit } => {
-                let all = self.incoming.range(after + 1..).map(|(_, message)| message.clone()).collect();
-                let (messages, complete) = page(all, limit, |message| message.text.len());
-                StoreReply::IncomingPage { messages, complete }
-            }
-            StoreOp::Confirmed { arrival } => {
-                self.confirmed = self.confirmed.max(arrival);
-                return None;
-            }
-            StoreOp::SavePeer(_) | StoreOp::RemovePeer(_) => return None,
-        })
-    }
-
-    fn store(&mut self, from: NodeId, message: ReceivedMessage) -> Option<IncomingMessage> {
-        let ReceivedMessage { id, text, sent_at, received_at } = message;
-        let arrival = self.incoming.len() as u64 + 1;
-        let message = IncomingMessage { arrival, from, id, text, sent_at, received_at };
-        self.seen.insert((from, id)).then(|| self.incoming.insert(arrival, message.clone()));
-        self.incoming.get(&arrival).cloned()
-    }
+/// A batch whose commit fails: reads are answered, the rest fails.
+pub(crate) fn execute_failing(store: &mut MemoryStore, ops: Vec<StoreOp>) -> Vec<StoreReply> {
+    let run = |op: StoreOp| if op.is_read() { store.execute(op) } else { Some(op.failed(full())) };
+    ops.into_iter().filter_map(run).collect()
 }
 
-fn page<T>(all: Vec<T>, limit: PageLimit, len: impl Fn(&T) -> usize) -> (Vec<T>, bool) {
-    let (total, mut bytes, mut taken) = (all.len(), 0, Vec::new());
-    for item in all {
-        bytes += len(&item);
-        if taken.len() >= limit.messages || (bytes > limit.bytes && !taken.is_empty()) {
-            break;
-        }
-        taken.push(item);
-    }
-    let complete = taken.len() == total;
-    (taken, complete)
-}
-
-impl TestStore for SimStore {
-    fn execute(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
-        ops.into_iter().filter_map(|op| self.run(op)).collect()
+impl TestStore for MemoryStore {
+    fn execute_batch(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
+        ops.into_iter().filter_map(|op| self.execute(op)).collect()
     }
 
     fn reopen(&mut self) -> OpenedOutboxes {
@@ -126,8 +33,8 @@ impl TestStore for SimStore {
 }
 
 #[test]
-fn the_simulated_store_is_a_store() {
-    check_store(&mut SimStore::default());
+fn the_store_in_memory_is_a_store() {
+    check_store(&mut MemoryStore::default());
 }
 
 /// The behaviour of an empty store, operation by operation.
@@ -147,7 +54,7 @@ fn id(byte: u8) -> MessageId {
 
 fn outbox_page(store: &mut dyn TestStore, after: u64, messages: usize, bytes: usize) -> (Vec<u8>, bool) {
     let limit = PageLimit { messages, bytes };
-    let replies = store.execute(vec![StoreOp::LoadOutbox { peer: PEER, after, limit, token: 77 }]);
+    let replies = store.execute_batch(vec![StoreOp::LoadOutbox { peer: PEER, after, limit, token: 77 }]);
     match &replies[..] {
         [StoreReply::OutboxPage { peer: PEER, token: 77, messages, complete }] => {
             assert!(messages.is_sorted_by_key(|message| message.seq));
@@ -161,7 +68,7 @@ fn check_outbox(store: &mut dyn TestStore) {
     let created = UnixTime::from_millis(u64::MAX);
     let enqueue = |byte, to| StoreOp::Enqueue { id: id(byte), to, created, text: "ž\0".repeat(byte.into()) };
     let replies =
-        store.execute(vec![enqueue(1, PEER), enqueue(2, OTHER), enqueue(3, PEER), enqueue(4, PEER)]);
+        store.execute_batch(vec![enqueue(1, PEER), enqueue(2, OTHER), enqueue(3, PEER), enqueue(4, PEER)]);
     let seqs: Vec<_> = replies
         .iter()
         .map(|reply| match reply {
@@ -174,7 +81,7 @@ fn check_outbox(store: &mut dyn TestStore) {
         .collect();
     assert!(seqs.is_sorted_by(|a, b| a < b));
     // An id is used once, whoever the recipient is; the rest of the batch is not touched by the refusal.
-    let replies = store.execute(vec![enqueue(2, PEER), enqueue(5, PEER)]);
+    let replies = store.execute_batch(vec![enqueue(2, PEER), enqueue(5, PEER)]);
     assert_eq!(replies[0], StoreReply::NotEnqueued { id: id(2), len: 6, error: StoreError::DuplicateId });
     assert!(
         matches!(&replies[1], StoreReply::Enqueued { to: PEER, message } if message.text == "ž\0".repeat(5))
@@ -193,7 +100,7 @@ fn check_outbox(store: &mut dyn TestStore) {
         ids: ids.iter().map(|b| id(*b)).collect(),
         status,
     };
-    let replies = store.execute(vec![
+    let replies = store.execute_batch(vec![
         set(&[1, 2, 3, 99], Status::Sent),
         set(&[1, 3], Status::Delivered),
         set(&[3, 4], Status::Sent),
@@ -216,7 +123,7 @@ fn check_outbox(store: &mut dyn TestStore) {
     assert_eq!(store.reopen().backlog, [PEER, OTHER]);
     assert_eq!(outbox_page(store, 0, 10, 1000), (vec![4, 5], true));
     let delivered = StoreOp::SetStatus { to: OTHER, ids: vec![id(2)], status: Status::Delivered };
-    store.execute(vec![delivered]);
+    store.execute_batch(vec![delivered]);
 }
 
 fn check_inbox(store: &mut dyn TestStore) {
@@ -228,7 +135,7 @@ fn check_inbox(store: &mut dyn TestStore) {
     };
     let session = SessionId(9);
     let mut incoming = |from, messages| {
-        let replies = store.execute(vec![StoreOp::StoreIncoming { session, from, messages }]);
+        let replies = store.execute_batch(vec![StoreOp::StoreIncoming { session, from, messages }]);
         match <[_; 1]>::try_from(replies).unwrap() {
             [StoreReply::Stored { session: SessionId(9), ids, new }] => (ids, new),
             [other] => panic!("{other:?}"),
@@ -245,7 +152,7 @@ fn check_inbox(store: &mut dyn TestStore) {
 
     let mut loaded = |after, messages, bytes| {
         let limit = PageLimit { messages, bytes };
-        match <[_; 1]>::try_from(store.execute(vec![StoreOp::LoadIncoming { after, limit }])).unwrap() {
+        match <[_; 1]>::try_from(store.execute_batch(vec![StoreOp::LoadIncoming { after, limit }])).unwrap() {
             [StoreReply::IncomingPage { messages, complete }] => {
                 (messages.iter().map(|message| message.arrival).collect::<Vec<_>>(), complete)
             }
@@ -257,5 +164,5 @@ fn check_inbox(store: &mut dyn TestStore) {
     assert_eq!(loaded(3, 10, 1), (vec![4], false));
     assert_eq!(loaded(5, 10, 1), (vec![], true));
     let confirmed = |arrival| StoreOp::Confirmed { arrival };
-    assert_eq!(store.execute(vec![confirmed(2), confirmed(1)]), []);
+    assert_eq!(store.execute_batch(vec![confirmed(2), confirmed(1)]), []);
 }

@@ -13,7 +13,7 @@ const LONGEST: usize = 120;
 
 /// One node: what survives a crash, and what does not.
 struct Peer {
-    disk: SimStore,
+    disk: MemoryStore,
     cursor: u64,
     shown: Vec<MessageId>,
     statuses: BTreeMap<MessageId, Status>,
@@ -44,7 +44,7 @@ struct World {
 impl Peer {
     fn new() -> Self {
         let mut peer = Self {
-            disk: SimStore::default(),
+            disk: MemoryStore::default(),
             cursor: 0,
             shown: Vec::new(),
             statuses: BTreeMap::new(),
@@ -201,7 +201,8 @@ impl World {
         let peer = &mut self.peers[who];
         let count = self.rng.random_range(0..=peer.ops.len());
         let batch: Vec<_> = peer.ops.drain(..count).collect();
-        let replies = if fails { peer.disk.execute_failing(batch) } else { peer.disk.execute(batch) };
+        let replies =
+            if fails { execute_failing(&mut peer.disk, batch) } else { peer.disk.execute_batch(batch) };
         peer.replies.extend(replies);
     }
 
