@@ -33,16 +33,6 @@ def test_echo_bot_and_mini_chat(world: World, host: Namespace) -> None:
     assert (chat.end(), chat.errors()) == (0, "")
 
 
-@pytest.mark.parametrize("readme", ["README.md", "python/README.md"])
-def test_the_example_of_the_readme_echoes(world: World, host: Namespace, readme: str) -> None:
-    code = (REPOSITORY / readme).read_text().split("```python\n")[1].split("```")[0]
-    world.start(host, PYTHON, "-c", code, env={"MESHCHAT_HOME": str(world.home("bob"))})
-    alice = world.chat(host, world.home("alice"))
-    name = alice.wait_for(r"\* found (\S+) .*")[1]
-    alice.type(f"@{name} hello")
-    alice.wait_for_text(f"{name}: hello")
-
-
 def test_echo_bot_is_short() -> None:
     assert len((EXAMPLES / "echo_bot.py").read_text().splitlines()) < 40
 

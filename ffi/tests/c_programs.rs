@@ -4,7 +4,6 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use common::{Bench, STRICT, VALGRIND, include, library, run, source};
@@ -20,25 +19,17 @@ fn declared() -> BTreeSet<String> {
     .collect()
 }
 
-/// Compiles a program into the bench and gives its path.
-fn compile(bench: &Bench, code: &Path) -> String {
-    let program = bench.path().join("program").display().to_string();
-    run(Command::new("cc")
-        .args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g"])
-        .args(STRICT)
-        .arg(include())
-        .arg(code)
-        .args(["-o", &program, "-L"])
-        .arg(bench.path())
-        .args(["-lmeshchat", "-lpthread"]));
-    program
-}
-
 /// Compiles the program `c/<name>.c` and runs it behind `wrapper` on a network of its own.
 fn run_program(name: &str, wrapper: &[&str]) {
     let bench = Bench::new();
     let folder = bench.path().to_str().expect("folder");
-    let program = compile(&bench, &source().join(format!("tests/c/{name}.c")));
+    let program = format!("{folder}/{name}");
+    run(Command::new("cc")
+        .args(["-std=c99", "-D_POSIX_C_SOURCE=200809L", "-g"])
+        .args(STRICT)
+        .arg(include())
+        .arg(source().join(format!("tests/c/{name}.c")))
+        .args(["-o", &program, "-L", folder, "-lmeshchat", "-lpthread"]));
     run(&mut bench.isolated(&[wrapper, &[&program, folder]].concat()));
 }
 
