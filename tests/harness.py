@@ -174,7 +174,9 @@ class World:
     def environment(self) -> dict[str, str]:
         dropped = ("MESHCHAT_HOME", "MESHCHAT_PASSPHRASE")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        return {**kept, "HOME": str(self._root), "XDG_DATA_HOME": str(self._root), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Temporary homes, too, go with the test, for a program that is killed leaves its own behind.
+        folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_DATA_HOME"), str(self._root))
+        return {**kept, **folders, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def chat(
         self,
