@@ -74,7 +74,7 @@ class Namespace:
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
-            raise RuntimeError("a network namespace cannot be made here: run the tests as root, or allow user namespaces")
+            raise RuntimeError("no network namespace can be made here: run the tests as root, or allow user namespaces")
         if not is_root() and inside is None:
             self._user = self._holder.pid
         self.run("ip", "link", "set", "lo", "up")

@@ -97,7 +97,8 @@ def test_versions_are_those_of_the_manifests() -> None:
 def test_make_knows_what_is_said_of_it() -> None:
     makefile = (REPOSITORY / "Makefile").read_text() + (REPOSITORY / "ffi/install.mk").read_text()
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"(?:^|`|sudo )make ([a-z-]+)", README + (REPOSITORY / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    texts = README + (REPOSITORY / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"(?:^|`|sudo )make ([a-z-]+)", texts, re.MULTILINE))
     assert {"chat", "test", "install"} <= named <= targets
 
 
