@@ -18,7 +18,7 @@ TESTED_PREFIX := $(CURDIR)/target/installed
 # All of the tree that the package and the library are made from.
 CORE := Cargo.toml Cargo.lock meshcore/Cargo.toml $(shell find meshcore/src -type f)
 BINDING := $(CORE) python/Cargo.toml $(shell find python/src -type f)
-PACKAGE := python/pyproject.toml python/README.md $(shell find python/meshchat -name '*.py' -o -name '*.pyi' -o -name py.typed)
+PACKAGE := python/pyproject.toml python/README.md $(shell find python/meshchat -name '*.py' -o -name '*.pyi')
 FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 
 # Cargo spreads its work over the cores itself, and does not understand make's way of sharing them.
@@ -61,7 +61,8 @@ test: test-rust test-python test-end-to-end
 test-rust:
 	@scripts/need cargo cc c++ make nm readelf valgrind ip unshare namespaces
 	cargo test --workspace --exclude meshchat-python
-	cargo test -p meshcore --no-default-features
+	@echo "the core alone, without anything that does input or output"
+	cargo test -p meshcore --no-default-features --test sim
 
 test-python: $(VENV)/.installed $(VENV)/.test-tools
 	$(BIN)/python -m pytest python/tests

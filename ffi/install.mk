@@ -1,5 +1,5 @@
-# Installs the C side: library, header, pkg-config file and the console chat in C. Included by the Makefile above, and run
-# from there, after a build: make install PREFIX=/usr/local DESTDIR=
+# Installs the C side: library, header, pkg-config file and the console chat in C. Included by the Makefile above, and
+# run from there, after a build: make install PREFIX=/usr/local DESTDIR=
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -20,7 +20,8 @@ from_examples = $(if $(filter /%,$(1)),$(1),../../$(1))
 .PHONY: c-chat
 c-chat: $(C_CHAT)
 $(C_CHAT): $(LIBRARY_DIR)/libmeshchat.so $(C_CHAT_SOURCES)
-	$(MAKE) --no-print-directory -B -C examples/c PROGRAM='$(call from_examples,$(C_CHAT))' MESHCHAT_CFLAGS=-I../../include \
+	$(MAKE) --no-print-directory -B -C examples/c PROGRAM='$(call from_examples,$(C_CHAT))' \
+	    MESHCHAT_CFLAGS=-I../../include \
 	    MESHCHAT_LIBS='-L$(call from_examples,$(LIBRARY_DIR)) -lmeshchat -Wl,-rpath,\$$$$ORIGIN/../lib'
 
 .PHONY: install-c

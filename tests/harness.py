@@ -74,7 +74,7 @@ class Namespace:
         )
         assert self._holder.stdout is not None
         if self._holder.stdout.readline() != b"ready\n":
-            raise RuntimeError("a network namespace cannot be made here: run the tests as root, or allow user namespaces")
+            raise RuntimeError("no network namespace can be made here: run the tests as root, or allow user namespaces")
         if not is_root() and inside is None:
             self._user = self._holder.pid
         self.run("ip", "link", "set", "lo", "up")
@@ -174,7 +174,9 @@ class World:
     def environment(self) -> dict[str, str]:
         dropped = ("MESHCHAT_HOME", "MESHCHAT_PASSPHRASE")
         kept = {key: value for key, value in os.environ.items() if key not in dropped}
-        return {**kept, "HOME": str(self._root), "XDG_DATA_HOME": str(self._root), "PYTHONDONTWRITEBYTECODE": "1"}
+        # Temporary homes, too, go with the test, for a program that is killed leaves its own behind.
+        folders = dict.fromkeys(("HOME", "TMPDIR", "XDG_DATA_HOME"), str(self._root))
+        return {**kept, **folders, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def chat(
         self,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
 
-from harness import PYTHON, REPOSITORY, Namespace, World, c_chat_path, meet
+from harness import PYTHON, REPOSITORY, Namespace, World
 from test_terminal import Screen
 
 README = (REPOSITORY / "README.md").read_text()
@@ -98,7 +97,8 @@ def test_versions_are_those_of_the_manifests() -> None:
 def test_make_knows_what_is_said_of_it() -> None:
     makefile = (REPOSITORY / "Makefile").read_text() + (REPOSITORY / "ffi/install.mk").read_text()
     targets = set(re.findall(r"^([\w-]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"(?:^|`|sudo )make ([a-z-]+)", README + (REPOSITORY / "CONTRIBUTING.md").read_text(), re.MULTILINE))
+    texts = README + (REPOSITORY / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"(?:^|`|sudo )make ([a-z-]+)", texts, re.MULTILINE))
     assert {"chat", "test", "install"} <= named <= targets
 
 
@@ -109,9 +109,8 @@ def install(target: str, **variables: object) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_install_and_uninstall(tmp_path: Path) -> None:
-    c_chat_path()
-    stage = tmp_path / "a stage"
+def test_install_and_uninstall(world: World) -> None:
+    stage = world.folder("a stage")
     install("install-c", PREFIX="/opt/mesh", DESTDIR=stage)
     installed = {str(path.relative_to(stage)) for path in stage.rglob("*") if not path.is_dir()}
     expected = {"bin/meshchat-chat-c", "include/meshchat.h", "lib/libmeshchat.a", "lib/libmeshchat.so"}

@@ -278,6 +278,8 @@ mod tests {
     const ENCRYPTED: &str = include_str!("../../tests/keys/message/rsa2048.scrypt-cbc.pem");
 
     fn put_key(home: &Home, text: &str, mode: u32) {
+        // Only root could write over a key that is read-only.
+        let _ = fs::remove_file(home.key());
         fs::write(home.key(), text).unwrap();
         fs::set_permissions(home.key(), fs::Permissions::from_mode(mode)).unwrap();
     }

@@ -57,10 +57,15 @@ pub(super) fn hardware(socket: &Socket, name: &str) -> io::Result<Hardware> {
         let mtu = usize::try_from(request.ifr_ifru.ifru_mtu).unwrap_or(0);
         get_hardware(fd, &mut request)?;
         let hardware = request.ifr_ifru.ifru_hwaddr;
-        let is_ethernet = matches!(hardware.sa_family, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK);
+        let is_ethernet = carries_ethernet(hardware.sa_family);
         let [a, b, c, d, e, f, ..] = hardware.sa_data.map(|byte| byte as u8);
         Ok(Hardware { index, up, mtu, is_ethernet, mac: [a, b, c, d, e, f] })
     }
+}
+
+/// Whether the frames of hardware of this type start with an Ethernet header.
+fn carries_ethernet(hardware_type: u16) -> bool {
+    matches!(hardware_type, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK)
 }
 
 /// Binds a packet socket to an interface and an EtherType.
@@ -110,4 +115,20 @@ pub(super) fn ignore_outgoing(socket: &Socket) {
 /// also how the kernel marks frames of a VLAN that no interface here belongs to.
 pub(super) fn is_for_us(packet_type: u8) -> bool {
     matches!(packet_type, libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_ethernet_carries_ethernet() {
+        assert!(carries_ethernet(libc::ARPHRD_ETHER) && carries_ethernet(libc::ARPHRD_LOOPBACK));
+        // A tun device, a serial line, a tunnel, a monitoring Wi-Fi card.
+        for other in
+            [libc::ARPHRD_NONE, libc::ARPHRD_PPP, libc::ARPHRD_TUNNEL, libc::ARPHRD_IEEE80211_RADIOTAP]
+        {
+            assert!(!carries_ethernet(other), "{other}");
+        }
+    }
 }
