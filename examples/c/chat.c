@@ -1,5 +1,6 @@
 /* A console chat on libmeshchat. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -245,10 +246,22 @@ static int chat_with(struct options *options)
     return status;
 }
 
+/* Opens the standard streams that the caller closed, lest the database becomes standard output. */
+static bool open_standard_streams(void)
+{
+    int fd;
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    return fd > STDERR_FILENO && close(fd) == 0;
+}
+
 int main(int argc, char **argv)
 {
     struct options options = {.home = NULL};
     int status = EXIT_USAGE;
+    if (!open_standard_streams())
+        return EXIT_FAILURE;
     if (meshchat_abi_version() != MESHCHAT_ABI_VERSION) {
         fprintf(stderr, "meshchat-chat-c: error: libmeshchat %s is of another version; install the one it was made for\n",
                 meshchat_version());

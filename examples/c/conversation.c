@@ -1,5 +1,6 @@
 #include "conversation.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,12 @@ static const char help[] = "@<name or id> text   start a conversation with a nod
 /* Shows the lines and empties the buffer. */
 static void show(struct chat *chat, struct buffer *lines)
 {
-    if (!chat->output_failed && !terminal_print(lines))
+    if (!chat->output_failed && !terminal_print(lines)) {
         chat->output_failed = true;
+        /* Whoever read the output knows that it has gone. */
+        if (errno != EPIPE)
+            chat_fail(strerror(errno));
+    }
     buffer_free(lines);
 }
 

@@ -1,3 +1,6 @@
+/* POSIX with signals, and wcwidth(). */
+#define _XOPEN_SOURCE 700
+
 #include "terminal.h"
 
 #include <errno.h>

@@ -179,3 +179,24 @@ fn invalid_use_exits_with_2() {
         assert_eq!(output.stderr.is_empty(), code == 0, "{arguments:?}");
     }
 }
+
+#[test]
+fn output_that_cannot_be_written_is_told_and_spoils_no_file() {
+    let bench = Bench::new();
+    let program = build(&bench);
+    let home = bench.path().join("ada");
+    let run = |redirection: &str| {
+        let mut command = bench.isolated(&["sh", "-c"]);
+        command.arg(format!("exec {program} --home {} {redirection}", home.display()));
+        command.stdin(Stdio::null()).output().expect("chat")
+    };
+    // Without the stream its number would go to the next file that is opened: one of the home.
+    assert_eq!(run("<&- >&- 2>&-").status.code(), Some(0));
+    for file in std::fs::read_dir(&home).expect("home") {
+        let bytes = std::fs::read(file.expect("entry").path()).expect("file");
+        assert!(!bytes.windows(9).any(|part| part == b"NODE_ID: "), "written into a file of the home");
+    }
+    let full = run(">/dev/full");
+    assert_eq!(full.status.code(), Some(1));
+    assert!(!full.stderr.is_empty(), "it says why it ends");
+}

@@ -103,3 +103,13 @@ def test_closed_standard_streams_stay_reserved() -> None:
     script = 'exec 0<&- 1>&-; exec "$0" -c "$1"'
     shown = subprocess.run(["sh", "-c", script, sys.executable, code], capture_output=True, text=True, timeout=60)
     assert shown.returncode > 2 and shown.stderr.startswith("meshchat: error: "), shown
+
+
+def test_closed_standard_streams_do_not_matter(tmp_path: Path) -> None:
+    for streams in (">&-", "2>&-", "<&- >&- 2>&-"):
+        command = f'"{sys.executable}" -m meshchat id show --home "{tmp_path}" {streams}'
+        shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+        assert shown.returncode == 1 and "Traceback" not in shown.stderr, shown
+    command = f'"{sys.executable}" -m meshchat --version >&-'
+    shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
+    assert (shown.returncode, shown.stderr) == (0, "")

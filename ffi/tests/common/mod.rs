@@ -44,7 +44,7 @@ pub(crate) const VALGRIND: [&str; 5] = [
     "valgrind",
     "--quiet",
     "--leak-check=full",
-    "--errors-for-leak-kinds=definite,indirect",
+    "--errors-for-leak-kinds=definite,indirect,possible",
     "--error-exitcode=9",
 ];
 

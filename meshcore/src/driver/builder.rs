@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::engine::{Clock, Command, Engine};
 use super::events::StopOnDrop;
@@ -79,7 +80,8 @@ impl Builder {
     }
 
     /// Starts the node on a thread of its own. Makes a key when the home has none (this takes seconds). A link that
-    /// cannot be opened is reported by [`Node::links`]; only when none can be opened the start fails.
+    /// cannot be opened is reported by [`Node::links`]; only when none can be opened the start fails. Inside a tokio runtime
+    /// use [`Builder::start`]: this panics there.
     pub fn start_blocking(self) -> Result<Node, Error> {
         let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
         let specs = self.link_specs()?;
@@ -166,28 +168,18 @@ struct Parts {
 }
 
 /// Opens the links on the engine's thread, to whose runtime they belong, and leaves the engine running there.
+///
+/// The runtime is made there, too, and answers come by tokio's channels: both keep Rust's handle of the thread out of
+/// the caller's thread. In a C program nobody frees that handle, and memory checkers call it a possible leak.
 fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread::JoinHandle<()>), Error> {
-    let (answer, opened) = mpsc::channel();
+    let (answer, opened) = oneshot::channel();
     let internal = |error| Error::new(ErrorKind::Internal, error);
-    let runtime = runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-    let body = move || {
-        runtime.block_on(async move {
-            let (links, statuses) = match Links::open(specs) {
-                Ok(opened) => opened,
-                Err(error) => return drop(answer.send(Err(error))),
-            };
-            let Parts { stack, store, events, replies, commands, clock, home } = parts;
-            let _stop = StopOnDrop(events.clone());
-            // Nobody can have gone: the starter waits for this answer.
-            let _ = answer.send(Ok(statuses));
-            let waiting = HashMap::new();
-            Engine { stack, links, store, events, commands, replies, clock, waiting }.run().await;
-            // The home stays locked until everything in it is closed.
-            drop(home);
-        });
+    let body = move || match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(run(parts, specs, answer)),
+        Err(error) => drop(answer.send(Err(internal(error)))),
     };
     let thread = thread::Builder::new().name("meshchat".into()).spawn(body).map_err(internal)?;
-    let opened = opened.recv().unwrap_or_else(|_| Err(Error::stopped()));
+    let opened = opened.blocking_recv().unwrap_or_else(|_| Err(Error::stopped()));
     match opened {
         Ok(statuses) => Ok((statuses, thread)),
         Err(error) => {
@@ -196,6 +188,22 @@ fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread:
             Err(error)
         }
     }
+}
+
+/// The life of the engine; `answer` gets the links, or why there are none.
+async fn run(parts: Parts, specs: Vec<LinkSpec>, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>) {
+    let (links, statuses) = match Links::open(specs) {
+        Ok(opened) => opened,
+        Err(error) => return drop(answer.send(Err(error))),
+    };
+    let Parts { stack, store, events, replies, commands, clock, home } = parts;
+    let _stop = StopOnDrop(events.clone());
+    // Nobody can have gone: the starter waits for this answer.
+    let _ = answer.send(Ok(statuses));
+    let waiting = HashMap::new();
+    Engine { stack, links, store, events, commands, replies, clock, waiting }.run().await;
+    // The home stays locked until everything in it is closed.
+    drop(home);
 }
 
 fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {

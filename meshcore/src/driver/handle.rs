@@ -1,9 +1,11 @@
 //! A running node as its application holds it.
 
+use std::os::unix::thread::JoinHandleExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 
+use nix::sys::pthread::pthread_self;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -141,7 +143,8 @@ impl Node {
         // A second caller waits here until the first one has seen the end.
         let mut engine = self.engine.lock();
         // A callback that owned the last handle drops it on the engine's thread, which cannot wait for itself.
-        let is_own = |thread: &mut JoinHandle<()>| thread.thread().id() == thread::current().id();
+        // (Rust's own handle of the thread would stay behind in a C program.)
+        let is_own = |thread: &mut JoinHandle<()>| thread.as_pthread_t() == pthread_self();
         if let Some(thread) = engine.take_if(|thread| !is_own(thread))
             && thread.join().is_err()
         {

@@ -7,6 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use nix::fcntl::OFlag;
+
 use crate::message::identity::{IdentityKey, KeyError};
 
 const KEY: &str = "identity.pem";
@@ -123,8 +125,13 @@ pub fn load_key(directory: &Path, passphrase: Option<&str>) -> Result<IdentityKe
         io::ErrorKind::NotFound => HomeError::NoKey { path: path.clone() },
         _ => HomeError::io(&path, error),
     };
-    let file = File::open(&path).map_err(failed)?;
+    // Opening a named pipe would wait for a writer.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;
+    if !metadata.is_file() {
+        return Err(HomeError::key(&path, KeyError::NotAKey("it is not a file")));
+    }
     let mode = metadata.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(HomeError::TooOpen { path, mode });
@@ -284,6 +291,14 @@ mod tests {
         fs::set_permissions(home.key(), fs::Permissions::from_mode(mode)).unwrap();
     }
 
+    fn make_folder(path: &Path) {
+        fs::create_dir(path).unwrap();
+    }
+
+    fn make_pipe(path: &Path) {
+        nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    }
+
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o777
     }
@@ -366,5 +381,12 @@ mod tests {
         }
         fs::write(home.key(), [0xff; 10]).unwrap();
         assert!(matches!(home.load_key(None), Err(HomeError::BadKey { reason: KeyError::NotAKey(_), .. })));
+        fs::remove_file(home.key()).unwrap();
+        for make in [make_folder, make_pipe] {
+            make(&home.key());
+            let error = home.load_key(None).unwrap_err();
+            assert!(error.to_string().contains("not a file"), "{error}");
+            fs::remove_dir(home.key()).or_else(|_| fs::remove_file(home.key())).unwrap();
+        }
     }
 }

@@ -54,11 +54,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _open_standard_streams() -> None:
     """Opens those that the caller closed, lest the database becomes standard output."""
-    for descriptor in range(3):
+    for descriptor, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, mode, closefd=False))
 
 
 def _failed(error: Exception, code: int) -> int:

@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
+use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tokio::sync::oneshot;
 
 pub use cursor::Cursor;
 
@@ -37,7 +39,7 @@ pub struct Opened {
 /// What the writer is asked for.
 enum Command {
     Op(StoreOp),
-    RecordNumber { now: UnixTime, reply: mpsc::SyncSender<Result<u64, StoreError>> },
+    RecordNumber { now: UnixTime, reply: oneshot::Sender<Result<u64, StoreError>> },
 }
 
 /// The store. Dropping it, like [`Store::close`], waits until everything submitted is on disk.
@@ -70,9 +72,9 @@ impl Store {
     /// A number for a new identity record: larger than any before, and not below the time, so that it also grows when
     /// the database was lost. Waits for the disk.
     pub fn next_record_number(&self, now: UnixTime) -> Result<u64, StoreError> {
-        let (reply, answer) = mpsc::sync_channel(1);
+        let (reply, answer) = oneshot::channel();
         self.command(Command::RecordNumber { now, reply })?;
-        answer.recv().unwrap_or_else(|_| Err(self.closed()))
+        answer.blocking_recv().unwrap_or_else(|_| Err(self.closed()))
     }
 
     /// Writes what is queued and closes the database.
@@ -118,6 +120,10 @@ fn io_error(file: &Path, error: &io::Error) -> StoreError {
 
 fn sqlite_error(file: &Path, error: rusqlite::Error) -> StoreError {
     let file = file.to_owned();
+    // No room for the index of the write-ahead log is told as a failure of the disk.
+    if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) {
+        return StoreError::Full { file };
+    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { file },
         // The file itself could be opened: what cannot is a file beside it, in a directory without write permission.

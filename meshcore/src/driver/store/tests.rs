@@ -162,6 +162,9 @@ fn what_cannot_be_written_is_refused() {
     assert_eq!(io(io::ErrorKind::ReadOnlyFilesystem), error);
     assert_eq!(io(io::ErrorKind::PermissionDenied), error);
     assert_eq!(io(io::ErrorKind::StorageFull), StoreError::Full { file: store.file.clone() });
+    let no_room = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_SHMSIZE);
+    let no_room = sqlite_error(&store.file, rusqlite::Error::SqliteFailure(no_room, None));
+    assert_eq!(no_room, StoreError::Full { file: store.file.clone() });
 }
 
 fn opening_fails(file: &Path) -> StoreError {
