@@ -151,6 +151,9 @@ class Node:
         The future gives the message's id, before the first :class:`StatusChanged` event of that message.
         """
         core = self._core
+        if self._is_stopping:
+            # Nobody takes answers any more.
+            raise StoppedError("the node has been stopped; start another one")
         self._tokens += 1
         core.send(self._tokens, to, text)
         answer: asyncio.Future[str] = self._core_loop.create_future()

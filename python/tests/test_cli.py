@@ -106,10 +106,9 @@ def test_closed_standard_streams_stay_reserved() -> None:
 
 
 def test_closed_standard_streams_do_not_matter(tmp_path: Path) -> None:
+    made = meshchat("id", "create", "--bits", "2048", "--home", str(tmp_path))
+    assert made.returncode == 0, made
     for streams in (">&-", "2>&-", "<&- >&- 2>&-"):
         command = f'"{sys.executable}" -m meshchat id show --home "{tmp_path}" {streams}'
         shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
-        assert shown.returncode == 1 and "Traceback" not in shown.stderr, shown
-    command = f'"{sys.executable}" -m meshchat --version >&-'
-    shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
-    assert (shown.returncode, shown.stderr) == (0, "")
+        assert (shown.returncode, shown.stderr) == (0, ""), shown

@@ -255,6 +255,8 @@ def test_stop_ends_everything(monkeypatch: pytest.MonkeyPatch) -> None:
         assert await watching <= 1
         with pytest.raises(meshchat.StoppedError):
             await answer
+        with pytest.raises(meshchat.StoppedError):
+            await asyncio.wait_for(node.send("a" * 64, "too late"), 20)
 
     run(monkeypatch, body)
 
