@@ -8,8 +8,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from harness import PYTHON, Namespace, Program, World, meet
 
 LINK = ("--link", "ethernet:eth0")
@@ -211,9 +209,3 @@ def test_a_home_with_a_long_path(world: World, host: Namespace) -> None:
     node.node_id()
     assert ask(world, host, "nodes", "--home", deep) == []
     assert "warning" not in node.errors()
-
-
-@pytest.mark.parametrize("arguments", [["ping"], ["trace"], ["ping", "x", "-c", "0"], ["ping", "x", "-i", "0"]])
-def test_wrong_use(world: World, host: Namespace, arguments: list[str]) -> None:
-    program = meshchat(world, host, *arguments)
-    assert program.end() == 2 and "Traceback" not in program.errors()

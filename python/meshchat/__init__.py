@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .blocking import BlockingNode
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
@@ -45,6 +46,7 @@ from .node import Node
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
+    "BlockingNode",
     "EmptyMessageError",
     "Event",
     "HomeInUseError",

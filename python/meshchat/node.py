@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _core, _jobs
+from .blocking import BlockingNode
 from .errors import ArgumentError, StoppedError
 from .events import Event, LinkStatus, Message, NodeInfo, TraceHop, event_of, node_info
 from .identity import StrPath
@@ -84,6 +85,10 @@ class Node:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def blocking(self) -> BlockingNode:
+        """This node, not started yet, for a script without an event loop: ``with Node().blocking() as node``."""
+        return BlockingNode(self)
 
     @property
     def _core(self) -> _core.Node:
