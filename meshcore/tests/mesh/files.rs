@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::sim::format::parse;
+use crate::sim::mesh_router::Node;
 use crate::sim::router::Router;
 use crate::sim::scenario::Scenario;
 use crate::sim::world::World;
@@ -47,5 +48,15 @@ fn every_file_is_readable_and_is_printed_as_it_was_read() {
     for path in files {
         let scenario = read(&path);
         assert_eq!(parse(&scenario.to_string()).unwrap(), scenario, "{}", path.display());
+    }
+}
+
+#[test]
+fn every_file_runs_without_loops_and_ends_with_everybody_reached() {
+    for path in files() {
+        eprintln!("{}", path.display());
+        let world = run::<Node>(read(&path));
+        let total = world.flows.total;
+        eprintln!("{} of {} probe frames arrived", total.arrived, total.sent);
     }
 }

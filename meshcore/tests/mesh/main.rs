@@ -3,5 +3,7 @@
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
 mod files;
-#[allow(dead_code)]
+mod property;
+mod random;
+mod shrink;
 mod sim;

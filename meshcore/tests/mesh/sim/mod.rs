@@ -4,6 +4,8 @@ pub(crate) mod air;
 pub(crate) mod flows;
 pub(crate) mod format;
 mod loops;
+pub(crate) mod measure;
+pub(crate) mod mesh_router;
 #[cfg(test)]
 mod naive;
 mod print;

@@ -100,7 +100,7 @@ impl Router for Naive {
             return Received::Deliver { source, payload: &frame[33..] };
         }
         let entry = self.table.get(&destination);
-        entry.map_or(Received::Taken, |entry| Received::Forward { link: entry.link, to: entry.at })
+        entry.map_or(Received::Taken, |entry| Received::Forward { link: entry.link, to: entry.at, frame })
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -115,7 +115,7 @@ impl Router for Naive {
         Some(self.next_update)
     }
 
-    fn poll_notice(&mut self, _now: Instant, _known: &mut dyn Acquaintance) -> Option<Notice> {
+    fn poll_notice(&mut self, _now: Instant, _known: &mut Acquaintance<'_>) -> Option<Notice> {
         self.notices.pop_front()
     }
 
@@ -134,10 +134,6 @@ impl Router for Naive {
 
     fn next_hop(&self, destination: Address) -> Option<(LinkId, Address)> {
         self.table.get(&destination).map(|entry| (entry.link, entry.via))
-    }
-
-    fn destinations(&self) -> Vec<Address> {
-        self.table.keys().copied().collect()
     }
 
     fn own_frame(

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId};
 
-use super::signatures::{Certificate, Work};
+use super::signatures::{Certificate, Registry, Work};
+use super::station::Disk;
 
 /// What a node is born with.
 #[derive(Debug)]
@@ -26,10 +27,11 @@ pub(crate) enum Received<'a> {
         source: Address,
         payload: &'a [u8],
     },
-    /// The same buffer goes on.
+    /// It goes on.
     Forward {
         link: LinkId,
         to: LinkAddr,
+        frame: &'a [u8],
     },
 }
 
@@ -61,12 +63,9 @@ pub(crate) trait Router: Sized {
     ) -> Received<'a>;
     fn handle_timeout(&mut self, now: Instant);
     fn poll_timeout(&self) -> Option<Instant>;
-    /// Identities that are needed are asked of `known`, by address, and added to it.
-    fn poll_notice(&mut self, now: Instant, known: &mut dyn Acquaintance) -> Option<Notice>;
+    fn poll_notice(&mut self, now: Instant, known: &mut Acquaintance<'_>) -> Option<Notice>;
     fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(LinkId, Destination)>;
     fn next_hop(&self, destination: Address) -> Option<(LinkId, Address)>;
-    /// Everybody to whom there is a next hop.
-    fn destinations(&self) -> Vec<Address>;
     /// Puts a frame of this node into `out` and says where it goes.
     fn own_frame(
         &mut self,
@@ -81,8 +80,24 @@ pub(crate) trait Router: Sized {
     fn excess(&self) -> Option<String>;
 }
 
-/// Identities that a node has verified, kept on its disk.
-pub(crate) trait Acquaintance {
-    fn get(&self, node: Address) -> Option<Certificate>;
-    fn put(&mut self, identity: &Certificate);
+/// What a node knows of identities: those on its disk, and how to tell a genuine record.
+pub(crate) struct Acquaintance<'a> {
+    pub disk: &'a mut Disk,
+    pub registry: &'a mut Registry,
+}
+
+impl Acquaintance<'_> {
+    /// The identity of a node, if it was verified before.
+    pub(crate) fn recall(&mut self, node: Address) -> Option<Certificate> {
+        let number = *self.disk.known.get(&node)?;
+        Some(self.registry.issue(node, number))
+    }
+
+    /// Verifies a record that claims to be of `node`, and keeps it.
+    pub(crate) fn verify(&mut self, node: Address, record: &[u8]) -> Option<Certificate> {
+        let read = self.registry.read(record).filter(|read| read.address == node)?;
+        let number = self.disk.known.entry(node).or_default();
+        *number = read.number.max(*number);
+        Some(read)
+    }
 }

@@ -1,6 +1,7 @@
 //! Identities that cost nothing: a keyed mix of 64 bits in place of RSA and Ed25519. Whoever does not hold the secret
 //! of this file cannot forge them, and no attacker of these tests does.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -70,9 +71,7 @@ impl Certificate {
     /// The identity of the owner of an address with this number.
     pub(crate) fn issue(address: Address, number: u64) -> Self {
         let mut subkey = [0; 32];
-        let secret = mix(SECRET, address.as_bytes());
-        subkey[..8].copy_from_slice(&secret.to_be_bytes());
-        subkey[8..16].copy_from_slice(&number.to_be_bytes());
+        subkey[..8].copy_from_slice(&mix(SECRET, address.as_bytes()).to_be_bytes());
         let mut record = vec![0; RECORD_LEN];
         record[..16].copy_from_slice(address.as_bytes());
         record[16..24].copy_from_slice(&number.to_be_bytes());
@@ -95,6 +94,26 @@ impl Certificate {
     }
 }
 
+/// All certificates of a world, each in memory once.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    issued: BTreeMap<(Address, u64), Certificate>,
+}
+
+impl Registry {
+    /// The identity of the owner of an address with this number.
+    pub(crate) fn issue(&mut self, address: Address, number: u64) -> Certificate {
+        let issued = self.issued.entry((address, number));
+        issued.or_insert_with(|| Certificate::issue(address, number)).clone()
+    }
+
+    /// The identity in a record that somebody showed, if it is genuine.
+    pub(crate) fn read(&mut self, record: &[u8]) -> Option<Certificate> {
+        let read = Certificate::read(record)?;
+        Some(self.issue(read.address, read.number))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,7 +133,7 @@ mod tests {
 
     #[test]
     fn signatures_hold_for_their_key_and_message_alone() {
-        let of = |number| Certificate::issue(Address([7; 16]), number).subkey;
+        let of = |byte| Certificate::issue(Address([byte; 16]), 1).subkey;
         let signer = Signer { subkey: of(1), work: Arc::default() };
         let signature = signer.sign(b"message");
         assert!(signer.verify(&of(1), b"message", &signature));

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use meshcore::types::{Address, Instant, LinkId};
 
-use super::router::{Acquaintance, Notice};
-use super::signatures::{Certificate, mix};
+use super::router::Notice;
+use super::signatures::mix;
 
 /// What wall clocks show at the start of the world, in milliseconds since 1970.
 const EPOCH: i64 = 1_800_000_000_000;
@@ -25,23 +25,13 @@ pub(crate) fn node_at(node: Address) -> Option<usize> {
     (index < 1 << 32 && address(index) == node).then_some(index)
 }
 
-/// Identities that a node has verified. Only numbers are kept: what else they say follows from them.
+/// What survives a crash.
 #[derive(Debug, Default)]
 pub(crate) struct Disk {
-    known: BTreeMap<Address, u64>,
+    /// Numbers of the identities that were verified; what else they say follows from them.
+    pub known: BTreeMap<Address, u64>,
     /// Number of its own identity; `None`: it has never run.
     pub number: Option<u64>,
-}
-
-impl Acquaintance for Disk {
-    fn get(&self, node: Address) -> Option<Certificate> {
-        self.known.get(&node).map(|number| Certificate::issue(node, *number))
-    }
-
-    fn put(&mut self, identity: &Certificate) {
-        let number = self.known.entry(identity.address).or_default();
-        *number = identity.number.max(*number);
-    }
 }
 
 /// How often a node told something, over all of its lives.
@@ -99,14 +89,14 @@ impl<R> Station<R> {
         }
     }
 
-    /// The identity of the next life. Without a disk there is only the wall clock to number it by.
-    pub(crate) fn next_identity(&mut self, now: Instant, with_disk: bool) -> Certificate {
+    /// The number of the next life's identity. Without a disk there is only the wall clock to number it by.
+    pub(crate) fn next_number(&mut self, now: Instant, with_disk: bool) -> u64 {
         if !with_disk {
             self.disk = Disk::default();
         }
         let clock = EPOCH + 1000 * self.clock + now.as_micros() as i64 / 1000;
         let number = self.disk.number.map_or(clock as u64, |last| last + 1);
         self.disk.number = Some(number);
-        Certificate::issue(self.address, number)
+        number
     }
 }

@@ -13,9 +13,9 @@ use super::flows::Flows;
 use super::loops::{Hop, NextHops};
 use super::queue::{Happening, Queue};
 use super::reach::Reach;
-use super::router::{Birth, Notice, Received, Router};
+use super::router::{Acquaintance, Birth, Notice, Received, Router};
 use super::scenario::{Change, Scenario};
-use super::signatures::Work;
+use super::signatures::{Registry, Work};
 use super::station::{Station, node_at};
 use super::tally::Sent;
 
@@ -45,6 +45,7 @@ pub(crate) struct World<R> {
     /// Events at nodes so far.
     pub events: u64,
     pub rng: StdRng,
+    pub registry: Registry,
     queue: Queue,
     scratch: Vec<u8>,
     /// Events between two full checks.
@@ -66,6 +67,7 @@ impl<R: Router> World<R> {
             ambiguous: Vec::new(),
             events: 0,
             rng: StdRng::seed_from_u64(scenario.seed),
+            registry: Registry::default(),
             queue: Queue::default(),
             scratch: Vec::new(),
             full_check_every: FULL_CHECK * nodes.div_ceil(16) as u64,
@@ -192,7 +194,8 @@ impl<R: Router> World<R> {
 
     fn start(&mut self, node: usize, with_disk: bool) {
         let now = self.now + self.stations[node].ahead;
-        let identity = self.stations[node].next_identity(self.now, with_disk);
+        let number = self.stations[node].next_number(self.now, with_disk);
+        let identity = self.registry.issue(self.stations[node].address, number);
         let work = Arc::clone(&self.work);
         let birth = Birth { identity, instance: self.rng.random(), seed: self.rng.random(), work };
         self.stations[node].router = Some(R::start(now, birth));
@@ -257,10 +260,12 @@ impl<R: Router> World<R> {
         match router.handle_frame(self.now + ahead, link, station(from), &mut buffer) {
             Received::Taken => {}
             Received::Deliver { source, payload } => delivered = Some((source, payload.to_vec())),
-            Received::Forward { link, to } => forward = Some((link, to)).filter(|_| !station_of.swallows),
+            Received::Forward { link, to, frame } => {
+                forward = Some((link, to, frame.len())).filter(|_| !station_of.swallows);
+            }
         }
-        if let Some((link, to)) = forward {
-            self.send_data(node, link, to, &buffer);
+        if let Some((link, to, len)) = forward {
+            self.send_data(node, link, to, &buffer[..len]);
         }
         self.scratch = buffer;
         self.settle(node);
@@ -276,7 +281,8 @@ impl<R: Router> World<R> {
         let mut changed = Vec::new();
         let station = &mut self.stations[node];
         if let Some(router) = &mut station.router {
-            while let Some(notice) = router.poll_notice(now, &mut station.disk) {
+            let mut known = Acquaintance { disk: &mut station.disk, registry: &mut self.registry };
+            while let Some(notice) = router.poll_notice(now, &mut known) {
                 match notice {
                     Notice::Route(destination) => changed.push(destination),
                     other => station.notices.note(other),
@@ -309,12 +315,35 @@ impl<R: Router> World<R> {
     }
 
     fn note_hop(&mut self, destination: usize, node: usize, hop: Option<Hop>) {
-        let result = self.hops.set(destination, node, hop);
-        if let Err(found) = result
-            && !self.ambiguous.contains(&self.stations[destination].address)
-        {
-            panic!("after {:?}: {found}", self.elapsed());
+        if let Err(found) = self.hops.set(destination, node, hop) {
+            // Who has lost a route need not have told: what it does now counts.
+            for node in &found.nodes {
+                let real = self.hop(*node, self.stations[destination].address);
+                let _ = self.hops.set(destination, *node, real);
+            }
+            if let Err(found) = self.hops.walk(destination, node)
+                && !self.is_ambiguous(destination)
+            {
+                panic!("after {:?}: {found}", self.elapsed());
+            }
         }
+    }
+
+    /// Takes note of next hops that are gone.
+    fn forget_lost_hops(&mut self) {
+        for (node, destination) in self.pairs() {
+            let known = self.hops.get(destination, node).is_some();
+            if known && self.hop(node, self.stations[destination].address).is_none() {
+                self.note_hop(destination, node, None);
+            }
+        }
+    }
+
+    fn pairs(&self) -> impl Iterator<Item = (usize, usize)> + use<R> {
+        let nodes = self.stations.len();
+        (0..nodes).flat_map(move |node| {
+            (0..nodes).filter(move |other| *other != node).map(move |other| (node, other))
+        })
     }
 
     /// The next hop that the router of a node has now.
@@ -324,18 +353,17 @@ impl<R: Router> World<R> {
     }
 
     /// Compares what was followed step by step with all next hops of all nodes, and walks all of them.
-    pub(crate) fn check_all(&self) {
-        for node in 0..self.stations.len() {
-            for destination in 0..self.stations.len() {
-                let real = self.hop(node, self.stations[destination].address);
-                let followed = self.hops.get(destination, node);
-                assert!(
-                    real == followed || destination == node || self.is_ambiguous(destination),
-                    "{} did not tell that its next hop to {} is {real:?}, not {followed:?}",
-                    self.name(node),
-                    self.name(destination)
-                );
-            }
+    pub(crate) fn check_all(&mut self) {
+        self.forget_lost_hops();
+        for (node, destination) in self.pairs() {
+            let real = self.hop(node, self.stations[destination].address);
+            let followed = self.hops.get(destination, node);
+            assert!(
+                real == followed || self.is_ambiguous(destination),
+                "{} did not tell that its next hop to {} is {real:?}, not {followed:?}",
+                self.name(node),
+                self.name(destination)
+            );
         }
         if let Err(found) = self.hops.check_all() {
             assert!(self.is_ambiguous(found.destination), "unnoticed until {:?}: {found}", self.elapsed());
@@ -414,7 +442,7 @@ impl<R: Router> World<R> {
     pub(crate) fn leads(&self, from: usize, to: usize) -> bool {
         let mut at = from;
         for _ in 0..self.stations.len() {
-            let Some((next, port)) = self.hops.get(to, at) else { return false };
+            let Some((next, port)) = self.hop(at, self.stations[to].address) else { return false };
             let passes = |other| self.air.loss(port, other).is_some() && self.air.loss(other, port).is_some();
             if !self.air.across(port, next).is_some_and(passes) || !self.is_up(next) {
                 return false;
@@ -429,29 +457,29 @@ impl<R: Router> World<R> {
 
     /// A pair that has a path and is not led along one, or is led although it has none.
     pub(crate) fn find_unreached(&self, reach: &Reach) -> Option<(usize, usize)> {
-        let nodes = self.stations.len();
-        (0..nodes)
-            .find_map(|to| (0..nodes).find(|from| self.is_wrong(reach, *from, to)).map(|from| (from, to)))
+        self.pairs().find(|(from, to)| self.is_wrong(reach, *from, *to))
     }
 
     /// Runs until everybody who has a path is led along one, and nobody else; `None`: not within `limit`.
     pub(crate) fn run_until_reached(&mut self, limit: Duration, step: Duration) -> Option<Duration> {
-        // Most often the pair that was not reached the last time is not reached yet.
-        let mut last = None;
+        // Most often the pairs that were in order before still are: those behind them are looked at first.
+        let pairs: Vec<_> = self.pairs().collect();
+        let mut at = 0;
         self.run_until(limit, step, |world| {
             let reach = world.reach();
-            let is_wrong = |(from, to)| world.is_wrong(&reach, from, to);
-            if !last.is_some_and(is_wrong) {
-                last = world.find_unreached(&reach);
+            let is_right = |pair: &&(usize, usize)| !world.is_wrong(&reach, pair.0, pair.1);
+            at += pairs[at..].iter().take_while(is_right).count();
+            if at == pairs.len() {
+                at = pairs.iter().take_while(is_right).count();
             }
-            last.is_none()
+            at == pairs.len()
         })
     }
 
     /// A path that is not used, or a next hop without any path.
     fn is_wrong(&self, reach: &Reach, from: usize, to: usize) -> bool {
-        (reach.must(from, to) && !self.leads(from, to))
-            || (from != to && !reach.may(from, to) && self.hops.get(to, from).is_some())
+        let hop = || self.hop(from, self.stations[to].address);
+        (reach.must(from, to) && !self.leads(from, to)) || (!reach.may(from, to) && hop().is_some())
     }
 
     /// Control bytes of all nodes so far.
