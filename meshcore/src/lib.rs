@@ -26,6 +26,8 @@ pub mod node;
 pub mod driver;
 
 #[cfg(feature = "driver")]
-pub use driver::{Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, default_home};
-pub use node::{Event, IncomingMessage, NodeInfo, Warning};
+pub use driver::{
+    Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, Pong, TraceHop, default_home,
+};
+pub use node::{Event, IncomingMessage, NodeInfo, RouteInfo, Warning};
 pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, Status, UnixTime};

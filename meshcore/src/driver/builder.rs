@@ -13,6 +13,7 @@ use tokio::runtime;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::echoes::Echoes;
 use super::engine::{Clock, Command, Engine};
 use super::events::StopOnDrop;
 use super::home::{Home, HomeError};
@@ -21,7 +22,7 @@ use super::link::LinkSpec;
 use super::links::Links;
 use super::store::{Cursor, Opened, Store};
 use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
-use crate::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use crate::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
 use crate::message::store::{StoreOp, StoreReply, StoredPeer};
 use crate::node::{Stack, StackConfig};
 use crate::types::{Nickname, UnixTime};
@@ -104,12 +105,12 @@ impl Builder {
         // The node's own record of last time stands among the known nodes.
         let own = peers.extract_if(.., |peer| peer.id == key.node_id()).next();
         let nickname = nickname.or_else(|| remembered_nickname(&own?));
-        let record = own_record(&store, &key, nickname.clone(), clock.now().wall)?;
 
         let (id, path) = (key.node_id(), home.path().to_owned());
+        let (identity, subkey) = own_identity(&store, key, nickname.clone(), clock.now().wall)?;
         let config = StackConfig {
-            key,
-            record,
+            identity,
+            subkey,
             stream: crate::stream::Config::default(),
             mesh: crate::mesh::Config::default(),
             messenger: crate::message::MessengerConfig::default(),
@@ -201,7 +202,8 @@ async fn run(parts: Parts, specs: Vec<LinkSpec>, answer: oneshot::Sender<Result<
     // Nobody can have gone: the starter waits for this answer.
     let _ = answer.send(Ok(statuses));
     let waiting = HashMap::new();
-    Engine { stack, links, store, events, commands, replies, clock, waiting }.run().await;
+    let echoes = Echoes::default();
+    Engine { stack, links, store, events, commands, replies, clock, waiting, echoes }.run().await;
     // The home stays locked until everything in it is closed.
     drop(home);
 }
@@ -210,13 +212,13 @@ fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {
     IdentityRecord::verify(&own.record, own.id.address()).ok()?.fields.nickname
 }
 
-/// Signs the identity record of this run and has it remembered. Gives it with its number.
-fn own_record(
+/// Signs the identity record of this run, with a fresh subkey, and has it remembered.
+fn own_identity(
     store: &Store,
-    key: &IdentityKey,
+    key: IdentityKey,
     nickname: Option<Nickname>,
     now: UnixTime,
-) -> Result<(Vec<u8>, u64), Error> {
+) -> Result<(OwnIdentity, Subkey), Error> {
     let number = store.next_record_number(now)?;
     let subkey = Subkey::from_seed(&rand::rng().random())?;
     let fields = RecordFields {
@@ -227,10 +229,10 @@ fn own_record(
         issued: now,
         valid_until: now + RECORD_VALIDITY,
     };
-    let record = IdentityRecord::sign(key, &fields)?;
-    let peer = StoredPeer { id: key.node_id(), record: record.clone(), first_seen: now, last_seen: now };
-    store.submit(StoreOp::SavePeer(peer))?;
-    Ok((record, number))
+    let identity = OwnIdentity::new(key, fields)?;
+    let (id, record) = (identity.key().node_id(), identity.record().to_vec());
+    store.submit(StoreOp::SavePeer(StoredPeer { id, record, first_seen: now, last_seen: now }))?;
+    Ok((identity, subkey))
 }
 
 #[cfg(test)]

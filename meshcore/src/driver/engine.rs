@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant as Tick, sleep_until};
 
+use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
 use super::links::{Links, Received};
@@ -32,7 +33,7 @@ impl<T> Reply<T> {
         Self(Some(Box::new(done)))
     }
 
-    fn give(mut self, result: Result<T, Error>) {
+    pub(super) fn give(mut self, result: Result<T, Error>) {
         if let Some(done) = self.0.take() {
             done(result);
         }
@@ -52,6 +53,8 @@ pub(super) enum Command {
     Send { to: NodeId, text: String, reply: Reply<MessageId> },
     Nodes { reply: Reply<Vec<NodeInfo>> },
     Resolve { query: String, reply: Reply<NodeInfo> },
+    Ping { to: NodeId, timeout: Duration, reply: Reply<Pong> },
+    Trace { to: NodeId, reply: Reply<Vec<TraceHop>> },
     Confirmed { arrival: u64 },
     Stop,
 }
@@ -90,6 +93,7 @@ pub(super) struct Engine {
     pub(super) replies: UnboundedReceiver<Vec<StoreReply>>,
     pub(super) clock: Clock,
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
+    pub(super) echoes: Echoes,
 }
 
 impl Engine {
@@ -97,8 +101,8 @@ impl Engine {
     pub(super) async fn run(mut self) {
         let mut inbound = vec![0; MAX_FRAME];
         let mut outbound = Vec::with_capacity(MAX_FRAME);
-        for (link, mtu) in self.links.opened() {
-            self.stack.add_link(self.clock.now(), link, mtu);
+        for (link, name, info) in self.links.opened() {
+            self.stack.add_link(self.clock.now(), link, &name, info);
         }
         loop {
             self.empty_outputs(&mut outbound);
@@ -113,7 +117,9 @@ impl Engine {
                         self.stack.handle_store(self.clock.now(), reply);
                     }
                 }
-                received = self.links.recv(&mut inbound) => self.handle_received(received, &mut inbound),
+                received = self.links.recv(&mut inbound) => {
+                    self.handle_received(received, &mut inbound, &mut outbound);
+                }
                 () = sleep_until(deadline.unwrap_or_else(Tick::now)), if deadline.is_some() => {
                     self.stack.handle_timeout(self.clock.now());
                 }
@@ -142,6 +148,8 @@ impl Engine {
             },
             Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
             Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
+            Command::Ping { to, timeout, reply } => self.echoes.ping(&mut self.stack, now, (to, timeout), reply),
+            Command::Trace { to, reply } => self.echoes.trace(&mut self.stack, now, to, reply),
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
@@ -149,12 +157,16 @@ impl Engine {
     }
 
     /// The first frame, and those that wait behind it, up to a batch.
-    fn handle_received(&mut self, first: Received, buffer: &mut [u8]) {
+    fn handle_received(&mut self, first: Received, buffer: &mut [u8], out: &mut Vec<u8>) {
         let mut received = Some(first);
         for _ in 0..BATCH {
             match received {
                 Some(Received::Frame { link, from, len }) => {
-                    self.stack.handle_frame(self.clock.now(), link, from, &mut buffer[..len]);
+                    out.clear();
+                    let now = self.clock.now();
+                    if let Some((link, to)) = self.stack.handle_frame(now, link, from, &mut buffer[..len], out) {
+                        self.links.send(link, to, out);
+                    }
                 }
                 Some(Received::Trouble { link, reason }) => {
                     self.events.push(Event::Warning(Warning::Link { link, reason }));
@@ -175,6 +187,9 @@ impl Engine {
             if let Err(error) = self.store.submit(operation) {
                 tracing::error!(%error, "the store ended before the engine");
             }
+        }
+        while let Some((id, answer)) = self.stack.poll_echo() {
+            self.echoes.on_result(&mut self.stack, self.clock.now(), id, answer);
         }
         deliver(&mut self.stack, &self.events, &mut self.waiting);
     }

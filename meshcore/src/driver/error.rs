@@ -8,7 +8,7 @@ use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
 use crate::message::store::StoreError;
-use crate::node::SendError;
+use crate::node::{EchoError, SendError};
 use crate::types::{NicknameError, ParseIdError};
 
 /// What went wrong, as a program can act on it. The C ABI and the Python package map each kind to a code or a class.
@@ -25,6 +25,10 @@ pub enum ErrorKind {
     UnknownNode,
     /// A name or id prefix fits several nodes.
     AmbiguousNode,
+    /// There is no way to the node now.
+    OutOfReach,
+    /// No answer came in time.
+    TimedOut,
     /// The home is in use by another running node.
     HomeInUse,
     /// There is no key in the home.
@@ -116,6 +120,11 @@ kinds! {
     ResolveError: resolve => match resolve {
         ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
         ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
+    },
+    EchoError: echo => match echo {
+        EchoError::Myself => ErrorKind::InvalidArgument,
+        EchoError::OutOfReach(_) => ErrorKind::OutOfReach,
+        EchoError::Busy => ErrorKind::TimedOut,
     },
     SendError: send => match send {
         SendError::Myself => ErrorKind::InvalidArgument,

@@ -4,11 +4,13 @@ use std::os::unix::thread::JoinHandleExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::sys::pthread::pthread_self;
 use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::echoes::{Pong, TraceHop};
 use super::engine::{Command, Reply};
 use super::store::Cursor;
 use super::{Builder, Error, ErrorKind, Events, Pending};
@@ -87,6 +89,22 @@ impl Node {
     pub fn resolve(&self, query: &str) -> Pending<NodeInfo> {
         let (reply, pending) = Pending::new();
         self.submit(Command::Resolve { query: query.to_owned(), reply: Reply::new(reply) });
+        pending
+    }
+
+    /// Asks a node in reach for an answer across the mesh, for at most `timeout` (at most 10 s). It tells about the path,
+    /// not about the node: anybody on the way could answer.
+    pub fn ping(&self, to: NodeId, timeout: Duration) -> Pending<Pong> {
+        let (reply, pending) = Pending::new();
+        self.submit(Command::Ping { to, timeout, reply: Reply::new(reply) });
+        pending
+    }
+
+    /// The way to a node in reach: every relay, then the node itself, each with the round-trip time to it. Takes as long
+    /// as the slowest answer, two seconds at most.
+    pub fn trace(&self, to: NodeId) -> Pending<Vec<TraceHop>> {
+        let (reply, pending) = Pending::new();
+        self.submit(Command::Trace { to, reply: Reply::new(reply) });
         pending
     }
 

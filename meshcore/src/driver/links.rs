@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use super::handle::LinkStatus;
 use super::link::{Link, LinkSpec};
 use super::{Error, ErrorKind};
+use crate::mesh::LinkInfo;
 use crate::types::{Destination, LinkAddr, LinkId};
 
 /// What the links have brought.
@@ -55,9 +56,10 @@ impl Links {
         Ok((Self { open, first: 0 }, statuses))
     }
 
-    /// The links and the largest frame of each.
-    pub(super) fn opened(&self) -> Vec<(LinkId, usize)> {
-        self.open.iter().map(|open| (open.id, open.link.mtu())).collect()
+    /// The links with their names and properties.
+    pub(super) fn opened(&self) -> Vec<(LinkId, String, LinkInfo)> {
+        let info = |link: &Link| LinkInfo { mtu: link.mtu(), wired: true };
+        self.open.iter().map(|open| (open.id, open.link.to_string(), info(&open.link))).collect()
     }
 
     /// Waits for the next news of any link.

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod builder;
+mod echoes;
 mod engine;
 mod error;
 mod events;
@@ -18,6 +19,7 @@ pub mod store;
 use std::path::PathBuf;
 
 pub use builder::Builder;
+pub use echoes::{Pong, TraceHop};
 pub use error::{Error, ErrorKind};
 pub use events::Events;
 pub use handle::{LinkStatus, Node};

@@ -27,22 +27,36 @@ drop_reasons! {
     UnknownLink = "unknown link",
     /// Its source is this node: an echo, or somebody with the same key.
     OwnAddress = "the source is this node",
-    /// It is for another node.
+    /// It is for another node and not to be relayed.
     NotForUs = "for another node",
     /// Its type is not known.
     UnknownType = "unknown type",
     /// It must not be relayed, and its hop limit is not 1.
     HopLimit = "hop limit is not 1",
+    /// It would have to cross more links than it may.
+    HopLimitExceeded = "hop limit exceeded",
+    /// There is no route to its destination.
+    NoRoute = "no route to the destination",
+    /// It does not fit the next link.
+    TooBig = "too big for the next link",
     /// A hello that was heard before.
     DuplicateHello = "duplicate hello",
     /// A hello whose source lives at another station of the link.
     AddressHeld = "the address is held by another station",
-    /// The table of neighbours is full of verified ones.
-    TableFull = "table of neighbours is full",
+    /// The table of neighbours is full of verified ones, or that of routes of live ones.
+    TableFull = "table is full",
     /// It comes from no neighbour of this link.
     UnknownNeighbour = "not from a neighbour",
     /// An identity record that was not asked for.
     Unsolicited = "unsolicited identity record",
+    /// An update from before the neighbour's restart.
+    StaleUpdate = "stale update",
+    /// A route whose announcement is not signed by its destination.
+    BadSignature = "bad signature of a route",
+    /// A route that rests on an older identity record than is known.
+    Outdated = "outdated announcement of a route",
+    /// A route that would have to wait for its destination's identity, like too many others.
+    TooManyPending = "too many routes to unknown nodes",
     /// Its answer would exceed what one neighbour, or the link, may cause.
     RateLimited = "rate limited",
     /// It asks for the identity record, and there is none yet.

@@ -1,12 +1,15 @@
 //! Neighbours come, stay and go: what hellos cause.
 
-use super::config::{CONFLICT_GAP, RESTART_GAP};
+use super::liveness::Due;
 use super::neighbour::{Neighbour, Reception, Refusal};
 use super::output::Control;
-use super::{DropReason, Mesh, MeshEvent, Peer, Timer};
+use super::routing::Hop;
+use super::{DropReason, Mesh, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
-use crate::wire::frame::{FrameHeader, FrameType};
+use crate::wire::frame::FrameHeader;
 use crate::wire::hello::Hello;
+use crate::wire::probe::Probe;
+use crate::wire::update::INFINITE;
 
 impl Mesh {
     pub(super) fn on_hello(
@@ -20,25 +23,37 @@ impl Mesh {
         let (hello, heard) = Hello::parse(payload)?;
         let source = header.source;
         let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
-        let lists_us = heard.seqno_of(self.own).is_some_and(|seqno| link.is_recent(seqno));
+        let this_life = self.instance as u32;
+        let about_us = heard.about(self.own).filter(|h| link.is_recent(h.seqno) && h.instance == this_life);
         let group = header.destination == Address::EVERYONE;
         let listed = heard.len() as u32;
-        let reception = Reception { now, from, hello, group, listed, lists_us };
+        let reception = Reception { now, from, hello, group, listed, about_us };
         let answer = match link.table.get_mut(source) {
-            Some(neighbour) => match neighbour.on_hello(&reception) {
-                Ok(answer) => answer,
-                Err(refusal) => return Err(self.refuse(now, id, source, refusal)),
-            },
+            Some(neighbour) => {
+                let (at, instance) = (neighbour.at, neighbour.instance);
+                match neighbour.on_hello(&reception) {
+                    Ok(answer) => {
+                        let (hop, restarted) = (neighbour.hop, neighbour.instance != instance);
+                        if neighbour.at != at {
+                            link.table.moved(source, at);
+                        }
+                        if restarted {
+                            // Its routes are void, and it knows of none of ours.
+                            self.router.clear_hop(now, hop);
+                        }
+                        answer
+                    }
+                    Err(refusal) => return Err(self.refuse(now, id, source, refusal)),
+                }
+            }
             None if hello.interval == 0 => return Err(DropReason::UnknownNeighbour),
             None => {
                 self.admit(now, id, source, &reception)?;
                 true
             }
         };
-        if hello.interval != 0 {
-            self.note_announcement(now, source, &hello);
-        }
         self.check_neighbour(now, id, source);
+        self.schedule_sync(now, id, source, false);
         if answer { self.answer(now, id, source) } else { Ok(()) }
     }
 
@@ -53,18 +68,14 @@ impl Mesh {
         let verified = self.is_verified(node);
         let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
         let victim = link.table.victim(verified).map_err(|_| DropReason::TableFull)?;
-        link.table.insert(node, Neighbour::new(reception), verified);
-        let peer = self.peers.entry(node).or_insert_with(|| Peer {
-            links: 0,
-            instance: reception.hello.instance,
-            reachable: false,
-            restart_told_at: None,
-            fetch: Default::default(),
-        });
-        peer.links += 1;
+        let mtu = u16::try_from(link.payload_mtu()).unwrap_or(u16::MAX);
+        let hop = Hop { link: id, node, cost: INFINITE, mtu, wired: link.scope.wired };
+        let hop = self.router.add_hop(hop);
+        link.table.insert(node, Neighbour::new(reception, hop), verified);
         if let Some(victim) = victim {
             self.lose(now, id, victim);
         }
+        self.schedule_updates(now, id);
         Ok(())
     }
 
@@ -92,90 +103,85 @@ impl Mesh {
         Ok(())
     }
 
-    /// What a hello says about the node, whatever the link.
-    fn note_announcement(&mut self, now: Instant, node: Address, hello: &Hello) {
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        peer.fetch.announce(hello.record_number);
-        if std::mem::replace(&mut peer.instance, hello.instance) != hello.instance && peer.reachable {
-            let due = peer.restart_told_at.map_or(now, |told| now.max(told + RESTART_GAP));
-            if due > now {
-                self.timers.set(Timer::Restart(node), due);
-            } else {
-                self.tell_restart(now, node);
-            }
-        }
-        self.update_fetch(now, node);
-    }
-
-    pub(super) fn tell_restart(&mut self, now: Instant, node: Address) {
-        if let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.reachable) {
-            peer.restart_told_at = Some(now);
-            self.events.push_back(MeshEvent::Restarted { node });
-        }
-    }
-
     /// Looks whether a neighbour still lives and hears us, and draws the consequences.
     pub(super) fn check_neighbour(&mut self, now: Instant, id: LinkId, node: Address) {
         let Some(neighbour) = self.neighbour_mut(id, node) else { return };
         if neighbour.lost_at() <= now {
             return self.lose(now, id, node);
         }
+        let was_up = neighbour.up;
         neighbour.refresh(now);
+        let (hop, cost, up) = (neighbour.hop, neighbour.cost(), neighbour.up);
         let deadline = neighbour.deadline();
         self.timers.set(Timer::Neighbour(id, node), deadline);
-        self.update_reachability(now, node);
+        self.router.set_cost(now, hop, cost);
+        if up && !was_up {
+            self.schedule_sync(now, id, node, false);
+        }
     }
 
-    /// Forgets a neighbour on one link, and the node when it was the last one.
+    /// Forgets a neighbour on one link, with all its routes.
     pub(super) fn lose(&mut self, now: Instant, id: LinkId, node: Address) {
-        let removed = self.links.get_mut(&id).and_then(|link| link.table.remove(node));
-        if removed.is_none() {
-            return;
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let Some(neighbour) = link.table.remove(node) else { return };
+        link.outgoing.asked.remove(&node);
+        for timer in [Timer::Neighbour(id, node), Timer::Sync(id, node), Timer::Probe(id, node)] {
+            self.timers.cancel(timer);
         }
-        self.timers.cancel(Timer::Neighbour(id, node));
-        self.update_reachability(now, node);
-        if let Some(peer) = self.peers.get_mut(&node) {
-            peer.links -= 1;
-            if peer.links == 0 {
-                self.peers.remove(&node);
-                self.timers.cancel(Timer::Fetch(node));
-                self.timers.cancel(Timer::Restart(node));
-            }
+        self.router.remove_hop(now, neighbour.hop);
+        if !self.router.knows(node) {
+            self.identities.remove(&node);
         }
     }
 
-    fn update_reachability(&mut self, now: Instant, node: Address) {
-        let reachable = self.is_reachable(node);
-        let Some(peer) = self.peers.get_mut(&node) else { return };
-        if std::mem::replace(&mut peer.reachable, reachable) == reachable {
-            return;
+    // -- probes ----------------------------------------------------------------------------------------------------
+
+    /// The next question to a next hop is due.
+    pub(super) fn probe_due(&mut self, now: Instant, id: LinkId, node: Address) {
+        let nonce = rand::RngExt::random(&mut self.rng);
+        let Some(neighbour) = self.neighbour_mut(id, node) else { return };
+        let loss = neighbour.quality.round_trip_loss();
+        let due = neighbour.liveness.on_timer(now, loss);
+        if let Due::Ask { next } = due {
+            neighbour.liveness.on_question(now, nonce);
+            self.timers.set(Timer::Probe(id, node), next);
+            self.push(Control::Probe { link: id, node, probe: Probe { answer: false, nonce } });
         }
-        let number = peer.fetch.announced();
-        self.events.push_back(match reachable {
-            true => MeshEvent::Reachable { node, number },
-            false => MeshEvent::Unreachable { node },
-        });
-        self.update_fetch(now, node);
+        self.update_cost(now, id, node);
     }
 
-    /// A frame whose source is this node: our own echo, or a node with a copy of our key.
-    pub(super) fn on_own_address(&mut self, now: Instant, header: &FrameHeader, payload: &[u8]) {
-        if header.kind != FrameType::Hello {
-            return;
+    pub(super) fn on_probe(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        node: Address,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let Probe { answer, nonce } = Probe::parse(payload)?;
+        let neighbour = self.neighbour_mut(id, node).filter(|neighbour| neighbour.at == from);
+        let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
+        neighbour.on_frame(now, from);
+        if answer {
+            neighbour.liveness.on_answer(now, nonce).ok_or(DropReason::Unsolicited)?;
+            self.update_cost(now, id, node);
+            return Ok(());
         }
-        let stranger = Hello::parse(payload).is_ok_and(|(hello, _)| hello.instance != self.instance);
-        let quiet = self.conflict_told_at.is_none_or(|told| now - told >= CONFLICT_GAP);
-        if stranger && quiet {
-            self.conflict_told_at = Some(now);
-            self.events.push_back(MeshEvent::AddressConflict);
+        // Who does not hear us, or has been forgotten, is not told that all is well.
+        if !neighbour.up || !neighbour.may_answer_probe(now) {
+            return Err(DropReason::RateLimited);
         }
+        self.push(Control::Probe { link: id, node, probe: Probe { answer: true, nonce } });
+        Ok(())
+    }
+
+    fn update_cost(&mut self, now: Instant, id: LinkId, node: Address) {
+        let Some(neighbour) = self.neighbour_mut(id, node) else { return };
+        let (hop, cost) = (neighbour.hop, neighbour.cost());
+        self.router.set_cost(now, hop, cost);
     }
 
     pub(super) fn neighbour_mut(&mut self, link: LinkId, node: Address) -> Option<&mut Neighbour> {
         self.links.get_mut(&link)?.table.get_mut(node)
-    }
-
-    pub(super) fn is_verified(&self, node: Address) -> bool {
-        self.peers.get(&node).is_some_and(|peer| peer.fetch.is_verified())
     }
 }

@@ -1,4 +1,4 @@
-//! Fetching the identity record of one neighbour: asked for until it comes, one at a time, verified elsewhere.
+//! Fetching the identity record of one node: asked for until it comes, one at a time, verified elsewhere.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub(super) struct Fetch {
     state: State,
     /// Number of the record that the node has, verified.
     known: Option<u64>,
-    /// Number that the neighbour announces.
+    /// Number that the node announces.
     announced: u64,
     refusals: u32,
     not_before: Instant,
@@ -32,16 +32,13 @@ fn backoff((first, longest): (Duration, Duration), times: u32) -> Duration {
 }
 
 impl Fetch {
-    pub(super) fn is_verified(&self) -> bool {
-        self.known.is_some()
-    }
-
-    pub(super) fn announced(&self) -> u64 {
-        self.announced
-    }
-
     pub(super) fn announce(&mut self, number: u64) {
         self.announced = number;
+    }
+
+    /// Requests since asking began.
+    pub(super) fn requests(&self) -> u32 {
+        if let State::Asking { sent } = self.state { sent } else { 0 }
     }
 
     fn wants(&self) -> bool {
@@ -63,8 +60,9 @@ impl Fetch {
         }
     }
 
-    pub(super) fn is_asking(&self) -> bool {
-        matches!(self.state, State::Asking { .. })
+    /// Nothing is asked for and nothing awaited.
+    pub(super) fn is_idle(&self) -> bool {
+        self.state == State::Idle
     }
 
     /// A request goes out. Returns when the next one is due.

@@ -1,15 +1,18 @@
 //! State of one link: its neighbours, when to say hello, and how much strangers may make it send.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::bucket::TokenBucket;
-use super::config::{EARLY_HELLOS, EARLY_JITTER, REPORT_WINDOW};
+use super::LinkInfo;
+use super::config::*;
 use super::neighbour::MAX_ENTRIES;
+use super::routing::Scope;
 use super::table::Table;
-use crate::types::{Address, Instant};
+use crate::types::{Address, Instant, LinkId};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
 
@@ -17,7 +20,9 @@ use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
 pub(super) struct Link {
     /// Largest whole frame.
     pub(super) mtu: usize,
+    pub(super) scope: Scope,
     pub(super) table: Table,
+    pub(super) outgoing: Outgoing,
     /// Seqno of the latest group hello.
     pub(super) seqno: u16,
     /// Where the rotation through the list of neighbours stands.
@@ -41,7 +46,7 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    fn new() -> Self {
+    fn strangers() -> Self {
         let period = Duration::from_millis(20);
         Self {
             answers: TokenBucket::new(32, period),
@@ -50,17 +55,51 @@ impl Budget {
             records: TokenBucket::new(64, period / 2),
         }
     }
+
+    /// A verified neighbour may bring hundreds of routes, each with a record to be fetched.
+    fn verified() -> Self {
+        let period = Duration::from_millis(2);
+        let requests = TokenBucket::new(128, period);
+        Self { requests, records: TokenBucket::new(128, period), ..Self::strangers() }
+    }
+}
+
+/// Updates that are to be sent on a link.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    /// Version up to which everybody on the link was told.
+    pub(super) sent: u64,
+    /// Version up to which there was nothing more to tell on this link.
+    pub(super) looked: u64,
+    /// Who asked for what it missed, and from which version on it is to be told; [`Address::EVERYONE`]: all at once.
+    pub(super) asked: BTreeMap<Address, u64>,
+    pub(super) pace: TokenBucket,
+    /// Reminders that were sent since the last update.
+    pub(super) reminded: usize,
+    /// Where the periodic refresh stands, and when its round began.
+    pub(super) refresh: Option<Address>,
+    pub(super) round_began: Instant,
 }
 
 impl Link {
-    pub(super) fn new(now: Instant, mtu: usize, rng: &mut StdRng) -> Self {
+    pub(super) fn new(now: Instant, id: LinkId, info: LinkInfo, slot: u8, rng: &mut StdRng) -> Self {
         Self {
-            mtu,
+            mtu: info.mtu,
+            scope: Scope { link: id, wired: info.wired, slot },
             table: Table::default(),
+            outgoing: Outgoing {
+                sent: 0,
+                looked: 0,
+                asked: BTreeMap::new(),
+                pace: TokenBucket::new(UPDATE_BURST, UPDATE_PACE),
+                reminded: REMINDERS.len(),
+                refresh: None,
+                round_began: now,
+            },
             seqno: rng.random(),
             cursor: None,
-            strangers: Budget::new(),
-            verified: Budget::new(),
+            strangers: Budget::strangers(),
+            verified: Budget::verified(),
             started: now,
             early_sent: 0,
         }

@@ -1,23 +1,31 @@
-//! AlexMesh v2, layer 3: who is in reach, and by which link.
+//! AlexMesh v2, layer 3: who is in reach, by which way, and frames on that way.
 //!
-//! Every node says hello on every link and lists whom it hears; a neighbour is usable when each hears the other. What
-//! hellos say is not authenticated: it decides where a frame goes, never who can read it.
+//! Every node says hello on every link and lists whom it hears; a neighbour is usable when each hears the other.
+//! Neighbours tell each other their routes ([`routing`]). Only who a node is and how new its announcement is are signed:
+//! the rest decides where a frame goes, never who can read it.
 
 mod bucket;
 mod config;
 mod counters;
 mod discovery;
+mod echo;
 mod fetch;
-mod identity;
+mod forward;
 mod link;
+mod liveness;
 mod neighbour;
 mod output;
+mod quality;
+mod records;
+mod routing;
+mod sync;
 mod table;
-#[cfg(test)]
-mod tests;
 mod timers;
+mod updates;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -26,45 +34,102 @@ pub use config::Config;
 pub use counters::{Counters, DropReason};
 
 use crate::types::{Address, Instant, LinkAddr, LinkId};
-use crate::wire::frame::{DEFAULT_HOP_LIMIT, FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
+pub use crate::wire::frame::DEFAULT_HOP_LIMIT;
+use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
+use crate::wire::hello::Hello;
 use crate::wire::identity::MAX_RECORD_LEN;
-use fetch::Fetch;
+use bucket::TokenBucket;
+use config::{ANNOUNCEMENTS, COLLECT, CONFLICT_GAP, ECHOES, MAX_LINKS, REFRESH, UNREACHABLE_HOLD};
+use echo::Asked;
+use forward::Watch;
 use link::Link;
 use output::Control;
+use records::Wanted;
+use routing::{Change, Router, Selected};
 use timers::Timers;
 
 /// Something that happened in the mesh.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MeshEvent {
-    /// Frames reach the node now, and its frames reach us.
+    /// There is a route to the node now; its identity is verified.
     Reachable {
         /// Address of the node.
         node: Address,
-        /// Number of the identity record that it announces.
-        number: u64,
     },
-    /// No link has the node any more.
+    /// There has been no route to the node for a second.
     Unreachable {
         /// Address of the node.
         node: Address,
     },
-    /// The node has started anew since it became reachable, and forgotten what it had in memory. A hint: anybody on
-    /// the link can cause it, at most once a second for each node.
+    /// Frames to the node take another next hop than before.
+    RouteChanged {
+        /// Address of the node.
+        node: Address,
+    },
+    /// The node has started anew since it became reachable, and forgotten what it had in memory.
     Restarted {
         /// Address of the node.
         node: Address,
     },
-    /// The identity record that was asked for, to be verified: answer with [`Mesh::identity_known`] or
-    /// [`Mesh::identity_refused`].
+    /// A route to the node waits for its identity. If it is known already, [`Mesh::identity_known`] saves a request.
+    IdentityWanted {
+        /// Address of the node.
+        node: Address,
+        /// Number of the record that is wanted, or a higher one.
+        number: u64,
+    },
+    /// An identity record, to be verified: answer with [`Mesh::identity_known`] or [`Mesh::identity_refused`]. One of
+    /// this node itself, with a higher number than the one in use, calls for [`Mesh::set_own_identity`] with a number
+    /// that is higher still: the node has lost its memory, or its clock was set back.
     IdentityReceived {
         /// Address of the node.
         node: Address,
-        /// The record, 1 to 1400 bytes.
+        /// The record, 1 to 1300 bytes.
         record: Vec<u8>,
     },
     /// Somebody else uses the address of this node: its key has been copied. At most once a minute.
     AddressConflict,
+    /// An answer to [`Mesh::echo`].
+    Echo {
+        /// As [`Mesh::echo`] gave it.
+        id: u64,
+        /// Who answers.
+        from: Address,
+        /// It is the destination; otherwise the relay at which the hop limit ran out.
+        arrived: bool,
+        /// Time from request to answer.
+        rtt: Duration,
+    },
+}
+
+/// Properties of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// Largest whole frame in bytes, the 40 of the header included.
+    pub mtu: usize,
+    /// Every station on the link hears every other one, as on Ethernet: then routes within the link are not told there
+    /// (split horizon).
+    pub wired: bool,
+}
+
+/// Signatures with the subkeys that identity records certify.
+pub trait Signatures: Send + std::fmt::Debug {
+    /// Signs with this node's subkey.
+    fn sign(&self, message: &[u8]) -> [u8; 64];
+    /// Whether `signature` was made for `message` with the subkey.
+    fn verify(&self, subkey: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> bool;
+}
+
+/// What the mesh needs to know of a node's verified identity record.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// Number of the record; it grows with every start of the node.
+    pub number: u64,
+    /// The subkey that signs its announcements.
+    pub subkey: [u8; 32],
+    /// The record itself, at most 1300 bytes: neighbours may ask for it.
+    pub record: Arc<[u8]>,
 }
 
 /// A frame for the layers above.
@@ -78,6 +143,22 @@ pub struct Delivery<'a> {
     pub payload: &'a mut [u8],
 }
 
+/// What became of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Handled<'a> {
+    /// The mesh took it.
+    Done,
+    /// It is for the layers above.
+    Deliver(Delivery<'a>),
+    /// It is to be passed on, as it stands in the buffer now.
+    Forward {
+        /// Where to.
+        hop: NextHop,
+        /// The whole frame, without padding.
+        frame: &'a [u8],
+    },
+}
+
 /// Where the next frame towards a node goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextHop {
@@ -85,8 +166,46 @@ pub struct NextHop {
     pub link: LinkId,
     /// Station on that link.
     pub to: LinkAddr,
-    /// Payload bytes that fit into a frame.
+    /// Payload bytes that fit into a frame on every link of the path.
     pub mtu: usize,
+}
+
+/// A route in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Where it leads.
+    pub destination: Address,
+    /// The neighbour that is next; the destination itself when it is in direct reach.
+    pub next_hop: Address,
+    /// Link to that neighbour.
+    pub link: LinkId,
+    /// Links to cross.
+    pub hops: u8,
+    /// Sum of the links' costs; 96 for a link without loss, more with loss.
+    pub metric: u16,
+    /// Payload bytes that fit into a frame on every link of the path.
+    pub mtu: usize,
+}
+
+/// How much is held in memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Neighbours on all links, at most 2048 each.
+    pub neighbours: usize,
+    /// Destinations, with a route or lately without: at most 4096.
+    pub destinations: usize,
+    /// Routes: at most one for each pair of destination and neighbour.
+    pub routes: usize,
+    /// Identities: of destinations and of neighbours.
+    pub identities: usize,
+    /// Routes that wait for an identity, at most 128 for each neighbour.
+    pub pending: usize,
+    /// Feasible distances, at most 8192.
+    pub feasibility: usize,
+    /// Seqno requests under way, at most 1024.
+    pub requests: usize,
+    /// Control frames to be sent, at most 1024.
+    pub queued: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,41 +213,52 @@ enum Timer {
     Hello(LinkId),
     Neighbour(LinkId, Address),
     Fetch(Address),
-    Restart(Address),
+    Sync(LinkId, Address),
+    Probe(LinkId, Address),
+    Updates(LinkId),
+    Reminder(LinkId),
+    Refresh(LinkId),
+    Unreachable(Address),
+    SeqnoRequests,
+    Collect,
 }
 
-/// A node that is a neighbour on at least one link.
-#[derive(Debug)]
-struct Peer {
-    /// Links that hear it.
-    links: usize,
-    instance: u64,
-    reachable: bool,
-    restart_told_at: Option<Instant>,
-    fetch: Fetch,
-}
-
-/// Neighbour discovery and direct delivery of one node.
+/// Neighbours, routes and forwarding of one node.
 ///
 /// # How to drive it
 /// * Give every received frame to [`Mesh::handle_frame`] and call [`Mesh::handle_timeout`] when [`Mesh::poll_timeout`]
 ///   is due; time never runs backwards.
-/// * After every call that takes `now`, first drain [`Mesh::poll_event`] and act on the events (answering `Reachable`
-///   with [`Mesh::identity_known`] saves a request), then drain [`Mesh::poll_transmit`] and send the frames.
+/// * After every call that takes `now`, first drain [`Mesh::poll_event`] and act on the events (answering
+///   `IdentityWanted` with [`Mesh::identity_known`] saves a request), then drain [`Mesh::poll_transmit`] and send the
+///   frames.
 /// * For a frame of one's own: [`Mesh::next_hop`] says where it goes, [`Mesh::unicast_header`] is put in front of it.
+///   When something authentic comes back from the destination, [`Mesh::confirm_path`].
 ///
-/// A failed call changes nothing but the counters. Memory is bounded by 2048 neighbours a link, of which 512 may be
-/// unverified; the work for a frame is O(log n).
+/// A failed call changes nothing but the counters. Memory is bounded as [`Sizes`] tells; the work for a frame of data is
+/// O(log n).
 #[derive(Debug)]
 pub struct Mesh {
     config: Config,
     own: Address,
     instance: u64,
     rng: StdRng,
-    record: Vec<u8>,
-    record_number: u64,
+    signatures: Box<dyn Signatures>,
+    /// Of this node.
+    identity: Identity,
+    /// Of others, verified: neighbours and destinations.
+    identities: BTreeMap<Address, Identity>,
+    wanted: BTreeMap<Address, Wanted>,
     links: BTreeMap<LinkId, Link>,
-    peers: BTreeMap<Address, Peer>,
+    router: Router,
+    /// Version of the routing table that the links know to be due.
+    published: u64,
+    /// Nodes that were told to be reachable, with the number of the identity record.
+    told: BTreeMap<Address, u64>,
+    watch: Watch,
+    echoes: BTreeMap<u64, Asked>,
+    echo_answers: TokenBucket,
+    announcements: TokenBucket,
+    own_records: TokenBucket,
     timers: Timers<Timer>,
     queue: VecDeque<Control>,
     events: VecDeque<MeshEvent>,
@@ -138,17 +268,33 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// A node without links. `instance` must be drawn at random at every start, `seed` as well.
-    pub fn new(config: Config, own: Address, instance: u64, seed: [u8; 32]) -> Self {
+    /// A node without links. `instance` must be drawn at random at every start, `seed` as well. It is silent about
+    /// itself until [`Mesh::set_own_identity`].
+    pub fn new(
+        config: Config,
+        own: Address,
+        instance: u64,
+        signatures: Box<dyn Signatures>,
+        seed: [u8; 32],
+    ) -> Self {
         Self {
             config,
             own,
             instance,
             rng: StdRng::from_seed(seed),
-            record: Vec::new(),
-            record_number: 0,
+            signatures,
+            identity: Identity { number: 0, subkey: [0; 32], record: Arc::new([]) },
+            identities: BTreeMap::new(),
+            wanted: BTreeMap::new(),
             links: BTreeMap::new(),
-            peers: BTreeMap::new(),
+            router: Router::new(own),
+            published: 0,
+            told: BTreeMap::new(),
+            watch: Watch::default(),
+            echoes: BTreeMap::new(),
+            echo_answers: TokenBucket::new(ECHOES.0, ECHOES.1),
+            announcements: TokenBucket::new(ANNOUNCEMENTS.0, ANNOUNCEMENTS.1),
+            own_records: TokenBucket::new(4, CONFLICT_GAP),
             timers: Timers::new(),
             queue: VecDeque::new(),
             events: VecDeque::new(),
@@ -158,49 +304,58 @@ impl Mesh {
         }
     }
 
-    /// Sets the identity record that neighbours may fetch: at most [`MAX_RECORD_LEN`] bytes (a longer one is not
-    /// served), with a number that grows with every new record.
-    pub fn set_own_record(&mut self, record: Vec<u8>, number: u64) {
-        debug_assert!(record.len() <= MAX_RECORD_LEN, "the identity record does not fit into a frame");
-        self.record = if record.len() <= MAX_RECORD_LEN { record } else { Vec::new() };
-        self.record_number = number;
+    /// Sets the identity of this node, or replaces it by one with a higher number. Routes to this node rest on it.
+    pub fn set_own_identity(&mut self, now: Instant, identity: Identity) {
+        debug_assert!(identity.record.len() <= MAX_RECORD_LEN, "the identity record does not fit into a frame");
+        self.identity = identity;
+        self.announce_self();
+        self.settle(now);
     }
 
-    /// Starts a link. `mtu` is its largest whole frame, header of 40 bytes included. An id that is in use is ignored.
-    pub fn add_link(&mut self, now: Instant, link: LinkId, mtu: usize) {
-        if self.links.contains_key(&link) {
-            return;
-        }
-        self.links.insert(link, Link::new(now, mtu, &mut self.rng));
+    /// Starts a link. An id that is in use is ignored, and so are links beyond 64.
+    pub fn add_link(&mut self, now: Instant, link: LinkId, info: LinkInfo) {
+        let taken = |slot: &u8| self.links.values().any(|link| link.scope.slot == *slot);
+        let slot = (0..MAX_LINKS as u8).find(|slot| !taken(slot));
+        let Some(slot) = slot.filter(|_| !self.links.contains_key(&link)) else { return };
+        self.router.free_slot(slot);
+        self.links.insert(link, Link::new(now, link, info, slot, &mut self.rng));
         if !self.leaving {
             self.timers.set(Timer::Hello(link), now);
+            self.timers.set(Timer::Refresh(link), now + REFRESH.0);
+            if !self.timers.is_set(Timer::Collect) {
+                self.timers.set(Timer::Collect, now + COLLECT);
+            }
             self.handle_timeout(now);
         }
     }
 
-    /// Ends a link; whoever was reachable by it alone is unreachable now.
+    /// Ends a link, or suspends it while its interface is down; whoever was reachable by it alone is unreachable now.
     pub fn remove_link(&mut self, now: Instant, link: LinkId) {
         let nodes: Vec<Address> = self.links.get(&link).map_or_else(Vec::new, |l| l.table.nodes().collect());
         for node in nodes {
             self.lose(now, link, node);
         }
         self.links.remove(&link);
-        self.timers.cancel(Timer::Hello(link));
-        self.queue.retain(|control| control.link() != link);
+        for timer in [Timer::Hello(link), Timer::Updates(link), Timer::Reminder(link), Timer::Refresh(link)] {
+            self.timers.cancel(timer);
+        }
+        self.drop_queued(link);
+        self.settle(now);
     }
 
-    /// Takes a received frame in. What is for the layers above comes back; `Ok(None)`: the mesh took it.
+    /// Takes a received frame in.
     pub fn handle_frame<'a>(
         &mut self,
         now: Instant,
         link: LinkId,
         from: LinkAddr,
         frame: &'a mut [u8],
-    ) -> Result<Option<Delivery<'a>>, DropReason> {
+    ) -> Result<Handled<'a>, DropReason> {
         let result = self.receive(now, link, from, frame);
         if let Err(reason) = &result {
             self.counters.count(*reason);
         }
+        self.settle(now);
         result
     }
 
@@ -210,48 +365,40 @@ impl Mesh {
         link: LinkId,
         from: LinkAddr,
         frame: &'a mut [u8],
-    ) -> Result<Option<Delivery<'a>>, DropReason> {
+    ) -> Result<Handled<'a>, DropReason> {
         let (header, payload) = FrameHeader::parse(frame)?;
-        let payload_len = payload.len();
+        let frame_len = HEADER_LEN + payload.len();
         if !self.links.contains_key(&link) {
             return Err(DropReason::UnknownLink);
         }
-        if header.source == self.own {
+        let source = header.source;
+        if source == self.own {
             self.on_own_address(now, &header, payload);
             return Err(DropReason::OwnAddress);
         }
-        let to_group = header.kind == FrameType::Hello && header.destination == Address::EVERYONE;
+        if matches!(header.kind, FrameType::Stream | FrameType::Echo) {
+            let frame = frame.get_mut(..frame_len).ok_or(DropReason::Malformed)?;
+            return self.on_travelling(now, link, from, &header, frame);
+        }
+        let to_group = header.destination == Address::EVERYONE
+            && matches!(header.kind, FrameType::Hello | FrameType::Update);
         if header.destination != self.own && !to_group {
             return Err(DropReason::NotForUs);
         }
+        if header.hop_limit != ONE_HOP {
+            return Err(DropReason::HopLimit);
+        }
         match header.kind {
-            FrameType::Hello | FrameType::IdentityRequest | FrameType::IdentityRecord
-                if header.hop_limit != ONE_HOP =>
-            {
-                Err(DropReason::HopLimit)
-            }
-            FrameType::Hello => self.on_hello(now, link, from, &header, payload).map(|()| None),
-            FrameType::IdentityRequest => {
-                self.on_request(now, link, from, header.source, payload).map(|()| None)
-            }
-            FrameType::IdentityRecord => {
-                self.on_record(now, link, from, header.source, payload).map(|()| None)
-            }
-            FrameType::Stream => {
-                self.note_frame(now, link, from, header.source);
-                let payload = frame.get_mut(HEADER_LEN..HEADER_LEN + payload_len);
-                let payload = payload.ok_or(DropReason::Malformed)?;
-                Ok(Some(Delivery { source: header.source, kind: header.kind, payload }))
-            }
-            FrameType::Unknown(_) => Err(DropReason::UnknownType),
+            FrameType::Hello => self.on_hello(now, link, from, &header, payload),
+            FrameType::IdentityRequest => self.on_identity_request(now, link, from, source, payload),
+            FrameType::IdentityRecord => self.on_record(now, link, from, source, payload),
+            FrameType::Update => self.on_update(now, link, from, source, payload),
+            FrameType::UpdateRequest => self.on_update_request(now, link, from, source, payload),
+            FrameType::SeqnoRequest => self.on_seqno_request(now, link, from, source, payload),
+            FrameType::Probe => self.on_probe(now, link, from, source, payload),
+            FrameType::Stream | FrameType::Echo | FrameType::Unknown(_) => Err(DropReason::UnknownType),
         }
-    }
-
-    /// Any frame shows that its sender is there.
-    fn note_frame(&mut self, now: Instant, link: LinkId, from: LinkAddr, source: Address) {
-        if let Some(neighbour) = self.neighbour_mut(link, source) {
-            neighbour.on_frame(now, from);
-        }
+        .map(|()| Handled::Done)
     }
 
     /// Does what is due.
@@ -261,8 +408,72 @@ impl Mesh {
                 Timer::Hello(link) => self.group_hello_due(now, link),
                 Timer::Neighbour(link, node) => self.check_neighbour(now, link, node),
                 Timer::Fetch(node) => self.request_due(now, node),
-                Timer::Restart(node) => self.tell_restart(now, node),
+                Timer::Sync(link, node) => self.sync_due(now, link, node),
+                Timer::Probe(link, node) => self.probe_due(now, link, node),
+                Timer::Updates(link) => self.updates_due(now, link),
+                Timer::Reminder(link) => self.reminder_due(now, link),
+                Timer::Refresh(link) => self.refresh_due(now, link),
+                Timer::Unreachable(node) => self.tell_unreachable(node),
+                Timer::SeqnoRequests => self.seqno_requests_due(now),
+                Timer::Collect => self.collect(now),
             }
+        }
+        self.settle(now);
+    }
+
+    /// Draws the consequences of what has happened to the routes.
+    fn settle(&mut self, now: Instant) {
+        while let Some(change) = self.router.pop_change() {
+            self.on_route_change(now, change);
+        }
+        self.publish(now);
+        if let Some(due) = self.router.next_request() {
+            self.timers.set(Timer::SeqnoRequests, due);
+        }
+    }
+
+    fn on_route_change(&mut self, now: Instant, change: Change) {
+        let node = change.destination;
+        if !change.reachable {
+            if change.was_reachable && self.told.contains_key(&node) {
+                self.timers.set(Timer::Unreachable(node), now + UNREACHABLE_HOLD);
+            }
+            return;
+        }
+        self.timers.cancel(Timer::Unreachable(node));
+        let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
+        self.events.push_back(match self.told.insert(node, record) {
+            None => MeshEvent::Reachable { node },
+            Some(told) if told < record => MeshEvent::Restarted { node },
+            Some(_) => MeshEvent::RouteChanged { node },
+        });
+    }
+
+    fn tell_unreachable(&mut self, node: Address) {
+        if !self.is_reachable(node) && self.told.remove(&node).is_some() {
+            self.events.push_back(MeshEvent::Unreachable { node });
+        }
+    }
+
+    /// Forgets what is not needed any more.
+    fn collect(&mut self, now: Instant) {
+        self.timers.set(Timer::Collect, now + COLLECT);
+        for node in self.router.collect(now) {
+            let is_neighbour = self.links.values().any(|link| link.table.get(node).is_some());
+            if !is_neighbour {
+                self.identities.remove(&node);
+            }
+        }
+    }
+
+    /// A frame whose source is this node: our own echo, or a node with a copy of our key.
+    fn on_own_address(&mut self, now: Instant, header: &FrameHeader, payload: &[u8]) {
+        let is_hello = header.kind == FrameType::Hello;
+        let stranger = Hello::parse(payload).is_ok_and(|(hello, _)| hello.instance != self.instance);
+        let quiet = self.conflict_told_at.is_none_or(|told| now - told >= CONFLICT_GAP);
+        if is_hello && stranger && quiet {
+            self.conflict_told_at = Some(now);
+            self.events.push_back(MeshEvent::AddressConflict);
         }
     }
 
@@ -276,20 +487,21 @@ impl Mesh {
         self.events.pop_front()
     }
 
-    /// Where a frame for `destination` goes. Of several links: the one with the largest frames, then the one that has
-    /// worked longest.
-    pub fn next_hop(&self, destination: Address) -> Option<NextHop> {
-        let candidates = self.links.iter().filter_map(|(id, link)| {
-            let neighbour = link.table.get(destination)?;
-            let hop = NextHop { link: *id, to: neighbour.at, mtu: link.payload_mtu() };
-            Some((std::cmp::Reverse(hop.mtu), neighbour.up_since?, hop))
-        });
-        candidates.min_by_key(|(mtu, up_since, _)| (*mtu, *up_since)).map(|(_, _, hop)| hop)
+    /// The route to `destination` that is in use.
+    pub fn route(&self, destination: Address) -> Option<Route> {
+        let Selected { hop, metric, mtu, hops, .. } = self.router.selected(destination)?;
+        let mtu = usize::from(mtu);
+        Some(Route { destination, next_hop: hop.node, link: hop.link, hops, metric, mtu })
     }
 
-    /// Whether there is a next hop towards `node`.
+    /// All routes in use.
+    pub fn routes(&self) -> impl Iterator<Item = Route> {
+        self.router.reachable().filter_map(|destination| self.route(destination))
+    }
+
+    /// Whether there is a route to `node`.
     pub fn is_reachable(&self, node: Address) -> bool {
-        self.next_hop(node).is_some()
+        self.router.selected(node).is_some()
     }
 
     /// The header in front of a payload of this node.
@@ -307,6 +519,23 @@ impl Mesh {
     /// What was dropped so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// How much is held in memory.
+    pub fn sizes(&self) -> Sizes {
+        let [destinations, routes, feasibility, requests] = self.router.sizes();
+        let tables = self.links.values().map(|link| &link.table);
+        let pending = |table: &table::Table| -> usize { table.iter().map(|n| n.sync.pending.len()).sum() };
+        Sizes {
+            neighbours: tables.clone().map(table::Table::len).sum(),
+            destinations,
+            routes,
+            identities: self.identities.len(),
+            pending: tables.map(pending).sum(),
+            feasibility,
+            requests,
+            queued: self.queue.len(),
+        }
     }
 
     /// Tells the neighbours on all links that this node leaves; from now on it sends nothing else.

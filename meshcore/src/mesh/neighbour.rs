@@ -6,8 +6,13 @@
 use std::time::Duration;
 
 use super::config::*;
-use crate::types::{Instant, LinkAddr};
-use crate::wire::hello::{ENTRY_LEN, FIXED_LEN, Hello, MAX_LEN};
+use super::liveness::Liveness;
+use super::quality::Quality;
+use super::routing::HopId;
+use super::sync::Sync;
+use crate::types::{Address, Instant, LinkAddr};
+use crate::wire::hello::{ENTRY_LEN, FIXED_LEN, Heard, Hello, MAX_LEN};
+use crate::wire::update::INFINITE;
 
 /// A hello as it came in.
 #[derive(Debug, Clone, Copy)]
@@ -19,8 +24,14 @@ pub(super) struct Reception {
     pub(super) group: bool,
     /// How many neighbours the hello lists.
     pub(super) listed: u32,
-    /// It lists this node, with one of our latest seqnos.
-    pub(super) lists_us: bool,
+    /// What it says about this life of this node, with one of our latest seqnos.
+    pub(super) about_us: Option<Heard>,
+}
+
+impl Reception {
+    fn lists_us(&self) -> bool {
+        self.about_us.is_some()
+    }
 }
 
 /// Why a hello of a known neighbour is not believed.
@@ -39,9 +50,14 @@ pub(super) struct Neighbour {
     pub(super) at: LinkAddr,
     /// Latest seqno heard.
     pub(super) seqno: u16,
-    /// Since when the link works both ways.
-    pub(super) up_since: Option<Instant>,
-    instance: u64,
+    /// The link works both ways.
+    pub(super) up: bool,
+    /// As the routing knows it.
+    pub(super) hop: HopId,
+    pub(super) instance: u64,
+    pub(super) quality: Quality,
+    pub(super) liveness: Liveness,
+    pub(super) sync: Sync,
     interval: Duration,
     heard_at: Instant,
     /// It said that it leaves: when it is lost.
@@ -52,6 +68,7 @@ pub(super) struct Neighbour {
     rotation: u32,
     challenged_at: Option<Instant>,
     answered_at: Option<Instant>,
+    probe_answered_at: Option<Instant>,
     served_at: Option<Instant>,
 }
 
@@ -65,12 +82,16 @@ fn elapsed(last: &mut Option<Instant>, gap: Duration, now: Instant) -> bool {
 }
 
 impl Neighbour {
-    pub(super) fn new(reception: &Reception) -> Self {
+    pub(super) fn new(reception: &Reception, hop: HopId) -> Self {
         let mut neighbour = Self {
             at: reception.from,
             seqno: reception.hello.seqno,
-            up_since: None,
+            up: false,
+            hop,
             instance: reception.hello.instance,
+            quality: Quality::new(),
+            liveness: Liveness::default(),
+            sync: Sync::default(),
             interval: Duration::ZERO,
             heard_at: reception.now,
             leaves_at: None,
@@ -79,6 +100,7 @@ impl Neighbour {
             rotation: 1,
             challenged_at: None,
             answered_at: None,
+            probe_answered_at: None,
             served_at: None,
         };
         neighbour.believe(reception);
@@ -105,8 +127,15 @@ impl Neighbour {
             self.on_frame(now, from);
             return Err(Refusal::Duplicate);
         }
-        if restarted && self.listed_at.take().is_some() {
-            self.listed_until = self.listed_until.min(now + UNLISTED_HOLD);
+        if restarted {
+            self.listed_at = None;
+            self.listed_until = now;
+            self.liveness = Liveness::default();
+            self.sync = Sync::default();
+            self.quality = Quality::new();
+        } else if group {
+            let missed = hello.seqno.wrapping_sub(self.seqno).wrapping_sub(1);
+            self.quality.on_hello(if missed > u16::MAX / 2 { 0 } else { missed });
         }
         if from != self.at {
             self.at = from;
@@ -117,19 +146,21 @@ impl Neighbour {
         self.heard_at = now;
         self.leaves_at = None;
         self.believe(reception);
-        let asks = !group && !reception.lists_us;
+        let asks = !group && !reception.lists_us();
         Ok(restarted || asks || self.listed_at.is_none())
     }
 
     /// Takes over what the hello says about its sender and about us.
     fn believe(&mut self, reception: &Reception) {
-        let Reception { now, hello, group, listed, lists_us, .. } = *reception;
+        let Reception { now, hello, group, listed, about_us, .. } = *reception;
+        self.sync.on_announced(hello.version);
         self.interval = clamp_interval(Duration::from_millis(10 * u64::from(hello.interval)));
         let total = u32::from(hello.total);
         let per_hello = if group { listed.max(1) } else { MAX_ENTRIES as u32 };
         self.rotation = total.div_ceil(per_hello).clamp(1, MAX_ROTATION);
-        if lists_us {
+        if let Some(about_us) = about_us {
             self.listed_at = Some(now);
+            self.quality.on_report(about_us.rxcost);
         } else if group && listed >= total {
             // The list is complete, and this node is not on it.
             if self.listed_at.take().is_some() {
@@ -170,13 +201,22 @@ impl Neighbour {
 
     /// Updates whether the link works both ways.
     pub(super) fn refresh(&mut self, now: Instant) {
-        let up = now < self.lost_at() && now < self.listed_until;
-        self.up_since = if up { self.up_since.or(Some(now)) } else { None };
+        self.up = now < self.lost_at() && now < self.listed_until;
     }
 
     /// When to look at the neighbour again.
     pub(super) fn deadline(&self) -> Instant {
-        if self.up_since.is_some() { self.lost_at().min(self.listed_until) } else { self.lost_at() }
+        if self.up { self.lost_at().min(self.listed_until) } else { self.lost_at() }
+    }
+
+    /// Cost of the link to the neighbour.
+    pub(super) fn cost(&mut self) -> u16 {
+        if self.up && !self.liveness.is_silent() { self.quality.cost() } else { INFINITE }
+    }
+
+    /// What our hellos say about it.
+    pub(super) fn heard(&self, node: Address) -> Heard {
+        Heard { node, seqno: self.seqno, rxcost: self.quality.rxcost(), instance: self.instance as u32 }
     }
 
     /// Whether the neighbour may be answered by a hello now.
@@ -184,7 +224,12 @@ impl Neighbour {
         elapsed(&mut self.answered_at, ANSWER_GAP, now)
     }
 
-    /// Whether the neighbour may have our identity record now.
+    /// Whether a probe of the neighbour may be answered now.
+    pub(super) fn may_answer_probe(&mut self, now: Instant) -> bool {
+        elapsed(&mut self.probe_answered_at, PROBE_GAP, now)
+    }
+
+    /// Whether the neighbour may have an identity record now.
     pub(super) fn may_serve(&mut self, now: Instant) -> bool {
         elapsed(&mut self.served_at, RECORD_GAP, now)
     }

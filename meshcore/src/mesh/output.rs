@@ -3,11 +3,14 @@
 use super::config::MAX_QUEUE;
 use super::{DropReason, Mesh, Timer};
 use crate::types::{Address, Destination, Instant, LinkId};
+use crate::wire::echo::Echo;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
-use crate::wire::identity::emit_request;
+use crate::wire::identity::IdentityRequest;
+use crate::wire::probe::Probe;
+use crate::wire::update::{Seqno, SeqnoRequest, UpdateRequest};
 
-/// A control frame to be sent.
+/// A control frame to be sent; `node` is the neighbour that gets it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Control {
     GroupHello {
@@ -19,34 +22,119 @@ pub(super) enum Control {
         node: Address,
         listing: bool,
     },
-    Request {
+    IdentityRequest {
         link: LinkId,
         node: Address,
+        about: Address,
     },
     Record {
         link: LinkId,
         node: Address,
+        about: Address,
+    },
+    /// For all neighbours on the link when `node` is [`Address::EVERYONE`].
+    Update {
+        link: LinkId,
+        node: Address,
+    },
+    UpdateRequest {
+        link: LinkId,
+        node: Address,
+    },
+    /// An update without entries, which tells the latest version.
+    Reminder {
+        link: LinkId,
+    },
+    ReminderTo {
+        link: LinkId,
+        node: Address,
+    },
+    Refresh {
+        link: LinkId,
+    },
+    SeqnoRequest {
+        link: LinkId,
+        node: Address,
+        destination: Address,
+        seqno: Seqno,
+        hop_limit: u8,
+    },
+    Probe {
+        link: LinkId,
+        node: Address,
+        probe: Probe,
+    },
+    /// Goes where the route to `to` leads.
+    Echo {
+        to: Address,
+        echo: Echo,
+        hop_limit: u8,
     },
 }
 
 impl Control {
-    pub(super) fn link(self) -> LinkId {
+    fn link(self) -> Option<LinkId> {
         match self {
             Self::GroupHello { link }
             | Self::Hello { link, .. }
-            | Self::Request { link, .. }
-            | Self::Record { link, .. } => link,
+            | Self::IdentityRequest { link, .. }
+            | Self::Record { link, .. }
+            | Self::Update { link, .. }
+            | Self::UpdateRequest { link, .. }
+            | Self::Reminder { link }
+            | Self::ReminderTo { link, .. }
+            | Self::Refresh { link }
+            | Self::SeqnoRequest { link, .. }
+            | Self::Probe { link, .. } => Some(link),
+            Self::Echo { .. } => None,
+        }
+    }
+
+    fn kind(self) -> FrameType {
+        match self {
+            Self::GroupHello { .. } | Self::Hello { .. } => FrameType::Hello,
+            Self::IdentityRequest { .. } => FrameType::IdentityRequest,
+            Self::Record { .. } => FrameType::IdentityRecord,
+            Self::Update { .. } | Self::Reminder { .. } | Self::ReminderTo { .. } | Self::Refresh { .. } => {
+                FrameType::Update
+            }
+            Self::UpdateRequest { .. } => FrameType::UpdateRequest,
+            Self::SeqnoRequest { .. } => FrameType::SeqnoRequest,
+            Self::Probe { .. } => FrameType::Probe,
+            Self::Echo { .. } => FrameType::Echo,
+        }
+    }
+
+    /// The neighbour, or all of them.
+    fn node(self) -> Address {
+        match self {
+            Self::GroupHello { .. } | Self::Reminder { .. } | Self::Refresh { .. } => Address::EVERYONE,
+            Self::Hello { node, .. }
+            | Self::IdentityRequest { node, .. }
+            | Self::Record { node, .. }
+            | Self::Update { node, .. }
+            | Self::UpdateRequest { node, .. }
+            | Self::ReminderTo { node, .. }
+            | Self::SeqnoRequest { node, .. }
+            | Self::Probe { node, .. } => node,
+            Self::Echo { to, .. } => to,
         }
     }
 }
 
 impl Mesh {
     /// Appends the next control frame to `out` and says where to send it.
-    pub fn poll_transmit(&mut self, _now: Instant, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
+        let start = out.len();
         loop {
             let control = self.queue.pop_front()?;
-            if let Some(destination) = self.emit(control, out) {
-                return Some((control.link(), destination));
+            let sent = match control {
+                Control::Echo { to, echo, hop_limit } => self.emit_echo(now, to, echo, hop_limit, out),
+                _ => self.emit(now, control, out),
+            };
+            match sent {
+                Some(target) => return Some(target),
+                None => out.truncate(start),
             }
         }
     }
@@ -62,6 +150,11 @@ impl Mesh {
         room && !self.leaving
     }
 
+    /// Drops what was to go over a link that is gone.
+    pub(super) fn drop_queued(&mut self, link: LinkId) {
+        self.queue.retain(|control| control.link() != Some(link));
+    }
+
     pub(super) fn group_hello_due(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let next = link.next_hello(now, self.config.interval(), &mut self.rng);
@@ -69,36 +162,73 @@ impl Mesh {
         self.push(Control::GroupHello { link: id });
     }
 
-    /// Writes a frame. `None`: there is nobody to send it to any more.
-    fn emit(&mut self, control: Control, out: &mut Vec<u8>) -> Option<Destination> {
-        let (kind, node) = match control {
-            Control::GroupHello { .. } => (FrameType::Hello, Address::EVERYONE),
-            Control::Hello { node, .. } => (FrameType::Hello, node),
-            Control::Request { node, .. } => (FrameType::IdentityRequest, node),
-            Control::Record { node, .. } => (FrameType::IdentityRecord, node),
-        };
-        let table = &self.links.get(&control.link())?.table;
-        let (destination, seqno) = match node {
+    /// Writes a frame for a neighbour or for the group. `None`: there is nobody to send it to any more, or nothing to
+    /// say.
+    fn emit(&mut self, now: Instant, control: Control, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
+        let (id, node) = (control.link()?, control.node());
+        let link = self.links.get(&id)?;
+        let (target, heard) = match node {
             Address::EVERYONE => (Destination::Group, 0),
-            node => table.get(node).map(|n| (Destination::Station(n.at), n.seqno))?,
+            node => link.table.get(node).map(|n| (Destination::Station(n.at), n.seqno))?,
         };
         let start = out.len();
         out.resize(start + HEADER_LEN, 0);
         match control {
             Control::GroupHello { link } => self.emit_group_hello(link, out),
             Control::Hello { link, node, listing } => {
-                if let Some(hello) = self.hello(link) {
-                    hello.emit(listing.then_some((node, seqno)), out);
-                }
+                let about = self.links.get(&link)?.table.get(node)?.heard(node);
+                self.hello(link)?.emit(listing.then_some(about), out);
             }
-            Control::Request { .. } => out.extend(emit_request(seqno)),
-            Control::Record { .. } => out.extend(&self.record),
+            Control::IdentityRequest { about, .. } => IdentityRequest { heard, node: about }.emit(out),
+            Control::Record { about, .. } => {
+                out.extend(about.as_bytes());
+                out.extend(self.record_of(about)?);
+            }
+            Control::Update { link, node } => self.emit_update(now, link, node, out)?,
+            Control::UpdateRequest { .. } => {
+                let since = self.links.get(&id)?.table.get(node)?.sync.version();
+                UpdateRequest { heard, since }.emit(out);
+            }
+            Control::Reminder { link } | Control::ReminderTo { link, .. } => {
+                self.emit_refresh(now, link, false, out);
+            }
+            Control::Refresh { link } => self.emit_refresh(now, link, true, out),
+            Control::SeqnoRequest { destination, seqno, hop_limit, .. } => {
+                SeqnoRequest { heard, destination, seqno, hop_limit }.emit(out);
+            }
+            Control::Probe { probe, .. } => probe.emit(out),
+            Control::Echo { .. } => {}
         }
-        let payload_len = (out.len() - start - HEADER_LEN) as u16;
+        if out.len() - start > self.links.get(&id)?.mtu {
+            self.counters.count(DropReason::TooBig);
+            return None;
+        }
+        self.put_header(control, ONE_HOP, &mut out[start..]);
+        Some((id, target))
+    }
+
+    fn emit_echo(
+        &mut self,
+        now: Instant,
+        to: Address,
+        echo: Echo,
+        hop_limit: u8,
+        out: &mut Vec<u8>,
+    ) -> Option<(LinkId, Destination)> {
+        let hop = self.use_route(now, to)?;
+        let start = out.len();
+        out.resize(start + HEADER_LEN, 0);
+        echo.emit(out);
+        self.put_header(Control::Echo { to, echo, hop_limit }, hop_limit, &mut out[start..]);
+        Some((hop.link, Destination::Station(hop.to)))
+    }
+
+    fn put_header(&self, control: Control, hop_limit: u8, frame: &mut [u8]) {
+        let payload_len = (frame.len() - HEADER_LEN) as u16;
+        let (kind, destination) = (control.kind(), control.node());
         let class = TrafficClass::Control;
-        let header = FrameHeader { kind, hop_limit: ONE_HOP, class, source: self.own, destination: node };
-        out[start..start + HEADER_LEN].copy_from_slice(&header.emit(payload_len));
-        Some(destination)
+        let header = FrameHeader { kind, hop_limit, class, source: self.own, destination };
+        frame[..HEADER_LEN].copy_from_slice(&header.emit(payload_len));
     }
 
     fn emit_group_hello(&mut self, id: LinkId, out: &mut Vec<u8>) {
@@ -118,7 +248,7 @@ impl Mesh {
             seqno: link.seqno,
             interval: if self.leaving { 0 } else { centis as u16 },
             instance: self.instance,
-            record_number: self.record_number,
+            version: link.outgoing.sent,
             total: link.table.len() as u16,
         })
     }

@@ -1,11 +1,12 @@
 //! The neighbours of one link, bounded: strangers can push out strangers, never a verified neighbour.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::config::{MAX_NEIGHBOURS, MAX_UNVERIFIED};
 use super::neighbour::Neighbour;
-use crate::types::Address;
+use crate::types::{Address, LinkAddr};
+use crate::wire::hello::Heard;
 
 /// Ordered maps, not hashed ones: nobody can choose addresses that collide, and a replay runs in the same order.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Table {
     /// Neighbours whose identity is not verified, by age.
     strangers: BTreeMap<u64, Address>,
     next_serial: u64,
+    /// Who lives where; several nodes of one machine may share a station.
+    stations: BTreeSet<(LinkAddr, Address)>,
 }
 
 #[derive(Debug)]
@@ -40,6 +43,10 @@ impl Table {
         self.entries.get_mut(&node).map(|entry| &mut entry.neighbour)
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Neighbour> {
+        self.entries.values().map(|entry| &entry.neighbour)
+    }
+
     pub(super) fn nodes(&self) -> impl Iterator<Item = Address> {
         self.entries.keys().copied()
     }
@@ -60,11 +67,28 @@ impl Table {
             self.strangers.insert(serial, node);
             self.next_serial += 1;
         }
+        self.stations.insert((neighbour.at, node));
         self.entries.insert(node, Entry { neighbour, serial });
+    }
+
+    /// The neighbour is at another station than before.
+    pub(super) fn moved(&mut self, node: Address, from: LinkAddr) {
+        if let Some(at) = self.get(node).map(|neighbour| neighbour.at) {
+            self.stations.remove(&(from, node));
+            self.stations.insert((at, node));
+        }
+    }
+
+    /// A neighbour at this station, to which the link works both ways.
+    pub(super) fn usable_at(&self, station: LinkAddr) -> Option<Address> {
+        let range = (station, Address([0; 16]))..=(station, Address::EVERYONE);
+        let usable = |node: &Address| self.get(*node).is_some_and(|neighbour| neighbour.up);
+        self.stations.range(range).map(|(_, node)| *node).find(usable)
     }
 
     pub(super) fn remove(&mut self, node: Address) -> Option<Neighbour> {
         let entry = self.entries.remove(&node)?;
+        self.stations.remove(&(entry.neighbour.at, node));
         if let Some(serial) = entry.serial {
             self.strangers.remove(&serial);
         }
@@ -83,12 +107,12 @@ impl Table {
         &self,
         cursor: Option<Address>,
         max: usize,
-    ) -> (Vec<(Address, u16)>, Option<Address>) {
+    ) -> (Vec<Heard>, Option<Address>) {
         let after = self.entries.range((cursor.map_or(Unbounded, Excluded), Unbounded));
         let wrapped = cursor.into_iter().flat_map(|cursor| self.entries.range(..=cursor));
-        let heard: Vec<_> = after.chain(wrapped).take(max).map(|(n, e)| (*n, e.neighbour.seqno)).collect();
+        let heard: Vec<_> = after.chain(wrapped).take(max).map(|(node, entry)| entry.neighbour.heard(*node)).collect();
         let cursor =
-            if heard.len() < self.entries.len() { heard.last().map(|(node, _)| *node) } else { None };
+            if heard.len() < self.entries.len() { heard.last().map(|heard| heard.node) } else { None };
         (heard, cursor)
     }
 }

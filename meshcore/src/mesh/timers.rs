@@ -15,6 +15,10 @@ impl<K: Ord + Copy> Timers<K> {
         Self { queue: BTreeSet::new(), set_for: BTreeMap::new() }
     }
 
+    pub(super) fn is_set(&self, key: K) -> bool {
+        self.set_for.contains_key(&key)
+    }
+
     /// Sets the alarm `key`, instead of an earlier setting.
     pub(super) fn set(&mut self, key: K, at: Instant) {
         if let Some(old) = self.set_for.insert(key, at) {

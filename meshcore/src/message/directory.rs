@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::identity::IdentityRecord;
+use super::identity::{IdentityRecord, SUBKEY_LEN};
 use crate::types::{Address, Nickname, NodeId, UnixTime};
 
 /// Most nodes that are known.
@@ -24,6 +24,8 @@ pub struct Entry {
     pub nickname: Option<Nickname>,
     /// Number of its latest identity record.
     pub record_number: u64,
+    /// The subkey in it.
+    pub subkey: [u8; SUBKEY_LEN],
     /// That record as it came.
     pub record: Vec<u8>,
     /// When it was first seen.
@@ -142,6 +144,7 @@ impl Directory {
                     return refresh;
                 }
                 entry.record_number = record.fields.number;
+                entry.subkey = record.fields.subkey;
                 entry.record = raw.to_vec();
                 refresh.change = Change::Updated;
                 std::mem::replace(&mut entry.nickname, record.fields.nickname.clone())
@@ -160,6 +163,7 @@ impl Directory {
                     id,
                     nickname: record.fields.nickname.clone(),
                     record_number: record.fields.number,
+                    subkey: record.fields.subkey,
                     record: raw.to_vec(),
                     first_seen: now,
                     last_seen: now,

@@ -12,6 +12,8 @@ pub enum Event {
     NodeFound(NodeInfo),
     /// A node is out of reach. Messages to it wait.
     NodeLost(NodeInfo),
+    /// Frames to a node in reach take another way than before.
+    RouteChanged(NodeInfo),
     /// A message for us, safely on our disk. It is handed over again after a restart until it is confirmed.
     Message(IncomingMessage),
     /// A message of ours has come further.
@@ -39,6 +41,24 @@ pub struct NodeInfo {
     pub present: bool,
     /// When it was last heard of.
     pub last_seen: UnixTime,
+    /// The way to it while it is in reach.
+    pub route: Option<RouteInfo>,
+}
+
+/// The way that frames to a node take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RouteInfo {
+    /// The neighbour that is next: the node itself when it is on the same wire.
+    pub next_hop: NodeId,
+    /// Links to cross, 1 or more.
+    pub hops: u8,
+    /// Cost of the whole way: 96 for each link that loses nothing, more for a link that loses frames.
+    pub metric: u16,
+    /// Bytes of payload that a frame can carry all the way.
+    pub mtu: usize,
+    /// The link to the next hop, as it was given, for example `ethernet:eth0`.
+    pub link: String,
 }
 
 /// Why a message was not taken.

@@ -142,8 +142,8 @@ impl Stack {
             .filter(|peer| self.sessions.wants_connection(now.monotonic, *peer))
             .collect();
         for peer in waiting {
-            if let Some(hop) = self.mesh.next_hop(peer.address()) {
-                self.streams.set_path_mtu(peer.address(), hop.mtu);
+            if let Some(route) = self.mesh.route(peer.address()) {
+                self.streams.set_path_mtu(peer.address(), route.mtu);
             }
             match self.streams.connect(now.monotonic, peer) {
                 Ok(connection) => self.sessions.on_connecting(now.monotonic, peer, connection),

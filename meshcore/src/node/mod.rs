@@ -1,5 +1,6 @@
 //! Composes the layers: the one place where mesh, stream and message meet.
 
+mod echoes;
 mod event;
 mod messages;
 mod presence;
@@ -7,5 +8,6 @@ mod sessions;
 mod stack;
 mod storage;
 
-pub use event::{Event, IncomingMessage, NodeInfo, SendError, Warning};
+pub use echoes::{EchoAnswer, EchoError};
+pub use event::{Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
 pub use stack::{Now, Stack, StackConfig, StackError};

@@ -1,10 +1,11 @@
 //! Who is there: mesh events, identity records, the directory.
 
 use super::stack::{Now, Stack};
-use super::{Event, NodeInfo, Warning};
-use crate::mesh::MeshEvent;
+use super::stack::mesh_identity;
+use super::{Event, NodeInfo, RouteInfo, Warning};
+use crate::mesh::{self, MeshEvent};
 use crate::message::directory::{CAPACITY, Change};
-use crate::message::identity::IdentityRecord;
+use crate::message::identity::{IdentityRecord, RecordFields};
 use crate::message::store::{StoreOp, StoredPeer};
 use crate::stream;
 use crate::types::{Address, NodeId};
@@ -17,32 +18,88 @@ impl Stack {
             nickname: entry.nickname.clone(),
             present: entry.present,
             last_seen: entry.last_seen,
+            route: self.route_info(id.address()),
+        })
+    }
+
+    /// The way to a node in reach.
+    pub fn route_to(&self, id: NodeId) -> Option<RouteInfo> {
+        self.route_info(id.address())
+    }
+
+    fn route_info(&self, node: Address) -> Option<RouteInfo> {
+        let route = self.mesh.route(node)?;
+        Some(RouteInfo {
+            next_hop: self.directory.by_address(&route.next_hop)?.id,
+            hops: route.hops,
+            metric: route.metric,
+            mtu: route.mtu,
+            link: self.links.get(&route.link).cloned().unwrap_or_default(),
         })
     }
 
     pub(super) fn carry_mesh_event(&mut self, now: Now) -> bool {
         let Some(event) = self.mesh.poll_event() else { return false };
         match event {
-            MeshEvent::Reachable { node, number } => self.on_reachable(now, node, number),
+            MeshEvent::Reachable { node } => self.on_reachable(now, node),
             MeshEvent::Unreachable { node } => self.on_unreachable(now, node),
+            MeshEvent::RouteChanged { node } => self.on_route_changed(node),
             MeshEvent::Restarted { node } => {
                 self.sessions.suspect(node);
                 self.connect_anew(now, node);
             }
+            MeshEvent::IdentityWanted { node, number } => self.on_identity_wanted(now, node, number),
+            MeshEvent::IdentityReceived { node, record } if node == self.own.address() => {
+                self.on_own_record(now, &record);
+            }
             MeshEvent::IdentityReceived { node, record } => self.on_identity(now, node, record),
             MeshEvent::AddressConflict => self.events.push_back(Event::Warning(Warning::AddressConflict)),
+            MeshEvent::Echo { id, from, arrived, rtt } => self.on_echo(id, from, arrived, rtt),
         }
         true
     }
 
-    fn on_reachable(&mut self, now: Now, node: Address, number: u64) {
+    fn on_reachable(&mut self, now: Now, node: Address) {
         self.connect_anew(now, node);
-        let Some(entry) = self.directory.by_address(&node) else { return };
-        let (id, known) = (entry.id, entry.record_number);
-        if known >= number {
-            self.mesh.identity_known(now.monotonic, node, known);
+        // The directory is full if it is not there.
+        if let Some(id) = self.directory.by_address(&node).map(|entry| entry.id) {
+            self.found(now, id);
         }
-        self.found(now, id);
+    }
+
+    fn on_route_changed(&mut self, node: Address) {
+        let id = self.directory.by_address(&node).map(|entry| entry.id);
+        if let Some(info) = id.and_then(|id| self.info(id)) {
+            self.events.push_back(Event::RouteChanged(info));
+        }
+    }
+
+    /// A record that was verified earlier need not be fetched.
+    fn on_identity_wanted(&mut self, now: Now, node: Address, number: u64) {
+        if let Some(entry) = self.directory.by_address(&node).filter(|entry| entry.record_number >= number) {
+            let (number, subkey, record) = (entry.record_number, entry.subkey, entry.record[..].into());
+            self.mesh.identity_known(now.monotonic, node, mesh::Identity { number, subkey, record });
+        }
+    }
+
+    /// The mesh remembers a record of this node that is newer than the one in use: its number was lost, or the clock
+    /// that it was taken from was set back. A record with a higher number replaces it.
+    fn on_own_record(&mut self, now: Now, bytes: &[u8]) {
+        let Ok(record) = IdentityRecord::verify(bytes, self.own.address()) else { return };
+        let Some(number) = record.fields.number.checked_add(1) else { return };
+        if number <= self.identity.fields().number {
+            return;
+        }
+        if let Err(error) = self.identity.renumber(number, now.wall) {
+            return self.events.push_back(Event::Warning(Warning::Storage(error.to_string())));
+        }
+        self.mesh.set_own_identity(now.monotonic, mesh_identity(&self.identity));
+        self.store_ops.push_back(StoreOp::SavePeer(StoredPeer {
+            id: self.own,
+            record: self.identity.record().to_vec(),
+            first_seen: now.wall,
+            last_seen: now.wall,
+        }));
     }
 
     fn on_unreachable(&mut self, now: Now, node: Address) {
@@ -66,8 +123,8 @@ impl Stack {
         let messenger = &self.messenger;
         let refresh =
             self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_backlog(id));
-        // An older record than the known one is not asked for again either.
-        self.mesh.identity_known(now.monotonic, node, record.fields.number);
+        let RecordFields { number, subkey, .. } = record.fields;
+        self.mesh.identity_known(now.monotonic, node, mesh::Identity { number, subkey, record: bytes.into() });
         if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by)
             && self.is_news(known, id)
         {
@@ -78,9 +135,6 @@ impl Stack {
         }
         if matches!(refresh.change, Change::New | Change::Updated) {
             self.save_peer(id);
-        }
-        if self.mesh.is_reachable(node) {
-            self.found(now, id);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The whole node without its I/O.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -8,10 +8,11 @@ use rand::{RngExt, SeedableRng};
 use super::messages::codes;
 use super::sessions::Sessions;
 use super::storage::Trouble;
+use super::echoes::Echoes;
 use super::{Event, NodeInfo, SendError};
-use crate::mesh::{self, Mesh};
+use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
 use crate::message::directory::{Directory, ResolveError};
-use crate::message::identity::{IdentityKey, IdentityRecord};
+use crate::message::identity::{IdentityRecord, OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::message::{Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
@@ -30,10 +31,10 @@ pub struct Now {
 /// What a node is made of.
 #[derive(Debug)]
 pub struct StackConfig {
-    /// Its identity.
-    pub key: IdentityKey,
-    /// Its signed identity record, and the number in it.
-    pub record: (Vec<u8>, u64),
+    /// Its key and the record that is in use.
+    pub identity: OwnIdentity,
+    /// The subkey that the record certifies.
+    pub subkey: Subkey,
     /// Settings of the connections.
     pub stream: stream::Config,
     /// Settings of the mesh.
@@ -74,6 +75,7 @@ pub enum StackError {
 /// To end, call [`Stack::leave`] and empty the outputs once more.
 pub struct Stack {
     pub(super) own: NodeId,
+    pub(super) identity: OwnIdentity,
     pub(super) mesh: Mesh,
     pub(super) streams: Endpoint,
     pub(super) messenger: Messenger,
@@ -81,6 +83,9 @@ pub struct Stack {
     pub(super) sessions: Sessions,
     /// Sessions with something to read or to write.
     pub(super) touched: BTreeSet<ConnectionId>,
+    /// Names of the links, for people.
+    pub(super) links: BTreeMap<LinkId, String>,
+    pub(super) echoes: Echoes,
     pub(super) rng: StdRng,
     pub(super) events: VecDeque<Event>,
     pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
@@ -94,11 +99,11 @@ impl Stack {
     /// A node that knows its identity and what its store held; it has no link yet.
     pub fn new(config: StackConfig) -> Result<Self, StackError> {
         let mut rng = StdRng::from_seed(config.seed);
-        let own = config.key.node_id();
-        let credentials = Credentials::from_pkcs8(config.key.pkcs8_der())?;
-        let mut mesh = Mesh::new(config.mesh, own.address(), rng.random(), rng.random());
-        let (record, number) = config.record;
-        mesh.set_own_record(record, number);
+        let own = config.identity.key().node_id();
+        let credentials = Credentials::from_pkcs8(config.identity.key().pkcs8_der())?;
+        let signatures = Box::new(config.subkey);
+        let mut mesh = Mesh::new(config.mesh, own.address(), rng.random(), signatures, rng.random());
+        mesh.set_own_identity(Instant::default(), mesh_identity(&config.identity));
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
         let mut messenger = Messenger::new(config.messenger);
         messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
@@ -111,12 +116,15 @@ impl Stack {
         }
         Ok(Self {
             own,
+            identity: config.identity,
             mesh,
             streams,
             messenger,
             directory,
             sessions: Sessions::new(own),
             touched: BTreeSet::new(),
+            links: BTreeMap::new(),
+            echoes: Echoes::default(),
             rng,
             events: VecDeque::new(),
             accepted: VecDeque::new(),
@@ -126,31 +134,49 @@ impl Stack {
         })
     }
 
-    /// A link is ready. `mtu` is its largest frame in bytes, the 40 of the header included.
-    pub fn add_link(&mut self, now: Now, link: LinkId, mtu: usize) {
-        self.mesh.add_link(now.monotonic, link, mtu);
+    /// A link is ready. `name` is for people.
+    pub fn add_link(&mut self, now: Now, link: LinkId, name: &str, info: LinkInfo) {
+        self.links.insert(link, name.to_owned());
+        self.mesh.add_link(now.monotonic, link, info);
         self.settle(now);
     }
 
-    /// A link is gone.
+    /// A link is gone, or does not work at present.
     pub fn remove_link(&mut self, now: Now, link: LinkId) {
         self.mesh.remove_link(now.monotonic, link);
+        self.links.remove(&link);
         self.settle(now);
     }
 
     /// A frame came in. It is decrypted in place. What is wrong with a frame is counted, never an error of the caller.
-    pub fn handle_frame(&mut self, now: Now, link: LinkId, from: LinkAddr, frame: &mut [u8]) {
-        if let Ok(Some(delivery)) = self.mesh.handle_frame(now.monotonic, link, from, frame)
-            && delivery.kind == FrameType::Stream
-        {
-            let mesh::Delivery { source, payload, .. } = delivery;
-            // A dropped packet is counted by the endpoint and has changed nothing.
-            let _ = self.streams.handle_packet(now.monotonic, source, payload);
-            if let Some(hop) = self.mesh.next_hop(source) {
-                self.streams.set_path_mtu(source, hop.mtu);
+    /// A frame for another node is put into `out`, which must be empty, to be sent at once where the result says.
+    pub fn handle_frame(
+        &mut self,
+        now: Now,
+        link: LinkId,
+        from: LinkAddr,
+        frame: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Option<(LinkId, Destination)> {
+        match self.mesh.handle_frame(now.monotonic, link, from, frame) {
+            Ok(Handled::Forward { hop, frame }) => {
+                out.extend_from_slice(frame);
+                return Some((hop.link, Destination::Station(hop.to)));
             }
+            Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Stream => {
+                let mesh::Delivery { source, payload, .. } = delivery;
+                // A dropped packet is counted by the endpoint and has changed nothing.
+                if self.streams.handle_packet(now.monotonic, source, payload).is_ok() {
+                    self.mesh.confirm_path(source);
+                }
+                if let Some(route) = self.mesh.route(source) {
+                    self.streams.set_path_mtu(source, route.mtu);
+                }
+            }
+            Ok(Handled::Deliver(_) | Handled::Done) | Err(_) => {}
         }
         self.settle(now);
+        None
     }
 
     /// An operation of [`Stack::poll_store`] has been done, or has failed.
@@ -172,6 +198,7 @@ impl Stack {
     pub fn handle_timeout(&mut self, now: Now) {
         self.mesh.handle_timeout(now.monotonic);
         self.streams.handle_timeout(now.monotonic);
+        self.echoes.handle_timeout(now.monotonic);
         self.settle(now);
     }
 
@@ -226,7 +253,7 @@ impl Stack {
             };
             let payload_len = out.len() - HEADER_LEN;
             // Without a route the packet is lost, as on any network; the endpoint will send its content again.
-            let Some(hop) = self.mesh.next_hop(peer) else { continue };
+            let Some(hop) = self.mesh.next_hop(now.monotonic, peer) else { continue };
             if payload_len > hop.mtu {
                 // The route has changed to a link with smaller frames.
                 self.streams.set_path_mtu(peer, hop.mtu);
@@ -235,7 +262,8 @@ impl Stack {
             let Ok(payload_len) = u16::try_from(payload_len) else { continue };
             let header = self.mesh.unicast_header(peer, FrameType::Stream, TrafficClass::Bulk, payload_len);
             out[..HEADER_LEN].copy_from_slice(&header);
-            return Some((hop.link, Destination::Station(hop.to)));
+            let NextHop { link, to, .. } = hop;
+            return Some((link, Destination::Station(to)));
         }
     }
 
@@ -259,7 +287,7 @@ impl Stack {
         let waiting =
             self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
         let attempt = self.sessions.next_attempt(waiting);
-        [self.mesh.poll_timeout(), self.streams.poll_timeout(), attempt].into_iter().flatten().min()
+        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt].into_iter().flatten().min()
     }
 
     /// The messenger may have something for any session.
@@ -273,5 +301,21 @@ impl Stack {
         self.connect_where_messages_wait(now);
         self.exchange_with_sessions(now);
         while self.carry_messenger_event(now) {}
+    }
+}
+
+/// What the mesh needs to know of this node's identity.
+pub(super) fn mesh_identity(identity: &OwnIdentity) -> mesh::Identity {
+    let fields = identity.fields();
+    mesh::Identity { number: fields.number, subkey: fields.subkey, record: identity.record().into() }
+}
+
+impl mesh::Signatures for Subkey {
+    fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+        Subkey::sign(self, message)
+    }
+
+    fn verify(&self, subkey: &[u8; SUBKEY_LEN], message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
+        Subkey::verify(subkey, message, signature)
     }
 }

@@ -20,19 +20,29 @@ pub const HEADER_LEN: usize = 40;
 pub const ONE_HOP: u8 = 1;
 
 /// Hop limit of frames that travel.
-pub const DEFAULT_HOP_LIMIT: u8 = 64;
+pub const DEFAULT_HOP_LIMIT: u8 = 128;
 
 /// What a frame carries. Unknown codes survive a round trip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FrameType {
     /// Neighbour discovery ([`super::hello`]).
     Hello,
-    /// Asks for the identity record of the destination ([`super::identity`]).
+    /// Asks a neighbour for a node's identity record ([`super::identity`]).
     IdentityRequest,
-    /// Carries the identity record of the source ([`super::identity`]).
+    /// Carries a node's identity record ([`super::identity`]).
     IdentityRecord,
     /// An AlexStream packet ([`super::packet`]).
     Stream,
+    /// Routes of the sender ([`super::update`]).
+    Update,
+    /// Asks a neighbour for updates that were missed ([`super::update`]).
+    UpdateRequest,
+    /// Asks for a newer seqno of a destination ([`super::update`]).
+    SeqnoRequest,
+    /// Is the neighbour still there ([`super::probe`])?
+    Probe,
+    /// Ping and trace across the mesh ([`super::echo`]).
+    Echo,
     /// A code that this version does not know.
     Unknown(u8),
 }
@@ -44,6 +54,11 @@ impl From<u8> for FrameType {
             2 => Self::IdentityRequest,
             3 => Self::IdentityRecord,
             4 => Self::Stream,
+            5 => Self::Update,
+            6 => Self::UpdateRequest,
+            7 => Self::SeqnoRequest,
+            8 => Self::Probe,
+            9 => Self::Echo,
             other => Self::Unknown(other),
         }
     }
@@ -56,6 +71,11 @@ impl From<FrameType> for u8 {
             FrameType::IdentityRequest => 2,
             FrameType::IdentityRecord => 3,
             FrameType::Stream => 4,
+            FrameType::Update => 5,
+            FrameType::UpdateRequest => 6,
+            FrameType::SeqnoRequest => 7,
+            FrameType::Probe => 8,
+            FrameType::Echo => 9,
             FrameType::Unknown(code) => code,
         }
     }
@@ -131,6 +151,13 @@ impl FrameHeader {
         }
         let payload = reader.bytes(payload_len.into())?;
         Ok((Self { kind, hop_limit, class, source, destination }, payload))
+    }
+
+    /// Changes the hop limit of a frame that is passed on.
+    pub fn set_hop_limit(frame: &mut [u8], hop_limit: u8) {
+        if let Some(field) = frame.get_mut(2) {
+            *field = hop_limit;
+        }
     }
 
     /// The header's bytes in front of a payload of `payload_len` bytes.

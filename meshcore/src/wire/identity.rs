@@ -1,29 +1,49 @@
-//! Frames that fetch a neighbour's identity record.
+//! Frames that fetch identity records from neighbours, which have them of every node that they announce.
 //!
-//! The payload of a request is the seqno of the latest hello heard from the neighbour (2 bytes): it shows that the
-//! request comes from where the answer will go. What follows is reserved: not sent, and ignored. The payload of an
-//! answer is the signed record, which only the layer that verifies it looks into.
+//! ```text
+//! request: seqno of the latest hello heard from the neighbour (2), node (16)
+//! answer:  node (16), its signed record, which only the layer that verifies it looks into
+//! ```
+//!
+//! The seqno shows that the request comes from where the answer will go.
 
 use super::{Malformed, reader::Reader};
+use crate::types::Address;
 
 /// Longest identity record in bytes.
-pub const MAX_RECORD_LEN: usize = 1400;
+pub const MAX_RECORD_LEN: usize = 1300;
 
-/// The seqno in the payload of an identity request frame.
-pub fn parse_request(payload: &[u8]) -> Result<u16, Malformed> {
-    Reader::new(payload).u16()
+/// Asks for the identity record of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IdentityRequest {
+    /// Seqno of the latest hello heard from the neighbour.
+    pub heard: u16,
+    /// Whose record.
+    pub node: Address,
 }
 
-/// The payload of an identity request frame.
-pub fn emit_request(seqno: u16) -> [u8; 2] {
-    seqno.to_be_bytes()
+impl IdentityRequest {
+    /// Reads the payload.
+    pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(payload);
+        let request = Self { heard: reader.u16()?, node: Address(reader.array()?) };
+        reader.finish().map(|()| request)
+    }
+
+    /// Appends the payload.
+    pub fn emit(&self, out: &mut Vec<u8>) {
+        out.extend(self.heard.to_be_bytes());
+        out.extend(self.node.as_bytes());
+    }
 }
 
-/// The record in the payload of an identity record frame.
-pub fn parse_record(payload: &[u8]) -> Result<&[u8], Malformed> {
-    match payload.len() {
-        0 => Err(Malformed::Truncated),
-        1..=MAX_RECORD_LEN => Ok(payload),
+/// The node and its record in the payload of an identity record frame.
+pub fn parse_record(payload: &[u8]) -> Result<(Address, &[u8]), Malformed> {
+    let mut reader = Reader::new(payload);
+    let node = Address(reader.array()?);
+    match reader.rest() {
+        [] => Err(Malformed::Truncated),
+        record if record.len() <= MAX_RECORD_LEN => Ok((node, record)),
         _ => Err(Malformed::TrailingBytes),
     }
 }
@@ -34,16 +54,21 @@ mod tests {
 
     #[test]
     fn requests_round_trip() {
-        assert_eq!(parse_request(&emit_request(0x1234)), Ok(0x1234));
-        assert_eq!(parse_request(&[0x12, 0x34, 0x56]), Ok(0x1234));
-        assert_eq!(parse_request(&[0x12]), Err(Malformed::Truncated));
+        let request = IdentityRequest { heard: 0x1234, node: Address([7; 16]) };
+        let mut bytes = Vec::new();
+        request.emit(&mut bytes);
+        assert_eq!(IdentityRequest::parse(&bytes), Ok(request));
+        assert_eq!(IdentityRequest::parse(&bytes[1..]), Err(Malformed::Truncated));
+        bytes.push(0);
+        assert_eq!(IdentityRequest::parse(&bytes), Err(Malformed::TrailingBytes));
     }
 
     #[test]
     fn the_length_of_a_record_is_bounded() {
-        assert_eq!(parse_record(&[]), Err(Malformed::Truncated));
-        assert_eq!(parse_record(&[1]), Ok(&[1][..]));
-        assert!(parse_record(&[0; MAX_RECORD_LEN]).is_ok());
-        assert_eq!(parse_record(&[0; MAX_RECORD_LEN + 1]), Err(Malformed::TrailingBytes));
+        let node = Address([7; 16]);
+        assert_eq!(parse_record(&[7; 16]), Err(Malformed::Truncated));
+        assert_eq!(parse_record(&[7; 17]), Ok((node, &[7][..])));
+        assert!(parse_record(&[7; 16 + MAX_RECORD_LEN]).is_ok());
+        assert_eq!(parse_record(&[7; 17 + MAX_RECORD_LEN]), Err(Malformed::TrailingBytes));
     }
 }

@@ -3,13 +3,16 @@
 //! Parsing checks bounds and structure only; whether a value makes sense now is decided by the layer that asked.
 //! Every emitter writes every byte it accounts for. The formats are specified in `docs/PROTOCOL.md`.
 
+pub mod echo;
 pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod packet;
+pub mod probe;
 pub mod reader;
 pub mod record;
 pub mod segment;
+pub mod update;
 pub mod varint;
 
 /// Bytes that are not what they claim to be. Always the sender's fault; the receiver drops and counts them.

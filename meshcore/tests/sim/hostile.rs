@@ -5,7 +5,7 @@ use std::time::Duration;
 use meshcore::node::{Event, Warning};
 use meshcore::types::{Address, LinkAddr};
 use meshcore::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
-use meshcore::wire::hello::Hello;
+use meshcore::wire::hello::{Heard, Hello};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
@@ -121,12 +121,12 @@ fn altered_frames_of_any_type_break_nothing_for_long() {
 }
 
 /// A hello of a node that does not exist and claims to hear `listed`.
-fn made_up_hello(rng: &mut StdRng, listed: &[(Address, u16)]) -> Vec<u8> {
+fn made_up_hello(rng: &mut StdRng, listed: &[Heard]) -> Vec<u8> {
     let hello = Hello {
         seqno: rng.random(),
         interval: 300,
         instance: rng.random(),
-        record_number: rng.random(),
+        version: rng.random(),
         total: listed.len() as u16,
     };
     let mut frame = vec![0; HEADER_LEN];
@@ -151,8 +151,8 @@ fn a_flood_of_made_up_hellos_leaves_a_conversation_alone() {
     let start = world.now;
     for number in 0..10_000u64 {
         // Each claims to hear both, with the number that their latest hellos may have.
-        let listed: Vec<_> =
-            world.stations.iter().map(|station| (station.id.address(), rng.random())).collect();
+        let heard = |node| Heard { node, seqno: rng.random(), rxcost: 256, instance: rng.random() };
+        let listed: Vec<_> = world.stations.iter().map(|station| station.id.address()).map(heard).collect();
         let hello = made_up_hello(&mut rng, &listed);
         let from = LinkAddr::new(&(1000 + number).to_be_bytes()).unwrap();
         for to in 0..2 {
@@ -183,7 +183,8 @@ fn forged_restarts_slow_nothing_down() {
     for round in 0..100u64 {
         forged.instance = round;
         forged.seqno = forged.seqno.wrapping_add(1);
-        let listed = [(world.stations[victim].id.address(), 0)];
+        let node = world.stations[victim].id.address();
+        let listed = [Heard { node, seqno: 0, rxcost: 256, instance: 0 }];
         let mut frame = hello[..HEADER_LEN].to_vec();
         forged.emit(listed, &mut frame);
         let payload_len = (frame.len() - HEADER_LEN) as u16;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use meshcore::mesh::{self, Mesh};
+use meshcore::mesh::{self, Handled, LinkInfo, Mesh, MeshEvent};
 use meshcore::message::MessengerConfig;
-use meshcore::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use meshcore::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
 use meshcore::node::{Event, Now, Stack, StackConfig};
 use meshcore::stream::{self, ConnectionId, Credentials, Endpoint, StreamId};
-use meshcore::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Status, UnixTime};
+use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Status, UnixTime};
 use meshcore::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 use meshcore::wire::record::{PROTOCOL, Record};
 
@@ -17,19 +17,27 @@ use crate::{ALICE, BOB};
 
 const LINK: LinkId = LinkId(1);
 
-fn key(pem: &str) -> (IdentityKey, Vec<u8>) {
+fn identity(pem: &str) -> (OwnIdentity, Subkey) {
     let key = IdentityKey::from_pem(pem, None).unwrap();
+    let subkey = Subkey::from_seed(&[7; 32]).unwrap();
     let fields = RecordFields {
         nickname: None,
-        subkey: Subkey::from_seed(&[7; 32]).unwrap().public_key().unwrap(),
+        subkey: subkey.public_key().unwrap(),
         capabilities: 0,
         number: 1,
         issued: UnixTime::default(),
         valid_until: UnixTime::from_millis(u64::MAX),
     };
-    let record = IdentityRecord::sign(&key, &fields).unwrap();
-    (key, record)
+    (OwnIdentity::new(key, fields).unwrap(), subkey)
 }
+
+/// What the mesh of the other side is to know of a record.
+fn verified(record: &[u8], node: Address) -> mesh::Identity {
+    let RecordFields { number, subkey, .. } = IdentityRecord::verify(record, node).unwrap().fields;
+    mesh::Identity { number, subkey, record: record.into() }
+}
+
+const WIRE: LinkInfo = LinkInfo { mtu: 1500, wired: true };
 
 /// An honest node, and one whose upper layers are the test.
 struct Arena {
@@ -46,12 +54,12 @@ struct Arena {
 
 impl Arena {
     fn new() -> Self {
-        let (victim, record) = key(ALICE);
-        let victim_id = victim.node_id();
+        let (victim, subkey) = identity(ALICE);
+        let victim_id = victim.key().node_id();
         let disk = Disk::default();
         let mut victim = Stack::new(StackConfig {
-            key: victim,
-            record: (record, 1),
+            identity: victim,
+            subkey,
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
             messenger: MessengerConfig::default(),
@@ -60,15 +68,16 @@ impl Arena {
             seed: [1; 32],
         })
         .unwrap();
-        let (insider, record) = key(BOB);
-        let insider_id = insider.node_id();
-        let mut mesh = Mesh::new(mesh::Config::default(), insider_id.address(), 77, [2; 32]);
-        mesh.set_own_record(record, 1);
-        let credentials = Credentials::from_pkcs8(insider.pkcs8_der()).unwrap();
+        let (insider, subkey) = identity(BOB);
+        let insider_id = insider.key().node_id();
+        let own = insider_id.address();
+        let mut mesh = Mesh::new(mesh::Config::default(), own, 77, Box::new(subkey), [2; 32]);
+        mesh.set_own_identity(Instant::default(), verified(insider.record(), own));
+        let credentials = Credentials::from_pkcs8(insider.key().pkcs8_der()).unwrap();
         let streams = Endpoint::new(stream::Config::default(), credentials, [3; 32]).unwrap();
         let now = Instant::from_micros(1);
-        victim.add_link(clock(now), LINK, 1500);
-        mesh.add_link(now, LINK, 1500);
+        victim.add_link(clock(now), LINK, "wire", WIRE);
+        mesh.add_link(now, LINK, WIRE);
         let (events, heard) = Default::default();
         let mut arena = Self { now, victim, victim_id, disk, events, mesh, streams, insider_id, heard };
         arena.run(Duration::from_secs(1));
@@ -109,17 +118,21 @@ impl Arena {
         }
         if self.victim.poll_transmit(clock(now), &mut frame).is_some() {
             busy = true;
-            if let Ok(Some(delivery)) = self.mesh.handle_frame(now, LINK, station(0), &mut frame) {
+            if let Ok(Handled::Deliver(delivery)) = self.mesh.handle_frame(now, LINK, station(0), &mut frame) {
                 let _ = self.streams.handle_packet(now, delivery.source, delivery.payload);
             }
         }
-        while self.mesh.poll_event().is_some() {}
+        while let Some(event) = self.mesh.poll_event() {
+            if let MeshEvent::IdentityReceived { node, record } = event {
+                self.mesh.identity_known(now, node, verified(&record, node));
+            }
+        }
         while let Some(event) = self.streams.poll_event() {
             self.heard.push(event);
         }
         if let Some(mut frame) = self.outgoing() {
             busy = true;
-            self.victim.handle_frame(clock(now), LINK, station(1), &mut frame);
+            self.victim.handle_frame(clock(now), LINK, station(1), &mut frame, &mut Vec::new());
         }
         busy
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use meshcore::message::MessengerConfig;
-use meshcore::message::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey};
+use meshcore::mesh::LinkInfo;
+use meshcore::message::identity::{IdentityKey, OwnIdentity, RecordFields, Subkey};
 use meshcore::message::store::{StoreError, StoreOp};
 use meshcore::node::{Event, Now, Stack, StackConfig};
 use meshcore::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
@@ -141,18 +142,18 @@ impl World {
         let station = &mut self.stations[index];
         station.life += 1;
         let key = IdentityKey::from_pem(&station.key, None).unwrap();
+        let subkey = Subkey::from_seed(&self.rng.random()).unwrap();
         let fields = RecordFields {
             nickname: Some(station.nickname.parse().unwrap()),
-            subkey: Subkey::from_seed(&[7; 32]).unwrap().public_key().unwrap(),
+            subkey: subkey.public_key().unwrap(),
             capabilities: 0,
             number: u64::from(station.life),
             issued: now.wall,
             valid_until: now.wall + station.validity,
         };
-        let record = IdentityRecord::sign(&key, &fields).unwrap();
         let mut stack = Stack::new(StackConfig {
-            key,
-            record: (record, fields.number),
+            identity: OwnIdentity::new(key, fields).unwrap(),
+            subkey,
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
             messenger: MessengerConfig::default(),
@@ -162,7 +163,7 @@ impl World {
         })
         .unwrap();
         for (number, segment) in (1..).zip(&self.segments) {
-            stack.add_link(now, LinkId(number), segment.mtu);
+            stack.add_link(now, LinkId(number), "segment", LinkInfo { mtu: segment.mtu, wired: true });
         }
         station.stack = Some(stack);
         self.empty_outputs(index);
@@ -186,7 +187,7 @@ impl World {
 
     /// A frame out of nowhere.
     pub(crate) fn inject(&mut self, to: usize, from: LinkAddr, frame: &[u8]) {
-        self.with(to, |stack, now| stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec()));
+        self.with(to, |stack, now| stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec(), &mut Vec::new()));
     }
 
     /// A call into a running node.
@@ -235,7 +236,11 @@ impl World {
         match happening {
             Happening::Frame { to, link, from, mut frame } => {
                 if let Some(stack) = self.stations[to].stack.as_mut() {
-                    stack.handle_frame(now, link, from, &mut frame);
+                    let mut out = Vec::new();
+                    let passed_on = stack.handle_frame(now, link, from, &mut frame, &mut out);
+                    if let Some((link, next)) = passed_on {
+                        self.transmit(to, link, next, &out);
+                    }
                     self.empty_outputs(to);
                 }
             }

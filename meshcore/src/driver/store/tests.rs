@@ -89,7 +89,7 @@ fn what_was_submitted_is_there_after_closing() {
     store.submit(incoming(1)).unwrap();
     store.submit(incoming(2)).unwrap();
     let at = UnixTime::from_millis;
-    let peer = StoredPeer { id: PEER, record: vec![7; 1400], first_seen: at(1), last_seen: at(2) };
+    let peer = StoredPeer { id: PEER, record: vec![7; 1300], first_seen: at(1), last_seen: at(2) };
     let gone = StoredPeer { id: NodeId([9; 32]), ..peer.clone() };
     for op in [StoreOp::SavePeer(gone), StoreOp::SavePeer(peer.clone()), StoreOp::RemovePeer(NodeId([9; 32]))]
     {

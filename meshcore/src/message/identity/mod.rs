@@ -1,9 +1,13 @@
 //! Identities: the RSA key that a node is, the signed record of what it uses day to day, and words to compare keys.
 
 mod keys;
+mod own;
 mod record;
 mod words;
 
 pub use keys::{DEFAULT_BITS, IdentityKey, KeyError, MAX_BITS, MIN_BITS, check_bits};
-pub use record::{IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SUBKEY_LEN, Subkey};
+pub use own::OwnIdentity;
+pub use record::{
+    IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SIGNATURE_LEN, SUBKEY_LEN, Subkey,
+};
 pub use words::{COUNT as SAFETY_WORDS, safety_words};

@@ -8,7 +8,9 @@
 //!  number: uint, issued: uint (ms), valid until: uint (ms)]
 //! ```
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    ED25519, Ed25519KeyPair, KeyPair as _, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey,
+};
 use ciborium::Value;
 use coset::{
     CborSerializable as _, CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _, iana,
@@ -21,10 +23,13 @@ use super::keys::{IdentityKey, KeyError, MAX_BITS, MIN_BITS};
 use crate::types::{Address, Nickname, NodeId, UnixTime};
 
 /// Longest record in bytes: with the frame's header it fits Ethernet.
-pub const MAX_RECORD_LEN: usize = 1400;
+pub const MAX_RECORD_LEN: usize = 1300;
 
 /// Length of an Ed25519 public key in bytes.
 pub const SUBKEY_LEN: usize = 32;
+
+/// Length of an Ed25519 signature in bytes.
+pub const SIGNATURE_LEN: usize = 64;
 
 const AAD: &[u8] = b"MeshChat identity record v1";
 const VERSION: u64 = 1;
@@ -62,8 +67,15 @@ impl Subkey {
     }
 
     /// Signs with Ed25519.
-    pub fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.0.sign(message).as_ref().to_vec()
+    pub fn sign(&self, message: &[u8]) -> [u8; SIGNATURE_LEN] {
+        let mut signature = [0; SIGNATURE_LEN];
+        signature.copy_from_slice(self.0.sign(message).as_ref());
+        signature
+    }
+
+    /// Checks a signature made with the subkey of which this is the public key.
+    pub fn verify(public_key: &[u8; SUBKEY_LEN], message: &[u8], signature: &[u8; SIGNATURE_LEN]) -> bool {
+        UnparsedPublicKey::new(&ED25519, public_key).verify(message, signature).is_ok()
     }
 }
 

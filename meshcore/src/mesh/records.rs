@@ -1,0 +1,196 @@
+//! Identity records are fetched from neighbours and served to them: of every node that there is a route to.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use super::config::{MAX_REQUESTS, MAX_SOURCES};
+use super::fetch::Fetch;
+use super::output::Control;
+use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
+use crate::types::{Address, Instant, LinkAddr, LinkId};
+use crate::wire::identity::{IdentityRequest, parse_record};
+
+/// A record that routes wait for.
+#[derive(Debug, Default)]
+pub(super) struct Wanted {
+    fetch: Fetch,
+    /// Neighbours that announce the node, and so have its record.
+    sources: Vec<(LinkId, Address)>,
+}
+
+impl Mesh {
+    /// The identity of `node`, verified now or earlier: the answer to [`MeshEvent::IdentityReceived`], and to
+    /// [`MeshEvent::IdentityWanted`] when it is known. Without being asked it does nothing.
+    pub fn identity_known(&mut self, now: Instant, node: Address, identity: Identity) {
+        let Some(wanted) = self.wanted.get_mut(&node) else { return };
+        wanted.fetch.on_known(now, identity.number);
+        let is_newer = self.identities.get(&node).is_none_or(|known| known.number < identity.number);
+        if node != self.own && is_newer {
+            self.identities.insert(node, identity);
+        }
+        self.on_verified(now, node);
+        self.update_fetch(now, node);
+        self.settle(now);
+    }
+
+    /// The record of `node` that came in could not be verified. It is asked for again after a growing time.
+    pub fn identity_refused(&mut self, now: Instant, node: Address) {
+        if let Some(wanted) = self.wanted.get_mut(&node) {
+            wanted.fetch.on_refused(now);
+            self.update_fetch(now, node);
+        }
+    }
+
+    pub(super) fn is_verified(&self, node: Address) -> bool {
+        self.identities.contains_key(&node)
+    }
+
+    /// The node counts as verified, and what waited for its identity is taken in.
+    fn on_verified(&mut self, now: Instant, node: Address) {
+        let sources = self.wanted.get(&node).map_or_else(Vec::new, |wanted| wanted.sources.clone());
+        let neighbours = self.links.iter_mut().filter_map(|(id, link)| {
+            link.table.verify(node);
+            link.table.get_mut(node).map(|neighbour| {
+                neighbour.sync.ask_now();
+                *id
+            })
+        });
+        let links: Vec<LinkId> = neighbours.collect();
+        self.take_pending(now, node, &sources);
+        links.into_iter().for_each(|id| self.schedule_sync(now, id, node, false));
+    }
+
+    /// A route to `node` waits for its record.
+    pub(super) fn want(&mut self, now: Instant, node: Address, number: u64, source: (LinkId, Address)) {
+        let is_new = !self.wanted.contains_key(&node);
+        let wanted = self.wanted.entry(node).or_default();
+        wanted.fetch.announce(number);
+        if !wanted.sources.contains(&source) && wanted.sources.len() < MAX_SOURCES {
+            wanted.sources.push(source);
+        }
+        if is_new && node != self.own {
+            self.events.push_back(MeshEvent::IdentityWanted { node, number });
+        }
+        self.update_fetch(now, node);
+    }
+
+    /// Starts or stops asking for the record of `node`.
+    fn update_fetch(&mut self, now: Instant, node: Address) {
+        let Some(wanted) = self.wanted.get_mut(&node) else { return };
+        if let Some(due) = wanted.fetch.update(now, true) {
+            self.timers.set(Timer::Fetch(node), due);
+        } else if wanted.fetch.is_idle() {
+            self.timers.cancel(Timer::Fetch(node));
+            self.wanted.remove(&node);
+        }
+    }
+
+    /// Nobody waits for the record any more, or it cannot be had: the routes are not taken in.
+    fn give_up(&mut self, node: Address) {
+        self.timers.cancel(Timer::Fetch(node));
+        let Some(wanted) = self.wanted.remove(&node) else { return };
+        for (id, source) in wanted.sources {
+            if let Some(neighbour) = self.neighbour_mut(id, source) {
+                neighbour.sync.pending.remove(&node);
+            }
+        }
+    }
+
+    pub(super) fn request_due(&mut self, now: Instant, node: Address) {
+        let own = self.own;
+        let Some(wanted) = self.wanted.get_mut(&node) else { return };
+        let links = &self.links;
+        let waits = |(id, source): &(LinkId, Address)| {
+            let neighbour = links.get(id).and_then(|link| link.table.get(*source));
+            neighbour.is_some_and(|n| node == own || n.sync.pending.contains_key(&node))
+        };
+        wanted.sources.retain(waits);
+        // Records are long: links with long frames first.
+        wanted.sources.sort_by_key(|(id, _)| std::cmp::Reverse(links.get(id).map(|link| link.mtu)));
+        let tries = wanted.fetch.requests();
+        if wanted.sources.is_empty() || tries >= MAX_REQUESTS {
+            return self.give_up(node);
+        }
+        let (id, source) = wanted.sources[tries as usize % wanted.sources.len()];
+        let verified = self.identities.contains_key(&source);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if link.budget(verified).requests.take(now) {
+            let next = wanted.fetch.on_request(now);
+            self.timers.set(Timer::Fetch(node), next);
+            self.push(Control::IdentityRequest { link: id, node: source, about: node });
+        } else {
+            let wait = Duration::from_millis(self.rng.random_range(20..80));
+            self.timers.set(Timer::Fetch(node), now + wait);
+        }
+    }
+
+    /// A neighbour asks for a record. It must show that it hears us: a record is much longer than the request, and
+    /// must not be sent to somebody who never asked.
+    pub(super) fn on_identity_request(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        source: Address,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let request = IdentityRequest::parse(payload)?;
+        self.check_asker(now, id, from, source, request.heard)?;
+        let about = request.node;
+        if self.record_of(about).is_none() {
+            return Err(DropReason::NoRecord);
+        }
+        if !self.may_serve(now, id, source) {
+            return Err(DropReason::RateLimited);
+        }
+        self.push(Control::Record { link: id, node: source, about });
+        Ok(())
+    }
+
+    pub(super) fn record_of(&self, node: Address) -> Option<&[u8]> {
+        let identity = if node == self.own { Some(&self.identity) } else { self.identities.get(&node) };
+        identity.map(|identity| &identity.record[..]).filter(|record| !record.is_empty())
+    }
+
+    /// Whether the neighbour may be sent a record now.
+    pub(super) fn may_serve(&mut self, now: Instant, id: LinkId, node: Address) -> bool {
+        let verified = self.is_verified(node);
+        let Some(link) = self.links.get_mut(&id) else { return false };
+        let free = verified || link.table.get_mut(node).is_some_and(|neighbour| neighbour.may_serve(now));
+        free && link.budget(verified).records.take(now)
+    }
+
+    pub(super) fn on_record(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        source: Address,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let (node, record) = parse_record(payload)?;
+        let neighbour = self.neighbour_mut(id, source).filter(|neighbour| neighbour.at == from);
+        neighbour.ok_or(DropReason::UnknownNeighbour)?.on_frame(now, from);
+        if node == self.own {
+            return self.on_own_record(now, record);
+        }
+        let wanted = self.wanted.get_mut(&node).ok_or(DropReason::Unsolicited)?;
+        if !wanted.fetch.on_record() {
+            return Err(DropReason::Unsolicited);
+        }
+        self.timers.cancel(Timer::Fetch(node));
+        self.events.push_back(MeshEvent::IdentityReceived { node, record: record.to_vec() });
+        Ok(())
+    }
+
+    /// A neighbour knows another record of this node than it serves. Verifying it is expensive, so not every one is.
+    fn on_own_record(&mut self, now: Instant, record: &[u8]) -> Result<(), DropReason> {
+        self.give_up(self.own);
+        if record == &self.identity.record[..] || !self.own_records.take(now) {
+            return Err(DropReason::RateLimited);
+        }
+        self.events.push_back(MeshEvent::IdentityReceived { node: self.own, record: record.to_vec() });
+        Ok(())
+    }
+}

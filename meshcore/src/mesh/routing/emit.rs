@@ -1,0 +1,127 @@
+//! What this node announces to its neighbours (RFC 8966, section 3.7).
+
+use std::ops::Bound::{Excluded, Unbounded};
+
+use super::Router;
+use crate::types::{Address, Instant, LinkId};
+use crate::wire::update::{Advert, INFINITE};
+
+/// The link on which something is announced.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::mesh) struct Scope {
+    pub(in crate::mesh) link: LinkId,
+    /// Everybody on the link hears everybody.
+    pub(in crate::mesh) wired: bool,
+    /// Number of the link among this node's links, below 64.
+    pub(in crate::mesh) slot: u8,
+}
+
+/// The part of the table that an update covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::mesh) struct Range {
+    pub(in crate::mesh) from: u64,
+    pub(in crate::mesh) to: u64,
+}
+
+impl Router {
+    /// Appends up to `room` bytes of entries for what changed behind version `since`; tells the range that they cover.
+    /// A range from 0 is a whole table.
+    pub(in crate::mesh) fn emit_changes(
+        &mut self,
+        now: Instant,
+        scope: Scope,
+        since: u64,
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Range {
+        let from = if since < self.journal.floor() { 0 } else { since };
+        let end = out.len() + room;
+        let mut to = from;
+        // First of a whole table: who does not know this node yet believes nothing else before.
+        if from == 0
+            && let Some(own) = self.advert(scope, self.own, false)
+        {
+            self.announce(now, scope, &own, out);
+        }
+        let mut at = from;
+        while let Some((version, destination)) = self.journal.next_after(at) {
+            let repeated = from == 0 && destination == self.own;
+            if let Some(advert) = self.advert(scope, destination, from != 0).filter(|_| !repeated) {
+                if out.len() + advert.len() > end {
+                    return Range { from, to };
+                }
+                self.announce(now, scope, &advert, out);
+            }
+            (to, at) = (version, version);
+        }
+        Range { from, to: self.journal.latest() }
+    }
+
+    /// Appends entries for destinations behind `cursor`; gives the cursor for the next ones, `None` at the end of the
+    /// table.
+    pub(in crate::mesh) fn emit_refresh(
+        &mut self,
+        now: Instant,
+        scope: Scope,
+        cursor: Option<Address>,
+        room: usize,
+        out: &mut Vec<u8>,
+    ) -> Option<Address> {
+        let end = out.len() + room;
+        if cursor.is_none()
+            && let Some(own) = self.advert(scope, self.own, false)
+        {
+            self.announce(now, scope, &own, out);
+        }
+        let mut at = cursor.map_or(Unbounded, Excluded);
+        let mut last = cursor;
+        while let Some((address, _)) = self.table.range((at, Unbounded)).next() {
+            let address = *address;
+            if let Some(advert) = self.advert(scope, address, false) {
+                if out.len() + advert.len() > end {
+                    return last;
+                }
+                self.announce(now, scope, &advert, out);
+            }
+            (at, last) = (Excluded(address), Some(address));
+        }
+        None
+    }
+
+    /// What a link is told of a destination.
+    fn advert(&self, scope: Scope, address: Address, retract: bool) -> Option<Advert> {
+        if address == self.own {
+            let (seqno, signature) = (self.own_proof.seqno, self.own_proof.signature);
+            return Some(Advert { destination: address, seqno, metric: 0, mtu: u16::MAX, hops: 0, signature });
+        }
+        let destination = self.table.get(&address)?;
+        let hidden = |hop: &super::Hop| scope.wired && hop.link == scope.link;
+        match self.selected(address).filter(|route| !hidden(&route.hop) && route.metric < INFINITE) {
+            Some(route) => {
+                let signature = destination.proof(route.seqno)?.signature;
+                let (seqno, metric, mtu, hops) = (route.seqno, route.metric, route.mtu, route.hops);
+                Some(Advert { destination: address, seqno, metric, mtu, hops, signature })
+            }
+            None => {
+                let told = destination.told & (1 << scope.slot) != 0;
+                let seqno = self.feasibility.seqno(address).unwrap_or_default();
+                (retract && told).then(|| Advert::retraction(address, seqno))
+            }
+        }
+    }
+
+    /// Writes an entry; from now on the feasible distance is at most what it says (RFC 8966, section 3.7.3).
+    fn announce(&mut self, now: Instant, scope: Scope, advert: &Advert, out: &mut Vec<u8>) {
+        advert.emit(out);
+        if advert.metric == INFINITE || advert.destination == self.own {
+            return;
+        }
+        self.feasibility.on_announced(now, advert.destination, advert.seqno, advert.metric);
+        if let Some(new) = self.announceable(advert.destination)
+            && let Some(destination) = self.table.get_mut(&advert.destination)
+        {
+            destination.announced = new;
+            destination.told |= 1 << scope.slot;
+        }
+    }
+}

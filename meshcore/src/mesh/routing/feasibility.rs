@@ -1,0 +1,125 @@
+//! The feasibility condition (RFC 8966, sections 2.4 and 3.5.1): what keeps the mesh free of loops.
+//!
+//! For each destination the table remembers the *feasible distance*: the best pair of seqno and metric that this node
+//! has ever announced. A neighbour's route is used only if it is better than that; then the neighbour cannot be using
+//! this node, directly or through others. The state is kept apart from the routes and outlives them: forgetting it while
+//! stale announcements are about could make a loop.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::types::{Address, Instant};
+use crate::wire::update::Seqno;
+
+/// Distances that are remembered; then those unused longest make room.
+pub(super) const CAPACITY: usize = 8192;
+
+/// How long an unused distance is remembered (RFC 8966, appendix B: source GC time 3 minutes). Announcements of routes
+/// do not outlive their neighbour's hold time, 210 s at most.
+pub(super) const LIFE: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Distance {
+    seqno: Seqno,
+    metric: u16,
+    used_at: Instant,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct FeasibilityTable {
+    distances: BTreeMap<Address, Distance>,
+}
+
+impl FeasibilityTable {
+    pub(super) fn len(&self) -> usize {
+        self.distances.len()
+    }
+
+    /// Whether a route that a neighbour announces with this seqno and metric may be used.
+    pub(super) fn allows(&self, destination: Address, seqno: Seqno, metric: u16) -> bool {
+        self.distances
+            .get(&destination)
+            .is_none_or(|d| seqno > d.seqno || (seqno == d.seqno && metric < d.metric))
+    }
+
+    /// The seqno of the feasible distance: a route with a newer one is always feasible.
+    pub(super) fn seqno(&self, destination: Address) -> Option<Seqno> {
+        self.distances.get(&destination).map(|distance| distance.seqno)
+    }
+
+    /// This node announces the destination (RFC 8966, section 3.7.3).
+    pub(super) fn on_announced(&mut self, now: Instant, destination: Address, seqno: Seqno, metric: u16) {
+        let new = Distance { seqno, metric, used_at: now };
+        let distance = self.distances.entry(destination).or_insert(new);
+        distance.used_at = now;
+        if seqno > distance.seqno || (seqno == distance.seqno && metric < distance.metric) {
+            *distance = new;
+        }
+        if self.distances.len() > CAPACITY {
+            let oldest = self.distances.iter().filter(|(node, _)| **node != destination);
+            let oldest = oldest.min_by_key(|(_, distance)| distance.used_at).map(|(node, _)| *node);
+            oldest.map(|node| self.distances.remove(&node));
+        }
+    }
+
+    /// Forgets what has not been used for [`LIFE`]; destinations with a route are `kept`.
+    pub(super) fn forget(&mut self, now: Instant, kept: impl Fn(&Address) -> bool) {
+        self.distances.retain(|node, distance| now - distance.used_at < LIFE || kept(node));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NODE: Address = Address([1; 16]);
+    const NOW: Instant = Instant::from_micros(0);
+
+    fn seqno(count: u32) -> Seqno {
+        Seqno { record: 1, count }
+    }
+
+    #[test]
+    fn only_newer_or_nearer_is_feasible() {
+        let mut table = FeasibilityTable::default();
+        assert!(table.allows(NODE, seqno(0), 65534));
+        table.on_announced(NOW, NODE, seqno(5), 200);
+        for (count, metric, feasible) in
+            [(5, 199, true), (5, 200, false), (4, 0, false), (6, 65534, true), (5, 65534, false)]
+        {
+            assert_eq!(table.allows(NODE, seqno(count), metric), feasible, "{count} {metric}");
+        }
+    }
+
+    #[test]
+    fn the_distance_falls_and_never_rises_under_one_seqno() {
+        let mut table = FeasibilityTable::default();
+        table.on_announced(NOW, NODE, seqno(5), 200);
+        table.on_announced(NOW, NODE, seqno(5), 300);
+        assert!(!table.allows(NODE, seqno(5), 200));
+        table.on_announced(NOW, NODE, seqno(5), 100);
+        assert!(!table.allows(NODE, seqno(5), 100));
+        table.on_announced(NOW, NODE, seqno(4), 1);
+        assert_eq!(table.seqno(NODE), Some(seqno(5)));
+        table.on_announced(NOW, NODE, seqno(6), 900);
+        assert!(table.allows(NODE, seqno(6), 899));
+    }
+
+    #[test]
+    fn it_outlives_the_route_and_is_bounded() {
+        let mut table = FeasibilityTable::default();
+        table.on_announced(NOW, NODE, seqno(5), 200);
+        table.forget(NOW + LIFE / 2, |_| false);
+        assert_eq!(table.len(), 1);
+        table.forget(NOW + LIFE, |_| true);
+        assert_eq!(table.len(), 1);
+        table.forget(NOW + LIFE, |_| false);
+        assert_eq!(table.len(), 0);
+        for number in 0..=CAPACITY as u128 {
+            let node = Address(number.to_be_bytes());
+            table.on_announced(NOW + Duration::from_micros(number as u64), node, seqno(0), 1);
+        }
+        assert_eq!(table.len(), CAPACITY);
+        assert_eq!(table.seqno(Address([0; 16])), None);
+    }
+}

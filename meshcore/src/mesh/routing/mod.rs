@@ -1,0 +1,392 @@
+//! Distance-vector routing after Babel (RFC 8966): loop-free at every moment, whatever is lost, late or repeated.
+//!
+//! What is taken over: the feasibility condition, source seqnos, triggered updates, retractions, seqno requests, split
+//! horizon. What differs: destinations are node addresses and announce themselves, so source and destination are one; a
+//! seqno is signed by its destination and does not wrap; updates are numbered and made good when they are lost
+//! (see [`journal`]) instead of being repeated every few seconds.
+//!
+//! This module knows no frame, no timer and no identity: [`super::updates`] feeds it.
+
+mod emit;
+mod feasibility;
+mod hops;
+mod journal;
+mod requests;
+mod select;
+mod table;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use crate::types::{Address, Instant};
+use crate::wire::update::{Advert, INFINITE, SIGNATURE_LEN, Seqno};
+use feasibility::FeasibilityTable;
+use hops::Hops;
+use journal::Journal;
+use requests::Requests;
+use select::{Candidate, select};
+use table::{Announced, Destination, Proof, Route};
+
+pub(super) use emit::Scope;
+pub(super) use hops::{Hop, HopId};
+pub(super) use requests::Due;
+
+/// Destinations in the table. When it is full, those without a route make room; live ones never do.
+pub(super) const MAX_DESTINATIONS: usize = 4096;
+
+/// How long a destination without a route is remembered, so that its retraction reaches the neighbours.
+const IDLE_LIFE: Duration = Duration::from_secs(60);
+
+/// How long a next hop is avoided that swallowed frames.
+const AVOID: Duration = Duration::from_secs(60);
+
+/// Pairs of destination and next hop that are avoided.
+const MAX_AVOIDED: usize = 1024;
+
+/// Neighbours that are asked for a seqno at a time.
+const MAX_ASKED: usize = 4;
+
+/// The next hop of a destination has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) destination: Address,
+    /// Whether there was one before.
+    pub(super) was_reachable: bool,
+    /// Whether there is one now.
+    pub(super) reachable: bool,
+}
+
+/// A route in use.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Selected {
+    pub(super) hop: Hop,
+    pub(super) seqno: Seqno,
+    pub(super) metric: u16,
+    pub(super) mtu: u16,
+    pub(super) hops: u8,
+}
+
+/// What a seqno request asks of this node.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// To announce itself anew.
+    Announce,
+    /// To pass the request on, when it is due.
+    Forward,
+    /// Nothing.
+    Nothing,
+}
+
+/// The table is full of destinations that are in reach.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Full;
+
+/// The routing table of one node.
+#[derive(Debug)]
+pub(super) struct Router {
+    own: Address,
+    own_proof: Proof,
+    own_version: u64,
+    hops: Hops,
+    table: BTreeMap<Address, Destination>,
+    feasibility: FeasibilityTable,
+    journal: Journal,
+    requests: Requests,
+    avoided: BTreeMap<(Address, HopId), Instant>,
+    changes: VecDeque<Change>,
+}
+
+impl Router {
+    pub(super) fn new(own: Address) -> Self {
+        Self {
+            own,
+            own_proof: Proof { seqno: Seqno::default(), signature: [0; SIGNATURE_LEN] },
+            own_version: 0,
+            hops: Hops::default(),
+            table: BTreeMap::new(),
+            feasibility: FeasibilityTable::default(),
+            journal: Journal::default(),
+            requests: Requests::default(),
+            avoided: BTreeMap::new(),
+            changes: VecDeque::new(),
+        }
+    }
+
+    // -- this node as a destination --------------------------------------------------------------------------------
+
+    pub(super) fn own_seqno(&self) -> Seqno {
+        self.own_proof.seqno
+    }
+
+    /// This node announces itself under a new seqno.
+    pub(super) fn announce_own(&mut self, seqno: Seqno, signature: [u8; SIGNATURE_LEN]) {
+        self.own_proof = Proof { seqno, signature };
+        self.own_version = self.journal.note(self.own, self.own_version);
+    }
+
+    // -- neighbours ------------------------------------------------------------------------------------------------
+
+    pub(super) fn add_hop(&mut self, hop: Hop) -> HopId {
+        self.hops.add(hop)
+    }
+
+    pub(super) fn hop(&self, id: HopId) -> Option<&Hop> {
+        self.hops.get(id)
+    }
+
+    /// The cost of the link to a neighbour has changed.
+    pub(super) fn set_cost(&mut self, now: Instant, id: HopId, cost: u16) {
+        let Some(hop) = self.hops.get_mut(id) else { return };
+        if std::mem::replace(&mut hop.cost, cost) != cost {
+            for destination in self.destinations_via(id) {
+                self.reselect(now, destination);
+            }
+        }
+    }
+
+    /// All that a neighbour has announced is void: it has restarted.
+    pub(super) fn clear_hop(&mut self, now: Instant, id: HopId) {
+        for destination in self.destinations_via(id) {
+            self.retract(now, id, destination);
+        }
+    }
+
+    /// A neighbour is gone.
+    pub(super) fn remove_hop(&mut self, now: Instant, id: HopId) {
+        self.clear_hop(now, id);
+        self.avoided.retain(|(_, hop), _| *hop != id);
+        self.hops.remove(id);
+    }
+
+    /// A link takes the number of one that is gone: nobody on it was told anything.
+    pub(super) fn free_slot(&mut self, slot: u8) {
+        self.table.values_mut().for_each(|destination| destination.told &= !(1 << slot));
+    }
+
+    fn destinations_via(&self, id: HopId) -> Vec<Address> {
+        let via = self.table.iter().filter(|(_, destination)| destination.route(id).is_some());
+        via.map(|(address, _)| *address).collect()
+    }
+
+    // -- announcements of neighbours -------------------------------------------------------------------------------
+
+    /// Whether the signature of this announcement was checked before.
+    pub(super) fn is_proven(&self, destination: Address, seqno: Seqno) -> bool {
+        self.table.get(&destination).is_some_and(|destination| destination.proof(seqno).is_some())
+    }
+
+    /// Takes in what a neighbour announces (RFC 8966, section 3.5.3); the signature has been checked.
+    pub(super) fn learn(&mut self, now: Instant, via: HopId, advert: &Advert) -> Result<(), Full> {
+        let Advert { destination, seqno, metric, mtu, hops, signature } = *advert;
+        if metric == INFINITE {
+            self.retract(now, via, destination);
+            return Ok(());
+        }
+        if !self.table.contains_key(&destination) {
+            self.make_room()?;
+            self.table.insert(destination, Destination::new(now));
+        }
+        if let Some(entry) = self.table.get_mut(&destination) {
+            entry.update(Route { via, seqno, metric, mtu, hops }, signature);
+        }
+        self.reselect(now, destination);
+        Ok(())
+    }
+
+    fn retract(&mut self, now: Instant, via: HopId, destination: Address) {
+        if self.table.get_mut(&destination).is_some_and(|entry| entry.remove(via)) {
+            self.reselect(now, destination);
+        }
+    }
+
+    fn make_room(&mut self) -> Result<(), Full> {
+        if self.table.len() < MAX_DESTINATIONS {
+            return Ok(());
+        }
+        let idle = self.table.iter().filter(|(_, destination)| destination.routes.is_empty());
+        let oldest = idle.min_by_key(|(_, destination)| destination.idle_since).map(|(node, _)| *node);
+        self.forget(oldest.ok_or(Full)?);
+        Ok(())
+    }
+
+    fn forget(&mut self, node: Address) {
+        if let Some(destination) = self.table.remove(&node) {
+            self.journal.remove(destination.version);
+            self.requests.end(node);
+        }
+    }
+
+    /// Forgets what has had no route for long. Gives the destinations that are gone.
+    pub(super) fn collect(&mut self, now: Instant) -> Vec<Address> {
+        let is_old = |d: &Destination| d.routes.is_empty() && now - d.idle_since >= IDLE_LIFE;
+        let old: Vec<Address> = self.table.iter().filter(|(_, d)| is_old(d)).map(|(node, _)| *node).collect();
+        old.iter().for_each(|node| self.forget(*node));
+        let table = &self.table;
+        self.feasibility.forget(now, |node| table.get(node).is_some_and(|d| !d.routes.is_empty()));
+        self.avoided.retain(|_, until| *until > now);
+        old
+    }
+
+    // -- selection -------------------------------------------------------------------------------------------------
+
+    fn reselect(&mut self, now: Instant, address: Address) {
+        let Some(destination) = self.table.get(&address) else { return };
+        let candidates = destination.routes.iter().map(|route| Candidate {
+            via: route.via,
+            metric: route.metric.saturating_add(self.hops.cost(route.via)),
+            feasible: self.feasibility.allows(address, route.seqno, route.metric),
+            avoided: self.avoided.get(&(address, route.via)).is_some_and(|until| *until > now),
+        });
+        let before = destination.selected;
+        let selected = select(candidates, before);
+        let Some(destination) = self.table.get_mut(&address) else { return };
+        destination.selected = selected;
+        if selected.is_none() && before.is_some() {
+            destination.idle_since = now;
+        }
+        if selected != before {
+            let (was_reachable, reachable) = (before.is_some(), selected.is_some());
+            self.changes.push_back(Change { destination: address, was_reachable, reachable });
+        }
+        self.note_news(address);
+        self.ask_for_seqno(now, address);
+    }
+
+    fn note_news(&mut self, address: Address) {
+        let Some(new) = self.announceable(address) else { return };
+        let Some(destination) = self.table.get_mut(&address) else { return };
+        if destination.announced.is_news(&new) {
+            destination.announced = new;
+            destination.version = self.journal.note(address, destination.version);
+        }
+    }
+
+    /// What is to be said about a destination now.
+    fn announceable(&self, address: Address) -> Option<Announced> {
+        let destination = self.table.get(&address)?;
+        let Some(route) = destination.selected_route() else {
+            return Some(Announced::NOTHING);
+        };
+        let hop = self.hops.get(route.via)?;
+        Some(Announced {
+            seqno: route.seqno,
+            metric: route.metric.saturating_add(hop.cost),
+            mtu: route.mtu.min(hop.mtu),
+            withheld_on: hop.wired.then_some(hop.link),
+        })
+    }
+
+    /// Asks for a new announcement when only infeasible routes are left, or one is in use (RFC 8966, section 3.8.2.1).
+    fn ask_for_seqno(&mut self, now: Instant, address: Address) {
+        let Some(destination) = self.table.get(&address) else { return };
+        let Some(newest) = destination.routes.iter().map(|route| route.seqno).max() else {
+            return self.requests.end(address);
+        };
+        self.requests.on_seqno(address, newest);
+        let is_feasible = |route: &Route| self.feasibility.allows(address, route.seqno, route.metric);
+        let works = |route: &Route| self.hops.cost(route.via) < INFINITE;
+        if destination.selected_route().is_some_and(is_feasible) || !destination.routes.iter().any(works) {
+            return;
+        }
+        let Some(Seqno { record, count }) = self.feasibility.seqno(address) else { return };
+        let next = Seqno { record, count: count.saturating_add(1) };
+        self.requests.start(now, address, next, crate::wire::frame::DEFAULT_HOP_LIMIT);
+    }
+
+    // -- seqno requests --------------------------------------------------------------------------------------------
+
+    /// A neighbour asks for a new announcement of a destination (RFC 8966, section 3.8.1.2).
+    pub(super) fn on_seqno_request(
+        &mut self,
+        now: Instant,
+        address: Address,
+        seqno: Seqno,
+        hop_limit: u8,
+    ) -> Asked {
+        if address == self.own {
+            let own = self.own_seqno();
+            let newer = seqno.record == own.record && seqno.count > own.count;
+            return if newer { Asked::Announce } else { Asked::Nothing };
+        }
+        let Some(destination) = self.table.get(&address) else { return Asked::Nothing };
+        // The update that satisfies the request has been sent, or will be: it is made good if it is lost.
+        let satisfied = destination.selected_route().is_some_and(|route| route.seqno >= seqno);
+        if satisfied || hop_limit <= 1 || destination.routes.is_empty() {
+            return Asked::Nothing;
+        }
+        // Only the next announcement can be asked for: who demands more is not believed.
+        let newest = destination.routes.iter().map(|route| route.seqno).max().unwrap_or_default();
+        let next = Seqno { record: newest.record, count: newest.count.saturating_add(1) };
+        match self.requests.start(now, address, seqno.min(next), hop_limit - 1) {
+            true => Asked::Forward,
+            false => Asked::Nothing,
+        }
+    }
+
+    pub(super) fn next_request(&self) -> Option<Instant> {
+        self.requests.next()
+    }
+
+    pub(super) fn pop_request(&mut self, now: Instant) -> Option<Due> {
+        self.requests.pop(now)
+    }
+
+    /// Whom to ask: the next hop; when there is none, or it has not helped, the neighbours that are nearest.
+    pub(super) fn whom_to_ask(&self, due: &Due) -> Vec<HopId> {
+        let Some(destination) = self.table.get(&due.destination) else { return Vec::new() };
+        if let (Some(selected), ..2) = (destination.selected, due.tries) {
+            return vec![selected];
+        }
+        let works = |route: &&Route| self.hops.cost(route.via) < INFINITE;
+        let mut routes: Vec<&Route> = destination.routes.iter().filter(works).collect();
+        routes.sort_by_key(|route| route.metric);
+        routes.iter().take(MAX_ASKED).map(|route| route.via).collect()
+    }
+
+    // -- what is asked of the table --------------------------------------------------------------------------------
+
+    pub(super) fn selected(&self, destination: Address) -> Option<Selected> {
+        let route = self.table.get(&destination)?.selected_route()?;
+        let hop = *self.hops.get(route.via)?;
+        Some(Selected {
+            hop,
+            seqno: route.seqno,
+            metric: route.metric.saturating_add(hop.cost),
+            mtu: route.mtu.min(hop.mtu),
+            hops: route.hops.saturating_add(1),
+        })
+    }
+
+    pub(super) fn reachable(&self) -> impl Iterator<Item = Address> {
+        let reachable = self.table.iter().filter(|(_, destination)| destination.selected.is_some());
+        reachable.map(|(address, _)| *address)
+    }
+
+    pub(super) fn knows(&self, destination: Address) -> bool {
+        self.table.contains_key(&destination)
+    }
+
+    /// Frames to the destination vanish behind its next hop: another one is tried, if there is any.
+    pub(super) fn avoid_next_hop(&mut self, now: Instant, destination: Address) {
+        let Some(via) = self.table.get(&destination).and_then(|entry| entry.selected) else { return };
+        if self.avoided.len() < MAX_AVOIDED {
+            self.avoided.insert((destination, via), now + AVOID);
+            self.reselect(now, destination);
+        }
+    }
+
+    pub(super) fn pop_change(&mut self) -> Option<Change> {
+        self.changes.pop_front()
+    }
+
+    /// Version of the latest change.
+    pub(super) fn version(&self) -> u64 {
+        self.journal.latest()
+    }
+
+    /// Destinations, routes to them, feasible distances, requests.
+    pub(super) fn sizes(&self) -> [usize; 4] {
+        let routes = self.table.values().map(|destination| destination.routes.len()).sum();
+        [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
+    }
+}

@@ -1,0 +1,142 @@
+//! Has this node all updates of a neighbour? What it missed, it asks for.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::config::{GAP_WAIT, SYNC_RETRY};
+use crate::types::{Address, Instant};
+use crate::wire::update::{Advert, Update};
+
+#[derive(Debug, Default)]
+pub(super) struct Sync {
+    /// Version of the neighbour's table up to which everything was taken in.
+    version: u64,
+    /// Latest version that it announced.
+    announced: u64,
+    asked_at: Option<Instant>,
+    /// Requests since the last progress.
+    asked: u32,
+    /// Routes whose destination's identity is not known yet.
+    pub(super) pending: BTreeMap<Address, Advert>,
+}
+
+/// What to do with an update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Take its entries in, then [`Sync::on_applied`]. `whole`: it begins the whole table anew.
+    Apply { whole: bool },
+    /// Something before it is missing: ask.
+    Gap,
+    /// It says nothing new.
+    Old,
+}
+
+impl Sync {
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The neighbour tells how far its table has come. One that restarts says so by its instance.
+    pub(super) fn on_announced(&mut self, version: u64) {
+        self.announced = self.announced.max(version);
+    }
+
+    /// Entries are taken in without a gap and in order only: then none can replace a newer one.
+    pub(super) fn judge(&mut self, update: &Update) -> Verdict {
+        self.on_announced(update.to);
+        let Update { from, to, .. } = *update;
+        match () {
+            // A repetition of what is current, or a reminder.
+            () if from == to && to == self.version => Verdict::Apply { whole: false },
+            () if to <= self.version => Verdict::Old,
+            () if from == 0 => Verdict::Apply { whole: self.version != 0 },
+            () if from > self.version => Verdict::Gap,
+            () => Verdict::Apply { whole: false },
+        }
+    }
+
+    pub(super) fn on_applied(&mut self, now: Instant, update: &Update) {
+        if update.to > self.version {
+            self.version = update.to;
+            self.asked = 0;
+            // More is probably on its way.
+            self.asked_at = self.asked_at.map(|_| now);
+        }
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.version < self.announced
+    }
+
+    /// When to ask next, if something is missing.
+    pub(super) fn due(&self, now: Instant, gap: bool) -> Option<Instant> {
+        self.is_behind().then(|| {
+            let wait = if gap { GAP_WAIT } else { backoff(self.asked) };
+            self.asked_at.map_or(now, |asked| asked + wait)
+        })
+    }
+
+    /// What hindered taking updates in is gone.
+    pub(super) fn ask_now(&mut self) {
+        (self.asked_at, self.asked) = (None, 0);
+    }
+
+    pub(super) fn on_asked(&mut self, now: Instant) {
+        self.asked_at = Some(now);
+        self.asked = self.asked.saturating_add(1);
+    }
+}
+
+fn backoff(times: u32) -> Duration {
+    let (first, longest) = SYNC_RETRY;
+    first.saturating_mul(1u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn update(from: u64, to: u64) -> Update {
+        Update { instance: 1, from, to }
+    }
+
+    fn synced(to: u64) -> Sync {
+        let mut sync = Sync::default();
+        assert_eq!(sync.judge(&update(0, to)), Verdict::Apply { whole: false });
+        sync.on_applied(Instant::from_micros(0), &update(0, to));
+        sync
+    }
+
+    #[test]
+    fn updates_are_taken_in_order() {
+        let mut sync = synced(10);
+        assert_eq!(sync.judge(&update(12, 20)), Verdict::Gap);
+        assert!(sync.is_behind());
+        assert_eq!(sync.judge(&update(10, 12)), Verdict::Apply { whole: false });
+        sync.on_applied(Instant::from_micros(0), &update(10, 12));
+        assert_eq!(sync.judge(&update(11, 20)), Verdict::Apply { whole: false });
+        sync.on_applied(Instant::from_micros(0), &update(11, 20));
+        assert!(!sync.is_behind());
+        assert_eq!(sync.judge(&update(10, 12)), Verdict::Old);
+        assert_eq!(sync.judge(&update(19, 19)), Verdict::Old);
+        assert_eq!(sync.judge(&update(20, 20)), Verdict::Apply { whole: false });
+        assert_eq!(sync.judge(&update(0, 30)), Verdict::Apply { whole: true });
+    }
+
+    #[test]
+    fn what_is_missing_is_asked_for_ever_more_rarely() {
+        let mut sync = synced(10);
+        let mut now = Instant::from_micros(1000);
+        assert_eq!(sync.due(now, false), None);
+        sync.on_announced(11);
+        let mut waits = Vec::new();
+        for _ in 0..8 {
+            let due = sync.due(now, false).unwrap();
+            waits.push((due - now).as_millis());
+            now = due;
+            sync.on_asked(now);
+        }
+        assert_eq!(waits, [0, 150, 300, 600, 1200, 2400, 4000, 4000]);
+        assert_eq!(sync.due(now, true), Some(now + GAP_WAIT));
+    }
+}

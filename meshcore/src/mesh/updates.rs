@@ -1,0 +1,396 @@
+//! Updates go out to neighbours and come in from them (RFC 8966, sections 3.5 and 3.7).
+
+use rand::RngExt;
+
+use super::config::*;
+use super::output::Control;
+use super::sync::Verdict;
+use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
+use crate::types::{Address, Instant, LinkAddr, LinkId};
+use crate::wire::update::{Advert, INFINITE, SeqnoRequest, Update, UpdateRequest};
+
+/// What became of an entry of an update.
+#[derive(Debug, PartialEq, Eq)]
+enum Taken {
+    /// It was taken in, or is not to be.
+    Done,
+    /// There is no room to let it wait for an identity: what follows is asked for again.
+    NoRoom,
+}
+
+impl Mesh {
+    // -- in --------------------------------------------------------------------------------------------------------
+
+    pub(super) fn on_update(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        source: Address,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let (update, adverts) = Update::parse(payload)?;
+        let neighbour = self.neighbour_mut(id, source).filter(|neighbour| neighbour.at == from);
+        let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
+        neighbour.on_frame(now, from);
+        if neighbour.instance != update.instance {
+            return Err(DropReason::StaleUpdate);
+        }
+        let hop = neighbour.hop;
+        match neighbour.sync.judge(&update) {
+            Verdict::Old => return Ok(()),
+            Verdict::Gap => {
+                self.schedule_sync(now, id, source, true);
+                return Ok(());
+            }
+            Verdict::Apply { whole } if whole => {
+                neighbour.sync.pending.clear();
+                self.router.clear_hop(now, hop);
+            }
+            Verdict::Apply { .. } => {}
+        }
+        for advert in adverts {
+            if self.take(now, id, source, &advert) == Taken::NoRoom {
+                self.counters.count(DropReason::TooManyPending);
+                if let Some(neighbour) = self.neighbour_mut(id, source) {
+                    neighbour.sync.on_asked(now);
+                }
+                self.schedule_sync(now, id, source, false);
+                return Ok(());
+            }
+        }
+        if let Some(neighbour) = self.neighbour_mut(id, source) {
+            neighbour.sync.on_applied(now, &update);
+        }
+        self.schedule_sync(now, id, source, false);
+        Ok(())
+    }
+
+    /// Takes one entry in, or lets it wait for the identity of its destination.
+    fn take(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) -> Taken {
+        let node = advert.destination;
+        if node != source && !self.is_verified(source) {
+            return Taken::NoRoom;
+        }
+        let Some(neighbour) = self.neighbour_mut(id, source) else { return Taken::Done };
+        let hop = neighbour.hop;
+        neighbour.sync.pending.remove(&node);
+        if advert.metric == INFINITE {
+            // A retraction cannot fail.
+            let _ = self.router.learn(now, hop, advert);
+            return Taken::Done;
+        }
+        // Only a node itself is at no distance from itself.
+        if (node == source) != (advert.metric == 0) {
+            self.counters.count(DropReason::Malformed);
+            return Taken::Done;
+        }
+        if node == self.own {
+            return self.on_route_to_self(now, id, source, advert);
+        }
+        match self.identities.get(&node) {
+            Some(identity) if identity.number > advert.seqno.record => {
+                self.on_outdated(now, id, source, advert);
+                Taken::Done
+            }
+            Some(identity) if identity.number == advert.seqno.record => {
+                if !self.router.is_proven(node, advert.seqno) && !self.is_signed(identity, advert) {
+                    self.counters.count(DropReason::BadSignature);
+                } else if self.router.learn(now, hop, advert).is_err() {
+                    self.counters.count(DropReason::TableFull);
+                }
+                self.note_restart(node);
+                Taken::Done
+            }
+            _ => self.let_wait(now, id, source, advert),
+        }
+    }
+
+    fn is_signed(&self, identity: &Identity, advert: &Advert) -> bool {
+        let message = advert.seqno.signed_message(advert.destination);
+        self.signatures.verify(&identity.subkey, &message, &advert.signature)
+    }
+
+    fn let_wait(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) -> Taken {
+        let Some(neighbour) = self.neighbour_mut(id, source) else { return Taken::Done };
+        if neighbour.sync.pending.len() >= MAX_PENDING && advert.destination != source {
+            return Taken::NoRoom;
+        }
+        neighbour.sync.pending.insert(advert.destination, *advert);
+        self.want(now, advert.destination, advert.seqno.record, (id, source));
+        Taken::Done
+    }
+
+    /// The identity of a node is known now: routes to it need not wait any longer.
+    pub(super) fn take_pending(&mut self, now: Instant, node: Address, sources: &[(LinkId, Address)]) {
+        for (id, source) in sources {
+            let pending = self.neighbour_mut(*id, *source).and_then(|n| n.sync.pending.remove(&node));
+            if let Some(advert) = pending {
+                self.take(now, *id, *source, &advert);
+            }
+        }
+    }
+
+    /// A neighbour has a route to this node. Of interest only if it rests on a newer identity record than this node
+    /// serves: then this node has lost its memory, or somebody has a copy of its key.
+    fn on_route_to_self(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) -> Taken {
+        if advert.seqno.record > self.identity.number {
+            self.want(now, self.own, advert.seqno.record, (id, source));
+        }
+        Taken::Done
+    }
+
+    /// The announcement rests on an older record than is known. If the node itself does not know that, it is told.
+    fn on_outdated(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) {
+        self.counters.count(DropReason::Outdated);
+        if advert.destination == source && self.may_serve(now, id, source) {
+            self.push(Control::Record { link: id, node: source, about: source });
+        }
+    }
+
+    pub(super) fn on_update_request(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        node: Address,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let request = UpdateRequest::parse(payload)?;
+        self.check_asker(now, id, from, node, request.heard)?;
+        let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
+        let asked = &mut link.outgoing.asked;
+        asked.insert(node, request.since);
+        if asked.len() >= ANSWER_ALL {
+            let since = asked.values().copied().min().unwrap_or(0);
+            asked.clear();
+            asked.insert(Address::EVERYONE, since);
+        }
+        self.schedule_updates(now, id);
+        Ok(())
+    }
+
+    /// Who asks must be a neighbour at its station that has heard our hellos: answers can be long.
+    pub(super) fn check_asker(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        node: Address,
+        heard: u16,
+    ) -> Result<(), DropReason> {
+        let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
+        let hears_us = link.is_recent(heard);
+        let neighbour = link.table.get_mut(node).filter(|neighbour| neighbour.at == from && hears_us);
+        neighbour.ok_or(DropReason::UnknownNeighbour)?.on_frame(now, from);
+        Ok(())
+    }
+
+    /// Asks for missed updates, now or when it is due.
+    pub(super) fn schedule_sync(&mut self, now: Instant, id: LinkId, node: Address, gap: bool) {
+        let Some(neighbour) = self.neighbour_mut(id, node).filter(|neighbour| neighbour.up) else { return };
+        match neighbour.sync.due(now, gap) {
+            Some(due) => self.timers.set(Timer::Sync(id, node), due.max(now)),
+            None => self.timers.cancel(Timer::Sync(id, node)),
+        }
+    }
+
+    pub(super) fn sync_due(&mut self, now: Instant, id: LinkId, node: Address) {
+        let Some(neighbour) = self.neighbour_mut(id, node) else { return };
+        if neighbour.up && neighbour.sync.is_behind() {
+            neighbour.sync.on_asked(now);
+            let due = neighbour.sync.due(now, false);
+            due.into_iter().for_each(|due| self.timers.set(Timer::Sync(id, node), due));
+            self.push(Control::UpdateRequest { link: id, node });
+        }
+    }
+
+    // -- out -------------------------------------------------------------------------------------------------------
+
+    /// After a change of the table: tells the neighbours soon, those on all links.
+    pub(super) fn publish(&mut self, now: Instant) {
+        if self.published == self.router.version() {
+            return;
+        }
+        self.published = self.router.version();
+        let links: Vec<LinkId> = self.links.keys().copied().collect();
+        links.into_iter().for_each(|id| self.schedule_updates(now, id));
+    }
+
+    /// Updates are collected for a moment: changes come in groups.
+    pub(super) fn schedule_updates(&mut self, now: Instant, id: LinkId) {
+        if !self.timers.is_set(Timer::Updates(id)) {
+            let delay = UPDATE_DELAY.mul_f64(self.rng.random_range(1.0..3.0));
+            self.timers.set(Timer::Updates(id), now + delay);
+        }
+    }
+
+    pub(super) fn updates_due(&mut self, now: Instant, id: LinkId) {
+        let version = self.router.version();
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let outgoing = &mut link.outgoing;
+        let group = outgoing.looked < version && link.table.len() > 0;
+        if !group && outgoing.asked.is_empty() {
+            return;
+        }
+        if !outgoing.pace.take(now) {
+            return self.timers.set(Timer::Updates(id), now + UPDATE_PACE);
+        }
+        // Group and single answers take turns.
+        let single = outgoing.asked.keys().next().copied();
+        let node = single.filter(|_| !group || outgoing.reminded == 0).unwrap_or(Address::EVERYONE);
+        if !self.push(Control::Update { link: id, node }) && !self.leaving {
+            self.timers.set(Timer::Updates(id), now + UPDATE_PACE);
+        }
+    }
+
+    /// Writes the next update for everybody on the link, or for one neighbour that missed some. `None`: there is
+    /// nothing to say.
+    pub(super) fn emit_update(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        node: Address,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
+        let link = self.links.get(&id)?;
+        let (scope, sent) = (link.scope, link.outgoing.sent);
+        let room = link.payload_mtu().saturating_sub(crate::wire::update::UPDATE_LEN);
+        let asked = link.outgoing.asked.get(&node).copied();
+        let since = asked.unwrap_or(link.outgoing.looked);
+        let head = out.len();
+        Update { instance: self.instance, from: 0, to: 0 }.emit(out);
+        let body = out.len();
+        let range = self.router.emit_changes(now, scope, since, room, out);
+        let is_empty = out.len() == body;
+        let version = self.router.version();
+        let outgoing = &mut self.links.get_mut(&id)?.outgoing;
+        let mut from = range.from;
+        if asked.is_none() {
+            outgoing.looked = range.to;
+            if is_empty {
+                self.schedule_updates(now, id);
+                return None;
+            }
+            from = if range.from == 0 { 0 } else { sent };
+        } else if range.to >= version {
+            outgoing.asked.remove(&node);
+        } else {
+            outgoing.asked.insert(node, range.to);
+        }
+        if asked.is_none() || node == Address::EVERYONE {
+            outgoing.sent = outgoing.sent.max(range.to);
+            outgoing.looked = outgoing.looked.max(range.to);
+            outgoing.reminded = 0;
+            self.timers.set(Timer::Reminder(id), now + REMINDERS[0]);
+        }
+        let mut update = Vec::with_capacity(crate::wire::update::UPDATE_LEN);
+        Update { instance: self.instance, from, to: range.to }.emit(&mut update);
+        out[head..body].copy_from_slice(&update);
+        self.schedule_updates(now, id);
+        Some(())
+    }
+
+    pub(super) fn reminder_due(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.outgoing.reminded += 1;
+        if let Some(wait) = REMINDERS.get(link.outgoing.reminded) {
+            self.timers.set(Timer::Reminder(id), now + *wait);
+        }
+        self.push(Control::Reminder { link: id });
+    }
+
+    /// The periodic refresh: a little of the table at a time, so that whatever went wrong is mended some day.
+    pub(super) fn refresh_due(&mut self, now: Instant, id: LinkId) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        let (pace, round) = REFRESH;
+        let next = match link.outgoing.refresh {
+            Some(_) => now + pace,
+            None => (link.outgoing.round_began + round).max(now + pace),
+        };
+        let is_alone = link.table.len() == 0;
+        self.timers.set(Timer::Refresh(id), next + pace.mul_f64(self.rng.random_range(0.0..0.1)));
+        if !is_alone {
+            self.push(Control::Refresh { link: id });
+        }
+    }
+
+    /// Writes a part of the refresh, or a mere reminder of the latest version.
+    pub(super) fn emit_refresh(&mut self, now: Instant, id: LinkId, entries: bool, out: &mut Vec<u8>) {
+        let Some(link) = self.links.get(&id) else { return };
+        let (scope, cursor, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
+        let room = link.payload_mtu().saturating_sub(crate::wire::update::UPDATE_LEN);
+        Update { instance: self.instance, from: version, to: version }.emit(out);
+        if !entries {
+            return;
+        }
+        let next = self.router.emit_refresh(now, scope, cursor, room, out);
+        if let Some(link) = self.links.get_mut(&id) {
+            if cursor.is_none() {
+                link.outgoing.round_began = now;
+            }
+            link.outgoing.refresh = next;
+        }
+    }
+
+    // -- seqno requests --------------------------------------------------------------------------------------------
+
+    pub(super) fn on_seqno_request(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        node: Address,
+        payload: &[u8],
+    ) -> Result<(), DropReason> {
+        let request = SeqnoRequest::parse(payload)?;
+        self.check_asker(now, id, from, node, request.heard)?;
+        if !self.is_verified(node) {
+            return Err(DropReason::UnknownNeighbour);
+        }
+        let SeqnoRequest { destination, seqno, hop_limit, .. } = request;
+        match self.router.on_seqno_request(now, destination, seqno, hop_limit) {
+            super::routing::Asked::Announce if self.announcements.take(now) => self.announce_self(),
+            super::routing::Asked::Announce => return Err(DropReason::RateLimited),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Announces this node under the next seqno.
+    pub(super) fn announce_self(&mut self) {
+        let mut seqno = self.router.own_seqno();
+        match seqno.record == self.identity.number {
+            true => seqno.count = seqno.count.saturating_add(1),
+            false => seqno = crate::wire::update::Seqno { record: self.identity.number, count: 0 },
+        }
+        let signature = self.signatures.sign(&seqno.signed_message(self.own));
+        self.router.announce_own(seqno, signature);
+    }
+
+    pub(super) fn seqno_requests_due(&mut self, now: Instant) {
+        while let Some(due) = self.router.pop_request(now) {
+            for hop in self.router.whom_to_ask(&due) {
+                let Some(hop) = self.router.hop(hop).copied() else { continue };
+                self.push(Control::SeqnoRequest {
+                    link: hop.link,
+                    node: hop.node,
+                    destination: due.destination,
+                    seqno: due.seqno,
+                    hop_limit: due.hop_limit,
+                });
+            }
+        }
+    }
+
+    /// The destination announces itself under a newer identity record than before: it has started anew.
+    fn note_restart(&mut self, node: Address) {
+        let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
+        if let Some(told) = self.told.get_mut(&node)
+            && *told < record
+        {
+            *told = record;
+            self.events.push_back(MeshEvent::Restarted { node });
+        }
+    }
+}
