@@ -208,6 +208,15 @@ pub struct Sizes {
     pub queued: usize,
 }
 
+/// What the layers above know of a node in reach.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// Number of the identity record on which the route rests.
+    record: u64,
+    /// It has said that it leaves.
+    leaving: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Hello(LinkId),
@@ -252,8 +261,8 @@ pub struct Mesh {
     router: Router,
     /// Version of the routing table that the links know to be due.
     published: u64,
-    /// Nodes that were told to be reachable, with the number of the identity record.
-    told: BTreeMap<Address, u64>,
+    /// Nodes that were told to be reachable.
+    told: BTreeMap<Address, Told>,
     watch: Watch,
     echoes: BTreeMap<u64, Asked>,
     echo_answers: TokenBucket,
@@ -435,16 +444,17 @@ impl Mesh {
     fn on_route_change(&mut self, now: Instant, change: Change) {
         let node = change.destination;
         if !change.reachable {
-            if change.was_reachable && self.told.contains_key(&node) {
-                self.timers.set(Timer::Unreachable(node), now + UNREACHABLE_HOLD);
+            if let Some(told) = self.told.get(&node).filter(|_| change.was_reachable) {
+                let hold = if told.leaving { Duration::ZERO } else { UNREACHABLE_HOLD };
+                self.timers.set(Timer::Unreachable(node), now + hold);
             }
             return;
         }
         self.timers.cancel(Timer::Unreachable(node));
         let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
-        self.events.push_back(match self.told.insert(node, record) {
+        self.events.push_back(match self.told.insert(node, Told { record, leaving: false }) {
             None => MeshEvent::Reachable { node },
-            Some(told) if told < record => MeshEvent::Restarted { node },
+            Some(told) if told.record < record => MeshEvent::Restarted { node },
             Some(_) => MeshEvent::RouteChanged { node },
         });
     }

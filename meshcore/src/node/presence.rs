@@ -82,12 +82,12 @@ impl Stack {
         }
     }
 
-    /// The mesh remembers a record of this node that is newer than the one in use: its number was lost, or the clock
-    /// that it was taken from was set back. A record with a higher number replaces it.
+    /// The mesh remembers a record of this node that is newer than the one in use, or another one with its number: the
+    /// number was lost, or the clock that it was taken from was set back. A record with a higher number replaces both.
     fn on_own_record(&mut self, now: Now, bytes: &[u8]) {
         let Ok(record) = IdentityRecord::verify(bytes, self.own.address()) else { return };
         let Some(number) = record.fields.number.checked_add(1) else { return };
-        if number <= self.identity.fields().number {
+        if number <= self.identity.fields().number || bytes == self.identity.record() {
             return;
         }
         if let Err(error) = self.identity.renumber(number, now.wall) {
