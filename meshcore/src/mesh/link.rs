@@ -5,11 +5,10 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::bucket::TokenBucket;
 use super::config::{EARLY_HELLOS, EARLY_JITTER, REPORT_WINDOW};
 use super::neighbour::MAX_ENTRIES;
 use super::table::Table;
-use crate::types::{Address, Instant};
+use crate::types::{Address, Instant, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
 

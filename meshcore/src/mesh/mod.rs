@@ -3,7 +3,6 @@
 //! Every node says hello on every link and lists whom it hears; a neighbour is usable when each hears the other. What
 //! hellos say is not authenticated: it decides where a frame goes, never who can read it.
 
-mod bucket;
 mod config;
 mod counters;
 mod discovery;

@@ -10,6 +10,7 @@ pub mod packet;
 pub mod reader;
 pub mod record;
 pub mod segment;
+pub mod v1;
 pub mod varint;
 
 /// Bytes that are not what they claim to be. Always the sender's fault; the receiver drops and counts them.
