@@ -83,6 +83,10 @@ impl Nodes {
         if self.contains(address) {
             return Ok(Admission::Known);
         }
+        // First, for the search is long.
+        if !self.newcomers.take(now) {
+            return Err(DropReason::RateLimited);
+        }
         let evicted = if self.table.len() < MAX_NODES {
             None
         } else {
@@ -93,9 +97,6 @@ impl Nodes {
             let silent = newcomers.min_by_key(|(_, node)| node.heard_at).map(|(address, _)| *address);
             Some(silent.ok_or(DropReason::TableFull)?)
         };
-        if !self.newcomers.take(now) {
-            return Err(DropReason::RateLimited);
-        }
         if let Some(evicted) = evicted {
             self.table.remove(&evicted);
         }

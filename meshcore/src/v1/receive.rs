@@ -21,6 +21,8 @@ pub(super) struct Arrival {
     pub(super) header: FrameHeader,
     /// Whether it came from the station of its origin.
     pub(super) direct: bool,
+    /// Where an answer goes: as the frame came, or as the node is known to be reached.
+    pub(super) back: V1Destination,
 }
 
 impl Arrival {
@@ -28,11 +30,9 @@ impl Arrival {
         self.header.destination == V1Address::EVERYONE
     }
 
-    /// The envelope of an answer: the way that the frame came.
+    /// The envelope of an answer.
     pub(super) fn answer(&self) -> Envelope {
-        let origin = self.header.origin;
-        let to = if self.direct { V1Destination::One(origin) } else { V1Destination::Everyone };
-        Envelope { destination: origin, to, answers: Some(self.header.id) }
+        Envelope { destination: self.header.origin, to: self.back, answers: Some(self.header.id) }
     }
 }
 
@@ -53,7 +53,9 @@ impl V1 {
             return Err(DropReason::UnknownType);
         }
         let key = self.key(&header, body);
-        let arrival = Arrival { now, wall, header, direct: from == header.origin };
+        let direct = from == header.origin;
+        let back = if direct { V1Destination::One(from) } else { self.way_to(now, header.origin) };
+        let arrival = Arrival { now, wall, header, direct, back };
         if header.destination != self.own && !arrival.to_all() {
             self.pass_on(&arrival, body, key)?;
         } else if self.seen.contains(&key) {

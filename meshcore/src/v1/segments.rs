@@ -6,7 +6,7 @@ use super::config::{STREAM_IDLE, STREAM_WAIT};
 use super::output::Envelope;
 use super::receive::Arrival;
 use super::streams::{NewStream, State, StreamKey};
-use super::{DropReason, V1, V1CloseReason, V1Destination, V1Error, V1Event, V1StreamId};
+use super::{DropReason, V1, V1CloseReason, V1Error, V1Event, V1StreamId};
 use crate::types::{Instant, UnixTime, V1Address};
 use crate::wire::v1::{FrameType, HEADER_LEN, SEGMENT_HEADER_LEN, Segment, SegmentKind};
 
@@ -45,10 +45,10 @@ impl V1 {
             syn: None,
             seq: next,
             ack: 0,
-            direct: self.nodes.is_direct(now, to),
+            to: self.way_to(now, to),
             deadline: now + STREAM_WAIT,
         };
-        let envelope = Envelope { destination: to, to: self.way_to(now, to), answers: None };
+        let envelope = Envelope { destination: to, to: new.to, answers: None };
         let segment = Segment { stream: number, kind: SegmentKind::Syn, seq, ack: 0 };
         self.push_segment(wall, envelope, &segment, &[]);
         Ok(self.streams.insert(now, (to, number), new))
@@ -109,8 +109,8 @@ impl V1 {
         let segment = Segment { stream: number, kind, seq: stream.seq, ack: stream.ack };
         let length = if kind == SegmentKind::Fin { 1 } else { data.len() as u32 };
         stream.seq = stream.seq.wrapping_add(length);
-        let to = if stream.direct { V1Destination::One(peer) } else { V1Destination::Everyone };
-        self.push_segment(wall, Envelope { destination: peer, to, answers: None }, &segment, data);
+        let envelope = Envelope { destination: peer, to: stream.to, answers: None };
+        self.push_segment(wall, envelope, &segment, data);
     }
 
     /// Acknowledges a segment; the caller has seen that there is room.
@@ -132,7 +132,7 @@ impl V1 {
             SegmentKind::Fin => self.on_fin(arrival, segment)?,
         }
         if let Some(stream) = self.streams.get_mut((arrival.header.origin, segment.stream)) {
-            stream.direct = arrival.direct;
+            stream.to = arrival.back;
             stream.heard_at = arrival.now;
             if stream.state == State::Open {
                 stream.deadline = arrival.now + STREAM_IDLE;
@@ -142,7 +142,7 @@ impl V1 {
     }
 
     fn on_syn(&mut self, arrival: &Arrival, segment: &Segment) -> Result<(), DropReason> {
-        let Arrival { now, header, direct, .. } = *arrival;
+        let Arrival { now, header, back, .. } = *arrival;
         let key = (header.origin, segment.stream);
         let replaced = match self.streams.get(key) {
             // The same SYN once more, or both ends chose the same number.
@@ -167,7 +167,7 @@ impl V1 {
             syn: Some(header.id),
             seq: seq.wrapping_add(1),
             ack,
-            direct,
+            to: back,
             deadline: now + STREAM_IDLE,
         };
         let stream = self.streams.insert(now, key, new);

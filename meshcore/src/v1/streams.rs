@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config::{MAX_STREAMS, MAX_STREAMS_OF_PEER, STREAM_DATA};
-use super::{DropReason, V1StreamId};
+use super::{DropReason, V1Destination, V1StreamId};
 use crate::types::{Instant, TokenBucket, V1Address};
 
 /// What names a stream on the wire: its other end and its number.
@@ -32,8 +32,8 @@ pub(super) struct Stream {
     pub(super) seq: u32,
     /// The seq of the peer's next segment, as far as it is known.
     pub(super) ack: u32,
-    /// Whether the peer's latest segment came from its own station.
-    pub(super) direct: bool,
+    /// Where our segments go: as the peer's latest one came.
+    pub(super) to: V1Destination,
     /// Whether data came.
     pub(super) used: bool,
     pub(super) heard_at: Instant,
@@ -48,7 +48,7 @@ pub(super) struct NewStream {
     pub(super) syn: Option<u64>,
     pub(super) seq: u32,
     pub(super) ack: u32,
-    pub(super) direct: bool,
+    pub(super) to: V1Destination,
     pub(super) deadline: Instant,
 }
 
@@ -120,10 +120,9 @@ impl Streams {
     pub(super) fn insert(&mut self, now: Instant, key: StreamKey, new: NewStream) -> V1StreamId {
         self.latest += 1;
         let id = V1StreamId(self.latest);
-        let NewStream { state, syn, seq, ack, direct, deadline } = new;
+        let NewStream { state, syn, seq, ack, to, deadline } = new;
         let accepted = TokenBucket::new(STREAM_DATA.0, STREAM_DATA.1);
-        let stream =
-            Stream { id, state, syn, seq, ack, direct, used: false, heard_at: now, deadline, accepted };
+        let stream = Stream { id, state, syn, seq, ack, to, used: false, heard_at: now, deadline, accepted };
         self.table.insert(key, stream);
         id
     }

@@ -13,6 +13,9 @@ use crate::wire::v1::FrameHeader;
 
 pub(super) const MTU: usize = 1500;
 
+/// Sends frames, and is no host.
+pub(super) const OUTSIDER: usize = usize::MAX;
+
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -122,7 +125,7 @@ impl Sim {
         }
     }
 
-    /// Puts a frame on the wire, as host `at` or as somebody beside it.
+    /// Puts a frame on the wire, sent by host `at` or by [`OUTSIDER`].
     pub(super) fn transmit(&mut self, at: usize, from: V1Address, to: V1Destination, frame: &[u8]) {
         for host in 0..self.hosts.len() {
             let addressed = to == V1Destination::Everyone || to == V1Destination::One(address(host));
