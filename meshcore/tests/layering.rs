@@ -12,7 +12,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mesh", &["types", "wire"]),
     ("stream", &["types", "wire"]),
     ("message", &["types", "wire"]),
-    ("node", &["types", "wire", "mesh", "stream", "message"]),
+    ("v1", &["types", "wire"]),
+    ("node", &["types", "wire", "mesh", "stream", "message", "v1"]),
     ("driver", &["types", "mesh", "message", "stream", "node"]),
 ];
 
@@ -21,6 +22,7 @@ const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
     ("mesh", &["frame", "hello", "identity", "update", "probe", "echo"]),
     ("stream", &["packet", "segment"]),
     ("message", &["record"]),
+    ("v1", &["v1"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

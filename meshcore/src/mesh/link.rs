@@ -6,13 +6,12 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::bucket::TokenBucket;
 use super::LinkInfo;
 use super::config::*;
 use super::neighbour::MAX_ENTRIES;
 use super::routing::Scope;
 use super::table::Table;
-use crate::types::{Address, Instant, LinkId};
+use crate::types::{Address, Instant, LinkId, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
 

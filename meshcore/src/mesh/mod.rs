@@ -4,7 +4,6 @@
 //! Neighbours tell each other their routes ([`routing`]). Only who a node is and how new its announcement is are signed:
 //! the rest decides where a frame goes, never who can read it.
 
-mod bucket;
 mod config;
 mod counters;
 mod discovery;
@@ -33,12 +32,12 @@ use rand::rngs::StdRng;
 pub use config::Config;
 pub use counters::{Counters, DropReason};
 
-use crate::types::{Address, Instant, LinkAddr, LinkId};
+use crate::types::{Address, Instant, LinkAddr, LinkId, TokenBucket};
 pub use crate::wire::frame::DEFAULT_HOP_LIMIT;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
 use crate::wire::identity::MAX_RECORD_LEN;
-use bucket::TokenBucket;
+
 use config::{ANNOUNCEMENTS, COLLECT, CONFLICT_GAP, ECHOES, MAX_LINKS, REFRESH, UNREACHABLE_HOLD};
 use echo::Asked;
 use forward::Watch;
