@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Files of `wire` that belong to one layer: no other may read them.
 const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
-    ("mesh", &["frame", "hello", "identity"]),
+    ("mesh", &["frame", "hello", "identity", "sealed"]),
     ("stream", &["packet", "segment"]),
     ("message", &["record"]),
 ];

@@ -12,6 +12,7 @@ mod identity;
 mod link;
 mod neighbour;
 mod output;
+pub mod private;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ pub mod identity;
 pub mod packet;
 pub mod reader;
 pub mod record;
+pub mod sealed;
 pub mod segment;
 pub mod varint;
 
