@@ -31,6 +31,9 @@ pub(super) const ANSWER_GAP: Duration = Duration::from_millis(50);
 /// How long a challenge may be answered. A new one is drawn at half of that.
 pub(super) const CHALLENGE_LIFE: Duration = Duration::from_secs(10);
 
+/// How much later than its successors a frame may come.
+pub(super) const MAX_LATENESS: Duration = Duration::from_secs(5);
+
 /// Blocks of AES that one session encrypts, 1 TiB: then the sender starts a new one. Below this, an attacker's advantage
 /// stays under 2^-57 (RFC 9001, appendix B.1.1); the counter stays far below 2^64.
 pub(super) const MAX_BLOCKS: u64 = 1 << 36;

@@ -75,7 +75,7 @@ impl Link {
     ) -> Result<Option<&'a mut [u8]>, DropReason> {
         let (header, body) = SealedHeader::parse(frame)?;
         let sender = Sender { session: header.session, at, counter: header.counter };
-        let standing = self.members.standing(&sender)?;
+        let standing = self.members.standing(now, &sender)?;
         let (clear, sealed) = frame.split_at_mut_checked(HEADER_LEN).ok_or(DropReason::Malformed)?;
         let sealed = sealed.get_mut(..body.len()).ok_or(DropReason::Malformed)?;
         let mut derived = None;

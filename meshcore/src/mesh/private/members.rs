@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::config::{MAX_MEMBERS, MAX_STATIONS};
+use super::horizon::Horizon;
 use super::schedule::SessionKey;
 use super::window::Window;
 use crate::mesh::DropReason;
@@ -39,6 +40,7 @@ struct Member {
     key: SessionKey,
     /// Everything that was received, from whichever station.
     window: Window,
+    horizon: Horizon,
     /// One to [`MAX_STATIONS`].
     stations: Vec<Station>,
     heard_at: Instant,
@@ -58,8 +60,17 @@ impl Member {
         self.stations.iter_mut().find(|station| station.at == at)
     }
 
+    fn note(&mut self, now: Instant, counter: u64) {
+        self.window.mark(counter);
+        self.horizon.mark(now, counter);
+        self.heard_at = now;
+    }
+
     /// Cheap refusal of what cannot be new, before any cryptography.
-    fn standing(&self, at: LinkAddr, counter: u64) -> Result<Standing, DropReason> {
+    fn standing(&self, now: Instant, at: LinkAddr, counter: u64) -> Result<Standing, DropReason> {
+        if self.horizon.is_late(now, counter) {
+            return Err(DropReason::Replayed);
+        }
         let new = self.window.is_new(counter);
         match self.stations.iter().find(|station| station.at == at) {
             // It may be the copy of a group frame.
@@ -74,9 +85,9 @@ impl Member {
 
 impl Members {
     /// Who a frame comes from. Fails if the frame was received before.
-    pub(super) fn standing(&self, sender: &Sender) -> Result<Standing, DropReason> {
+    pub(super) fn standing(&self, now: Instant, sender: &Sender) -> Result<Standing, DropReason> {
         match self.sessions.get(&sender.session) {
-            Some(member) => member.standing(sender.at, sender.counter),
+            Some(member) => member.standing(now, sender.at, sender.counter),
             None => Ok(Standing::Stranger),
         }
     }
@@ -97,8 +108,7 @@ impl Members {
         if group {
             station.group.mark(sender.counter);
         }
-        member.window.mark(sender.counter);
-        member.heard_at = now;
+        member.note(now, sender.counter);
         Ok(())
     }
 
@@ -106,8 +116,7 @@ impl Members {
     pub(super) fn prove(&mut self, now: Instant, sender: &Sender, key: Option<SessionKey>) {
         let station = Station { at: sender.at, heard_at: now, group: Window::above(sender.counter) };
         if let Some(member) = self.sessions.get_mut(&sender.session) {
-            member.window.mark(sender.counter);
-            member.heard_at = now;
+            member.note(now, sender.counter);
             if member.stations.len() >= MAX_STATIONS {
                 remove_oldest(&mut member.stations);
             }
@@ -116,9 +125,9 @@ impl Members {
             if self.sessions.len() >= MAX_MEMBERS {
                 self.remove_oldest();
             }
-            let window = Window::above(sender.counter);
-            self.sessions
-                .insert(sender.session, Member { key, window, stations: vec![station], heard_at: now });
+            let (window, horizon) = (Window::above(sender.counter), Horizon::above(now, sender.counter));
+            let member = Member { key, window, horizon, stations: vec![station], heard_at: now };
+            self.sessions.insert(sender.session, member);
         }
     }
 

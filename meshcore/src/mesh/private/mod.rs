@@ -8,6 +8,7 @@
 //! No timer and no clock is needed: a sender that is not believed yet is challenged again when it sends again.
 
 mod config;
+mod horizon;
 mod key;
 mod link;
 mod members;

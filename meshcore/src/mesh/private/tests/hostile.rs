@@ -139,6 +139,25 @@ fn an_answer_that_comes_too_late_proves_nothing() {
 }
 
 #[test]
+fn a_frame_that_was_held_back_is_useless_later() {
+    let mut segment = pair();
+    let to = Destination::Station(station(1));
+    let mut held = |number| {
+        let mut frame = Vec::new();
+        let inner = inner(FrameType::Stream, 0, number);
+        segment.hosts[0].sealer.seal(LINK, to, &inner, &mut frame).unwrap();
+        frame
+    };
+    let frames = [held(0), held(1)];
+    let last = segment.hello(0, 1);
+    segment.run(ms(4990));
+    assert_eq!(segment.hosts[1].received.last(), Some(&last));
+    assert_eq!(segment.deliver(1, station(0), frames[0].clone()), Ok(true));
+    segment.run(ms(20));
+    assert_eq!(segment.deliver(1, station(0), frames[1].clone()), Err(DropReason::Replayed));
+}
+
+#[test]
 fn reflected_frames_are_dropped() {
     let mut segment = pair();
     let own: Vec<_> = segment.log.iter().filter(|packet| packet.from == station(1)).cloned().collect();
