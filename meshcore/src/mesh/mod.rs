@@ -14,6 +14,7 @@ mod link;
 mod liveness;
 mod neighbour;
 mod output;
+pub mod private;
 mod quality;
 mod records;
 mod routing;

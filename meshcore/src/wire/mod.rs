@@ -11,6 +11,7 @@ pub mod packet;
 pub mod probe;
 pub mod reader;
 pub mod record;
+pub mod sealed;
 pub mod segment;
 pub mod update;
 pub mod v1;
