@@ -9,7 +9,7 @@ use tokio::time::{Instant as Tick, sleep_until};
 
 use super::error::Error;
 use super::events::Events;
-use super::links::{Links, Received};
+use super::links::{Links, Received, Trouble};
 use super::store::Store;
 use crate::message::store::StoreReply;
 use crate::node::{Event, NodeInfo, Now, Stack, Warning};
@@ -97,9 +97,6 @@ impl Engine {
     pub(super) async fn run(mut self) {
         let mut inbound = vec![0; MAX_FRAME];
         let mut outbound = Vec::with_capacity(MAX_FRAME);
-        for (link, mtu) in self.links.opened() {
-            self.stack.add_link(self.clock.now(), link, mtu);
-        }
         loop {
             self.empty_outputs(&mut outbound);
             let deadline = self.stack.poll_timeout().map(|instant| self.clock.tick(instant));
@@ -156,13 +153,23 @@ impl Engine {
                 Some(Received::Frame { link, from, len }) => {
                     self.stack.handle_frame(self.clock.now(), link, from, &mut buffer[..len]);
                 }
-                Some(Received::Trouble { link, reason }) => {
-                    self.events.push(Event::Warning(Warning::Link { link, reason }));
+                Some(Received::Up { link, mtu, wired }) => {
+                    tracing::info!(?link, mtu, wired, "a link is up");
+                    self.stack.add_link(self.clock.now(), link, mtu);
                 }
+                Some(Received::Down { link, trouble }) => {
+                    self.stack.remove_link(self.clock.now(), link);
+                    trouble.into_iter().for_each(|trouble| self.warn(trouble));
+                }
+                Some(Received::Trouble(trouble)) => self.warn(trouble),
                 None => return,
             }
             received = self.links.try_recv(buffer);
         }
+    }
+
+    fn warn(&self, Trouble { link, reason }: Trouble) {
+        self.events.push(Event::Warning(Warning::Link { link, reason }));
     }
 
     fn empty_outputs(&mut self, frame: &mut Vec<u8>) {
@@ -183,6 +190,9 @@ impl Engine {
     fn stop(mut self, frame: &mut Vec<u8>) {
         self.stack.leave(self.clock.now());
         self.empty_outputs(frame);
+        for (link, counters) in self.links.counters() {
+            tracing::debug!(?link, ?counters, "a link ends");
+        }
         let Self { mut stack, store, events, mut replies, clock, mut waiting, .. } = self;
         store.close();
         while let Ok(batch) = replies.try_recv() {
