@@ -16,7 +16,7 @@ use super::linux;
 const POLL: Duration = Duration::from_secs(1);
 
 /// How often they are looked at all the same where it does: a lack of memory or of descriptors passes untold.
-const RECHECK: Duration = Duration::from_secs(10);
+const RECHECK: Duration = Duration::from_secs(30);
 
 /// Messages read at once; the rest waits for the next poll.
 const BATCH: usize = 256;
