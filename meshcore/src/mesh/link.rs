@@ -104,6 +104,15 @@ impl Link {
         }
     }
 
+    pub(super) fn info(&self) -> LinkInfo {
+        LinkInfo { mtu: self.mtu, wired: self.scope.wired }
+    }
+
+    /// The next hellos come in quick succession, as at the start.
+    pub(super) fn say_hello_anew(&mut self, now: Instant) {
+        (self.started, self.early_sent) = (now, 0);
+    }
+
     pub(super) fn budget(&mut self, verified: bool) -> &mut Budget {
         if verified { &mut self.verified } else { &mut self.strangers }
     }

@@ -315,17 +315,28 @@ impl Mesh {
 
     /// Sets the identity of this node, or replaces it by one with a higher number. Routes to this node rest on it.
     pub fn set_own_identity(&mut self, now: Instant, identity: Identity) {
-        debug_assert!(identity.record.len() <= MAX_RECORD_LEN, "the identity record does not fit into a frame");
+        debug_assert!(
+            identity.record.len() <= MAX_RECORD_LEN,
+            "the identity record does not fit into a frame"
+        );
         self.identity = identity;
         self.announce_self();
         self.settle(now);
     }
 
-    /// Starts a link. An id that is in use is ignored, and so are links beyond 64.
+    /// Starts a link. One that runs already with these properties says hello anew: it may reach more stations than before.
+    /// Links beyond 64 are ignored.
     pub fn add_link(&mut self, now: Instant, link: LinkId, info: LinkInfo) {
+        if let Some(running) = self.links.get_mut(&link) {
+            if running.info() == info {
+                running.say_hello_anew(now);
+                self.timers.set(Timer::Hello(link), now);
+                return self.handle_timeout(now);
+            }
+            self.remove_link(now, link);
+        }
         let taken = |slot: &u8| self.links.values().any(|link| link.scope.slot == *slot);
-        let slot = (0..MAX_LINKS as u8).find(|slot| !taken(slot));
-        let Some(slot) = slot.filter(|_| !self.links.contains_key(&link)) else { return };
+        let Some(slot) = (0..MAX_LINKS as u8).find(|slot| !taken(slot)) else { return };
         self.router.free_slot(slot);
         self.links.insert(link, Link::new(now, link, info, slot, &mut self.rng));
         if !self.leaving {

@@ -1,7 +1,7 @@
 //! Who is there: mesh events, identity records, the directory.
 
-use super::stack::{Now, Stack};
 use super::stack::mesh_identity;
+use super::stack::{Now, Stack};
 use super::{Event, NodeInfo, RouteInfo, Warning};
 use crate::mesh::{self, MeshEvent};
 use crate::message::directory::{CAPACITY, Change};
@@ -124,7 +124,11 @@ impl Stack {
         let refresh =
             self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_backlog(id));
         let RecordFields { number, subkey, .. } = record.fields;
-        self.mesh.identity_known(now.monotonic, node, mesh::Identity { number, subkey, record: bytes.into() });
+        self.mesh.identity_known(
+            now.monotonic,
+            node,
+            mesh::Identity { number, subkey, record: bytes.into() },
+        );
         if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by)
             && self.is_news(known, id)
         {

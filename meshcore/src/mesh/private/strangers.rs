@@ -7,8 +7,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::config::{ANSWER_GAP, BURST, CHALLENGE_GAP, CHALLENGE_LIFE, MAX_STRANGERS, PERIOD};
-use crate::mesh::bucket::TokenBucket;
-use crate::types::{Instant, LinkAddr};
+use crate::types::{Instant, LinkAddr, TokenBucket};
 use crate::wire::sealed::{Nonce, SessionId};
 
 /// A session at a station.
