@@ -19,6 +19,7 @@ pub mod wire;
 pub mod mesh;
 pub mod message;
 pub mod stream;
+pub mod v1;
 
 pub mod node;
 

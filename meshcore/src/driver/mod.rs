@@ -13,6 +13,7 @@ pub mod home;
 mod identity;
 pub mod link;
 mod links;
+pub mod network_key;
 mod pending;
 pub mod store;
 

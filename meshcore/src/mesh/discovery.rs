@@ -52,6 +52,9 @@ impl Mesh {
                 true
             }
         };
+        if let Some(told) = self.told.get_mut(&source) {
+            told.leaving = hello.interval == 0;
+        }
         self.check_neighbour(now, id, source);
         self.schedule_sync(now, id, source, false);
         if answer { self.answer(now, id, source) } else { Ok(()) }

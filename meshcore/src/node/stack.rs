@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::echoes::Echoes;
 use super::messages::codes;
 use super::sessions::Sessions;
 use super::storage::Trouble;
-use super::echoes::Echoes;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
 use crate::message::directory::{Directory, ResolveError};
@@ -287,7 +287,10 @@ impl Stack {
         let waiting =
             self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
         let attempt = self.sessions.next_attempt(waiting);
-        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt].into_iter().flatten().min()
+        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The messenger may have something for any session.

@@ -118,7 +118,8 @@ impl Arena {
         }
         if self.victim.poll_transmit(clock(now), &mut frame).is_some() {
             busy = true;
-            if let Ok(Handled::Deliver(delivery)) = self.mesh.handle_frame(now, LINK, station(0), &mut frame) {
+            if let Ok(Handled::Deliver(delivery)) = self.mesh.handle_frame(now, LINK, station(0), &mut frame)
+            {
                 let _ = self.streams.handle_packet(now, delivery.source, delivery.payload);
             }
         }

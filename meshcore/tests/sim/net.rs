@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use meshcore::message::MessengerConfig;
 use meshcore::mesh::LinkInfo;
+use meshcore::message::MessengerConfig;
 use meshcore::message::identity::{IdentityKey, OwnIdentity, RecordFields, Subkey};
 use meshcore::message::store::{StoreError, StoreOp};
 use meshcore::node::{Event, Now, Stack, StackConfig};
@@ -187,7 +187,9 @@ impl World {
 
     /// A frame out of nowhere.
     pub(crate) fn inject(&mut self, to: usize, from: LinkAddr, frame: &[u8]) {
-        self.with(to, |stack, now| stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec(), &mut Vec::new()));
+        self.with(to, |stack, now| {
+            stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec(), &mut Vec::new())
+        });
     }
 
     /// A call into a running node.
