@@ -156,6 +156,7 @@ impl World {
             subkey,
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
+            network_key: None,
             messenger: MessengerConfig::default(),
             peers: station.disk.store.peers(),
             outboxes: station.disk.store.opened(),
