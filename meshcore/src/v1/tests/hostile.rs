@@ -220,7 +220,10 @@ fn a_frame_forged_in_advance_does_not_suppress_the_real_one() {
     let (mut v1, own, friend) = (node(1), address(1), address(2));
     v1.handle_frame(NOW, WALL, address(3), &frame(FrameType::Message, friend, own, 7, b"forged")).unwrap();
     v1.handle_frame(NOW, WALL, friend, &frame(FrameType::Message, friend, own, 7, b"real")).unwrap();
-    assert_eq!(events(&mut v1).len(), 2);
+    v1.handle_frame(NOW, WALL, friend, &frame(FrameType::Broadcast, friend, own, 7, b"real")).unwrap();
+    v1.handle_frame(NOW, WALL, friend, &frame(FrameType::Message, friend, V1Address::EVERYONE, 7, b"real"))
+        .unwrap();
+    assert_eq!(events(&mut v1).len(), 4);
 }
 
 #[test]
