@@ -9,6 +9,7 @@ mod tools;
 use std::future::poll_fn;
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::task::Poll;
 use std::time::Instant as Clock;
 
 use common::{in_namespace, ip};
@@ -27,14 +28,16 @@ async fn down(link: &mut Link) -> String {
     }
 }
 
-/// Sends a frame with its Ethernet header.
-fn inject(interface: &str, frame: &[u8]) {
+/// Sends a frame with its Ethernet header, so many times.
+fn inject(interface: &str, frame: &[u8], times: usize) {
     let interface = datalink::interfaces().into_iter().find(|i| i.name == interface).unwrap();
     let Ok(datalink::Channel::Ethernet(mut sender, _)) = datalink::channel(&interface, Default::default())
     else {
         panic!("no raw channel on {interface}");
     };
-    sender.send_to(frame, None).unwrap().unwrap();
+    for _ in 0..times {
+        sender.send_to(frame, None).unwrap().unwrap();
+    }
 }
 
 #[test]
@@ -54,11 +57,31 @@ fn refuses_frames_of_a_vlan() {
         cable("a0", "b0");
         let (mut a, mut b) = (open("ethernet:a0"), open("ethernet:b0"));
         let header = [&[0x03, 0x4d, 0x53, 0x48, 0x88, 0xb5][..], &[2, 0, 0, 0, 0, 1]].concat();
-        inject("a0", &[&header[..], &[0x81, 0, 0, 5, 0x88, 0xb5], b"tagged"].concat());
+        inject("a0", &[&header[..], &[0x81, 0, 0, 5, 0x88, 0xb5], b"tagged"].concat(), 1);
         a.send(Destination::Group, b"plain").unwrap();
         receive(&mut b, b"plain").await;
         assert_eq!(b.counters().received, 1);
         assert_eq!(b.counters().dropped_foreign, 1);
+    });
+}
+
+#[test]
+fn frames_for_others_hold_nobody() {
+    in_namespace("frames_for_others_hold_nobody", || async {
+        cable("a0", "b0");
+        let mut b = open("ethernet:b0");
+        up(&mut b).await;
+        let frame = [&[2, 9, 9, 9, 9, 9, 2, 0, 0, 0, 0, 1, 0x88, 0xb5][..], b"for another"].concat();
+        inject("a0", &frame, 200);
+        let mut most = 0;
+        let all = poll_fn(|cx| {
+            let before = b.counters().dropped_foreign;
+            assert!(b.poll(cx, &mut [0; 1500]).is_pending());
+            most = most.max(b.counters().dropped_foreign - before);
+            if b.counters().dropped_foreign == 200 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        timeout(PATIENCE, all).await.expect("waited in vain");
+        assert!(most <= 64, "{most} at once");
     });
 }
 

@@ -179,13 +179,48 @@ fn a_handle_may_be_dropped_anywhere() {
     });
 }
 
+/// The ends of a cable.
+fn cable(a: &str, b: &str) {
+    ip(&format!("link add {a} type veth peer name {b}"));
+    for end in [a, b] {
+        ip(&format!("link set {end} up"));
+    }
+}
+
+#[test]
+fn a_link_that_cannot_send_is_told_once() {
+    in_namespace("a_link_that_cannot_send_is_told_once", || async {
+        ip("addr flush dev lo");
+        ip("route add prohibit 192.0.2.0/24");
+        cable("a0", "b0");
+        let homes = KEYS.map(home);
+        let builder = Node::builder().home(homes[0].path()).link("udp:192.0.2.1:7").link("ethernet:a0");
+        let alice = builder.start().await.unwrap();
+        let mut told = Vec::new();
+        let mut note = |event: &Event| {
+            if let Event::Warning(warning) = event {
+                told.push(warning.to_string());
+            }
+        };
+        let bob = Node::builder().home(homes[1].path()).link("ethernet:b0").start().await.unwrap();
+        for last in [false, true] {
+            wait_for(&alice, |event| {
+                note(&event);
+                matches!((event, last), (Event::NodeFound(_), false) | (Event::NodeLost(_), true))
+                    .then_some(())
+            })
+            .await;
+            // Meanwhile alice says hello more than once on both links.
+            bob.stop().await;
+        }
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("link udp:192.0.2.1:7: Permission denied"), "{told:?}");
+    });
+}
+
 #[test]
 fn links_come_and_go_while_a_node_runs() {
     in_namespace("links_come_and_go_while_a_node_runs", || async {
-        let cable = |a: &str, b: &str| {
-            ip(&format!("link add {a} type veth peer name {b}"));
-            [a, b].iter().for_each(|end| drop(ip(&format!("link set {end} up"))));
-        };
         // Each has a link that works from the start, and leads nowhere.
         cable("a1", "b1");
         ip("link add c0 type veth peer name d0");

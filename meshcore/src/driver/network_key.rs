@@ -45,12 +45,12 @@ impl From<Trouble> for Error {
 }
 
 /// Reads a network key. A file that others can read is refused.
-pub fn load(path: &Path) -> Result<NetworkKey, Error> {
+pub(super) fn load(path: &Path) -> Result<NetworkKey, Error> {
     Ok(read(path)?)
 }
 
 /// Makes a new network key in a new file of mode 0600, and returns it.
-pub fn create(path: &Path) -> Result<NetworkKey, Error> {
+pub(super) fn create(path: &Path) -> Result<NetworkKey, Error> {
     let key = NetworkKey::generate(&mut rand::rng());
     write(path, key.to_text().as_bytes())?;
     Ok(key)

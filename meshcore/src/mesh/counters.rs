@@ -63,8 +63,8 @@ drop_reasons! {
     TableFull = "table is full",
     /// It comes from no neighbour of this link.
     UnknownNeighbour = "not from a neighbour",
-    /// An identity record that was not asked for.
-    Unsolicited = "unsolicited identity record",
+    /// An identity record, or an answer, that was not asked for.
+    Unsolicited = "unsolicited answer",
     /// An update from before the neighbour's restart.
     StaleUpdate = "stale update",
     /// A route whose announcement is not signed by its destination.

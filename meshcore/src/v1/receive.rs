@@ -92,9 +92,6 @@ impl V1 {
         if HEADER_LEN + body.len() > self.mtu {
             return Err(DropReason::TooLong);
         }
-        if self.relay.contains(&key) {
-            return Err(DropReason::Duplicate);
-        }
         if !self.has_room(1) {
             return Err(DropReason::QueueFull);
         }

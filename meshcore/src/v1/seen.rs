@@ -83,10 +83,6 @@ impl Relay {
         }
     }
 
-    pub(super) fn contains(&self, key: &FrameKey) -> bool {
-        self.seen.contains(key)
-    }
-
     /// Whether the frame `key` is to be rebroadcast now; then it is remembered. `known`: its origin is a known node.
     pub(super) fn admit(&mut self, now: Instant, key: FrameKey, known: bool) -> Result<(), DropReason> {
         if self.seen.contains(&key) {
@@ -157,7 +153,7 @@ mod tests {
                 now += Duration::from_micros(99);
                 admitted += usize::from(relay.admit(now, key(step, 1), known).is_ok());
             }
-            assert!(relay.contains(&key(0, 0)), "forgotten after {admitted} others");
+            assert!(relay.seen.contains(&key(0, 0)), "forgotten after {admitted} others");
             assert!(admitted > if known { 900 } else { 450 }, "{admitted}");
         }
     }

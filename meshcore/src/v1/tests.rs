@@ -52,7 +52,7 @@ fn the_first_handshake_is_sent_at_once_and_then_every_five_seconds() {
             (*to, header.destination, header.kind),
             (V1Destination::Everyone, V1Address::EVERYONE, FrameType::Handshake)
         );
-        assert!(body.is_empty());
+        assert!(body.is_empty() && header.ttl == 1);
         let next = v1.poll_timeout().unwrap();
         assert_eq!(next - now, ms(5000));
         now = next;
@@ -177,6 +177,23 @@ fn nodes_that_do_not_hear_each_other_talk_through_others() {
         assert_eq!(sim.texts(3), ["far away"]);
         assert_eq!(sim.hosts[0].events.last(), Some(&V1Event::Delivered { id }));
     }
+}
+
+#[test]
+fn an_answer_takes_the_way_of_the_frame_or_a_known_shorter_one() {
+    let (mut v1, own, peer, relay) = (node(1), address(1), address(2), address(3));
+    let answer = |v1: &mut V1, now, from, id| {
+        v1.handle_frame(now, WALL, from, &frame(FrameType::Message, peer, own, id, b"ahoj")).unwrap();
+        let (to, header, _) = sent(v1).remove(0);
+        assert_eq!((header.kind, header.destination, header.ttl), (FrameType::Status, peer, 8));
+        to
+    };
+    assert_eq!(answer(&mut v1, NOW, relay, 1), V1Destination::Everyone);
+    assert_eq!(answer(&mut v1, NOW, peer, 2), V1Destination::One(peer));
+    v1.handle_frame(NOW, WALL, peer, &handshake(peer, V1Address::EVERYONE, 3)).unwrap();
+    assert_eq!(answer(&mut v1, NOW + ms(17_000), relay, 4), V1Destination::One(peer));
+    assert_eq!(answer(&mut v1, NOW + ms(17_500), relay, 5), V1Destination::Everyone);
+    assert_eq!(v1.nodes(NOW + ms(17_500)).map(|node| node.direct).collect::<Vec<_>>(), [false]);
 }
 
 #[test]

@@ -62,6 +62,7 @@ impl Arena {
             subkey,
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
+            network_key: None,
             messenger: MessengerConfig::default(),
             peers: Vec::new(),
             outboxes: disk.store.opened(),

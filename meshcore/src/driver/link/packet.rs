@@ -25,6 +25,9 @@ const HEADER_LEN: usize = 14;
 /// Larger frames are not used, whatever the interface could carry (the loopback: 64 kB).
 const MAX_MTU: usize = 9216;
 
+/// Frames for others that are passed over before anybody else has a turn.
+const BATCH: usize = 64;
+
 /// Which frames a socket takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Take {
@@ -241,7 +244,7 @@ impl PacketSocket {
         if self.monitor.poll_changed(cx).is_ready() {
             self.look();
         }
-        loop {
+        for _ in 0..BATCH {
             if let Some(news) = self.news() {
                 return Poll::Ready(news);
             }
@@ -260,6 +263,8 @@ impl PacketSocket {
                 Ok(Err(_would_block)) => {}
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Sends a frame without waiting, and counts how it went.

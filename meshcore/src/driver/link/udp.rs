@@ -50,6 +50,7 @@ pub(super) struct UdpLink {
     interfaces: Vec<Interface>,
     /// Static peers, or a station that was heard from another network: not everybody hears everybody.
     routed: bool,
+    wired: bool,
     /// An interface came since the last [`LinkEvent::Up`].
     wider: bool,
     /// What the last [`LinkEvent::Up`] said.
@@ -179,6 +180,7 @@ impl UdpLink {
             monitor: Monitor::new(),
             interfaces: Vec::new(),
             routed: !peers.is_empty(),
+            wired: false,
             wider: false,
             told_wired: None,
             next: 0,
@@ -201,6 +203,7 @@ impl UdpLink {
         for family in &mut self.families {
             self.wider |= family.update(&self.interfaces);
         }
+        self.wired = self.is_wired();
     }
 
     /// Whether all stations hear one another: on a single cable, from which other processes of this machine hear too.
@@ -212,13 +215,12 @@ impl UdpLink {
 
     /// What the owner does not know yet.
     fn news(&mut self) -> Option<LinkEvent> {
-        let wired = self.is_wired();
-        if !self.wider && self.told_wired == Some(wired) {
+        if !self.wider && self.told_wired == Some(self.wired) {
             return None;
         }
         self.wider = false;
-        self.told_wired = Some(wired);
-        Some(LinkEvent::Up { mtu: MTU, wired })
+        self.told_wired = Some(self.wired);
+        Some(LinkEvent::Up { mtu: MTU, wired: self.wired })
     }
 
     /// Notes a station beyond a router: it has this node as its static peer, and does not hear the others. (A forged
@@ -229,6 +231,7 @@ impl UdpLink {
             _ => self.interfaces.iter().any(|interface| interface.is_near(station)),
         };
         self.routed |= !near;
+        self.wired &= near;
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {

@@ -152,3 +152,59 @@ fn remove_oldest(stations: &mut Vec<Station>) {
         stations.swap_remove(index);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::private::key::NetworkKey;
+    use crate::mesh::private::schedule::Schedule;
+
+    fn sender(session: usize, at: u8, counter: u64) -> Sender {
+        let mut id = SessionId([0; 16]);
+        id.0[..8].copy_from_slice(&session.to_be_bytes());
+        Sender { session: id, at: LinkAddr::new(&[at]).unwrap(), counter }
+    }
+
+    fn schedule() -> Schedule {
+        Schedule::new(&NetworkKey::parse(&"0123456789abcdef".repeat(4)).unwrap())
+    }
+
+    fn at(micros: usize) -> Instant {
+        Instant::from_micros(micros as u64)
+    }
+
+    #[test]
+    fn whoever_is_heard_stays() {
+        let (mut members, schedule) = (Members::default(), schedule());
+        let prove = |members: &mut Members, session| {
+            let sender = sender(session, 1, 0);
+            members.prove(at(session), &sender, schedule.session_key(sender.session).ok());
+        };
+        for session in 0..MAX_MEMBERS {
+            prove(&mut members, session);
+        }
+        members.accept(at(MAX_MEMBERS), &sender(0, 1, 1), true).unwrap();
+        prove(&mut members, MAX_MEMBERS + 1);
+        assert_eq!(members.len(), MAX_MEMBERS);
+        let is_known = |session| members.key(sender(session, 1, 0).session).is_some();
+        assert!(is_known(0) && !is_known(1) && is_known(2) && is_known(MAX_MEMBERS + 1));
+    }
+
+    #[test]
+    fn a_session_keeps_the_stations_where_it_is_heard() {
+        let (mut members, schedule) = (Members::default(), schedule());
+        for number in 0..MAX_STATIONS {
+            let sender = sender(7, number as u8, number as u64);
+            members.prove(at(number), &sender, schedule.session_key(sender.session).ok());
+        }
+        members.accept(at(50), &sender(7, 0, 50), false).unwrap();
+        members.prove(at(60), &sender(7, 100, 60), None);
+        let standing = |station| members.standing(at(70), &sender(7, station, 70)).unwrap();
+        assert_eq!([0, 1, 2, 100].map(standing), {
+            use Standing::{Elsewhere, Member};
+            [Member, Elsewhere, Member, Member]
+        });
+        assert_eq!(members.len(), 1);
+        assert_eq!(members.accept(at(70), &sender(7, 1, 70), true), Err(DropReason::UnprovenStation));
+    }
+}

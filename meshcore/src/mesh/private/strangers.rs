@@ -145,3 +145,60 @@ impl Strangers {
         self.entries.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::SeedableRng;
+    use std::time::Duration;
+
+    fn claim(number: u32) -> Claim {
+        let mut session = SessionId([0; 16]);
+        session.0[..4].copy_from_slice(&number.to_be_bytes());
+        (session, LinkAddr::new(&[1]).unwrap())
+    }
+
+    /// As many strangers of one cause as are noticed at once.
+    fn exhaust(strangers: &mut Strangers, now: Instant, cause: Cause, rng: &mut StdRng, first: u32) -> u32 {
+        (first..).take_while(|number| strangers.challenge(now, claim(*number), cause, rng).is_some()).count()
+            as u32
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_leaves_the_others_their_budget() {
+        let mut rng = StdRng::from_seed([1; 32]);
+        let (mut strangers, now) = (Strangers::new(), Instant::from_micros(1));
+        assert_eq!(exhaust(&mut strangers, now, Cause::Unknown, &mut rng, 0), BURST);
+        assert_eq!(exhaust(&mut strangers, now, Cause::Moved, &mut rng, 1000), BURST);
+        for number in 2000..2000 + BURST {
+            assert!(strangers.may_answer(now, claim(number), &mut rng).is_some_and(|own| own.is_some()));
+        }
+        assert_eq!(strangers.may_answer(now, claim(3000), &mut rng), None);
+    }
+
+    #[test]
+    fn whoever_is_challenged_has_time_to_answer_in_spite_of_any_flood() {
+        let mut rng = StdRng::from_seed([1; 32]);
+        let (mut strangers, mut now) = (Strangers::new(), Instant::from_micros(1));
+        // The worst case: the budgets are full, then everything that they give is used by others.
+        let honest = claim(u32::MAX);
+        let challenge = strangers.challenge(now, honest, Cause::Unknown, &mut rng).unwrap();
+        for number in 0..430 {
+            for cause in [Cause::Unknown, Cause::Moved, Cause::Named] {
+                exhaust(&mut strangers, now, cause, &mut rng, 1000 * (3 * number + cause as u32));
+            }
+            now += Duration::from_millis(1);
+        }
+        assert!(strangers.len() > 1000);
+        assert!(strangers.settle(now, honest, challenge));
+        assert!(!strangers.settle(now, honest, challenge));
+        // The oldest make room, not the latest.
+        let challenge = strangers.may_answer(now + PERIOD, honest, &mut rng).flatten().unwrap();
+        for number in 0..50 {
+            now += Duration::from_millis(1);
+            exhaust(&mut strangers, now, Cause::Unknown, &mut rng, 10_000_000 + number);
+        }
+        assert_eq!(strangers.len(), MAX_STRANGERS);
+        assert!(strangers.settle(now, honest, challenge));
+    }
+}

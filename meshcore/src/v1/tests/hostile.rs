@@ -220,7 +220,10 @@ fn a_frame_forged_in_advance_does_not_suppress_the_real_one() {
     let (mut v1, own, friend) = (node(1), address(1), address(2));
     v1.handle_frame(NOW, WALL, address(3), &frame(FrameType::Message, friend, own, 7, b"forged")).unwrap();
     v1.handle_frame(NOW, WALL, friend, &frame(FrameType::Message, friend, own, 7, b"real")).unwrap();
-    assert_eq!(events(&mut v1).len(), 2);
+    v1.handle_frame(NOW, WALL, friend, &frame(FrameType::Broadcast, friend, own, 7, b"real")).unwrap();
+    v1.handle_frame(NOW, WALL, friend, &frame(FrameType::Message, friend, V1Address::EVERYONE, 7, b"real"))
+        .unwrap();
+    assert_eq!(events(&mut v1).len(), 4);
 }
 
 #[test]
@@ -232,6 +235,65 @@ fn what_is_not_acknowledged_is_not_shown() {
     assert_eq!((sent(&mut v1).len(), events(&mut v1).len()), (32, 32));
     v1.handle_frame(NOW + ms(50), WALL, friend, &frame(FrameType::Message, friend, own, 999, b"flood"))
         .unwrap();
+}
+
+#[test]
+fn what_cannot_be_answered_is_not_taken() {
+    let (mut v1, own, friend) = (node(1), address(1), address(2));
+    v1.handle_frame(NOW, WALL, friend, &segment(friend, own, 1, (1, SegmentKind::Syn, 0, 0), &[])).unwrap();
+    while v1.broadcast(NOW, WALL, "all of you").is_ok() {}
+    events(&mut v1);
+    let frames = [
+        frame(FrameType::Message, friend, own, 2, b"text"),
+        frame(FrameType::Message, friend, address(3), 3, b"text"),
+        segment(friend, own, 4, (2, SegmentKind::Syn, 0, 0), &[]),
+        segment(friend, own, 5, (1, SegmentKind::Data, 1, 0), b"x"),
+        segment(friend, own, 6, (1, SegmentKind::Fin, 2, 0), &[]),
+    ];
+    for frame in &frames {
+        assert_eq!(v1.handle_frame(NOW, WALL, friend, frame), Err(DropReason::QueueFull));
+    }
+    assert!(events(&mut v1).is_empty());
+    sent(&mut v1);
+    for frame in &frames {
+        v1.handle_frame(NOW, WALL, friend, frame).unwrap();
+    }
+    assert_eq!((sent(&mut v1).len(), events(&mut v1).len()), (5, 4));
+}
+
+#[test]
+fn answers_to_handshakes_are_limited() {
+    let (mut v1, own) = (node(1), address(1));
+    for index in 0..60 {
+        let origin = made_up(index);
+        v1.handle_frame(NOW, WALL, origin, &handshake(origin, own, 1)).unwrap();
+    }
+    assert_eq!((sent(&mut v1).len(), v1.nodes(NOW).count()), (32, 60));
+    let late = made_up(60);
+    v1.handle_frame(NOW + ms(50), WALL, late, &handshake(late, own, 1)).unwrap();
+    assert_eq!(sent(&mut v1).len(), 1);
+}
+
+#[test]
+fn what_comes_on_streams_is_limited() {
+    let (mut v1, own, friend) = (node(1), address(1), address(2));
+    // A FIN is answered without a stream, but not without end.
+    for id in 0..1000 {
+        let fin = segment(friend, own, id, (9, SegmentKind::Fin, 0, 0), &[]);
+        let _ = v1.handle_frame(NOW, WALL, friend, &fin);
+    }
+    assert_eq!(sent(&mut v1).len(), 32);
+    let now = NOW + ms(5000);
+    v1.handle_frame(now, WALL, friend, &segment(friend, own, 1, (1, SegmentKind::Syn, 0, 0), &[])).unwrap();
+    sent(&mut v1);
+    events(&mut v1);
+    let mut acks = 0;
+    for id in 0..1000u32 {
+        let data = segment(friend, own, id.into(), (1, SegmentKind::Data, id, 0), b"x");
+        let _ = v1.handle_frame(now, WALL, friend, &data);
+        acks += sent(&mut v1).len();
+    }
+    assert_eq!((acks, events(&mut v1).len()), (512, 512));
 }
 
 #[test]
@@ -322,7 +384,8 @@ proptest! {
             check_bounds(&v1);
             prop_assert!(v1.poll_timeout() > Some(now));
             for (_, header, _) in sent(&mut v1) {
-                prop_assert!(header.origin == address(0) || header.ttl < 3);
+                let ttl = FrameHeader::parse(&payload).map(|(received, _)| received.ttl);
+                prop_assert!(header.origin == address(0) || ttl == Ok(header.ttl + 1));
             }
         }
     }

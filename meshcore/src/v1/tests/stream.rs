@@ -288,6 +288,19 @@ fn a_peer_that_starts_anew_gets_a_new_stream() {
 }
 
 #[test]
+fn a_syn_that_was_taken_or_that_crosses_ours_is_dropped() {
+    let (mut v1, own, peer) = (node(1), address(1), address(2));
+    let syn = |id, number, seq| segment(peer, own, id, (number, SegmentKind::Syn, seq, 0), &[]);
+    v1.handle_frame(NOW, WALL, peer, &syn(5, 1, 0)).unwrap();
+    assert_eq!(v1.handle_frame(NOW, WALL, peer, &syn(5, 1, 9)), Err(DropReason::UnexpectedSegment));
+    sent(&mut v1);
+    v1.connect(NOW, WALL, peer).unwrap();
+    let number = segment_of(&sent(&mut v1)[0].2).0.stream;
+    assert_eq!(v1.handle_frame(NOW, WALL, peer, &syn(6, number, 0)), Err(DropReason::UnexpectedSegment));
+    assert_eq!(events(&mut v1).len(), 1);
+}
+
+#[test]
 fn a_write_that_does_not_fit_changes_nothing() {
     let (mut v1, own, peer) = (node(1), address(1), address(2));
     v1.handle_frame(NOW, WALL, peer, &segment(peer, own, 5, (1, SegmentKind::Syn, 0, 0), &[])).unwrap();

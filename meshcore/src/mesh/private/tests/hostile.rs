@@ -1,11 +1,12 @@
 //! Somebody without the key, who records, replays, reflects, redirects and floods.
 
-use super::super::config::{BURST, MAX_STRANGERS};
+use super::super::config::{BURST, MAX_QUEUE, MAX_STRANGERS};
 use super::segment::{LINK, Packet, Segment, inner, key, ms, sealer, station};
 use super::{Sealer, pair};
 use crate::mesh::DropReason;
 use crate::types::{Destination, Instant, LinkId};
 use crate::wire::frame::FrameType;
+use crate::wire::sealed::{Content, Nonce, Proof};
 
 const ATTACKER: usize = 99;
 
@@ -136,6 +137,42 @@ fn an_answer_that_comes_too_late_proves_nothing() {
     segment.hello(0, 1);
     segment.run(ms(60_000));
     assert_eq!(segment.tables(1), (1, 0));
+}
+
+#[test]
+fn an_answer_to_an_earlier_challenge_proves_nothing() {
+    let mut segment = Segment::new(1, 2);
+    segment.hello(0, 0);
+    let hello = segment.log.last().unwrap().clone();
+    segment.run(ms(2));
+    let answer = segment.log.last().unwrap().clone();
+    // The attacker keeps the answer back, and the node that gave it is gone when another challenge is drawn.
+    segment.lose();
+    segment.hosts[0].stations.clear();
+    segment.run(ms(6000));
+    for packet in [hello, answer.clone()] {
+        assert_ne!(segment.deliver(1, packet.from, packet.frame), Ok(true));
+    }
+    assert_eq!(segment.dropped(1, DropReason::UnprovenSession), 2);
+    assert_eq!(segment.tables(1).0, 0);
+}
+
+#[test]
+fn a_member_that_asks_on_and_on_fills_no_more_than_the_queue() {
+    let mut segment = pair();
+    let to = segment.hosts[1].sealer.links[&LINK].outgoing.id;
+    let asking = Proof { to, challenge: Some(Nonce([1; 16])), answer: None };
+    let now = segment.now;
+    for number in 0..MAX_QUEUE + 100 {
+        let mut frame = Vec::new();
+        let link = segment.hosts[0].sealer.links.get_mut(&LINK).unwrap();
+        link.outgoing.seal(&Content::Proof(asking), &mut frame).unwrap();
+        let result = segment.hosts[1].sealer.open(now, LINK, station(0), &mut frame);
+        assert_eq!(result, if number < MAX_QUEUE { Ok(None) } else { Err(DropReason::QueueFull) });
+    }
+    let mut out = Vec::new();
+    let sent = std::iter::from_fn(|| segment.hosts[1].sealer.poll_transmit(&mut out)).count();
+    assert_eq!(sent, MAX_QUEUE);
 }
 
 #[test]

@@ -133,7 +133,10 @@ impl Segment {
         let family = |at: &LinkAddr| self.hosts.iter().find_map(|h| h.stations.iter().position(|s| s == at));
         let froms = match &to {
             Destination::Group => stations,
-            Destination::Station(at) => vec![stations[family(at).unwrap_or(0).min(stations.len() - 1)]],
+            Destination::Station(at) => {
+                let same = stations.get(family(at).unwrap_or(0)).or(stations.first());
+                same.copied().into_iter().collect()
+            }
         };
         for from in froms {
             self.inject(Packet { from, to, frame: frame.clone() });
@@ -158,6 +161,11 @@ impl Segment {
             }
         }
         self.log.push(packet);
+    }
+
+    /// What is on the wire gets lost.
+    pub(super) fn lose(&mut self) {
+        self.air.clear();
     }
 
     pub(super) fn run(&mut self, time: Duration) {
