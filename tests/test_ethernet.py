@@ -138,3 +138,19 @@ def test_two_ways_to_one_node(world: World) -> None:
     assert [line for line in bob.lines if line.startswith("alice: ")] == [f"alice: {text}" for text in texts]
     assert len([line for line in bob.lines if line.startswith("* found")]) == 1
     assert not any(line.startswith("* lost") for line in (*alice.lines, *bob.lines))
+
+
+def test_two_programs_on_one_interface(world: World) -> None:
+    """They share its address, and talk to each other and to the machine at the other end."""
+    left, right = world.wire()
+    alice, carol = (world.chat(left, world.home(name), *LINK, privileged=True) for name in ("alice", "carol"))
+    bob = world.chat(right, world.home("bob"), *LINK, privileged=True)
+    everybody = {"alice": alice, "bob": bob, "carol": carol}
+    for chat in everybody.values():
+        for _ in range(2):
+            chat.wait_for(r"\* found (alice|bob|carol) .*")
+    for name, chat in everybody.items():
+        chat.type(*(f"@{other} {name} to {other}" for other in everybody if other != name))
+    for name, chat in everybody.items():
+        for _ in range(2):
+            chat.wait_for(rf"(\w+): \1 to {name}")

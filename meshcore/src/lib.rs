@@ -19,6 +19,7 @@ pub mod wire;
 pub mod mesh;
 pub mod message;
 pub mod stream;
+pub mod v1;
 
 pub mod node;
 
@@ -27,7 +28,8 @@ pub mod driver;
 
 #[cfg(feature = "driver")]
 pub use driver::{
-    Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, Pong, TraceHop, default_home,
+    Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, Pong, TraceHop,
+    create_network_key, default_home,
 };
 pub use node::{Event, IncomingMessage, NodeInfo, RouteInfo, Warning};
 pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, Status, UnixTime};

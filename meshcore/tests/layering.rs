@@ -12,15 +12,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mesh", &["types", "wire"]),
     ("stream", &["types", "wire"]),
     ("message", &["types", "wire"]),
-    ("node", &["types", "wire", "mesh", "stream", "message"]),
+    ("v1", &["types", "wire"]),
+    ("node", &["types", "wire", "mesh", "stream", "message", "v1"]),
     ("driver", &["types", "mesh", "message", "stream", "node"]),
 ];
 
 /// Files of `wire` that belong to one layer: no other may read them.
 const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
-    ("mesh", &["frame", "hello", "identity", "update", "probe", "echo"]),
+    ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "sealed"]),
     ("stream", &["packet", "segment"]),
     ("message", &["record"]),
+    ("v1", &["v1"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use common::in_namespace;
-use meshcore::{ErrorKind, Event, IncomingMessage, MessageId, Node, NodeId, Status};
+use common::{in_namespace, ip};
+use meshcore::{ErrorKind, Event, IncomingMessage, MessageId, Node, NodeId, Status, Warning};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -176,6 +176,81 @@ fn a_handle_may_be_dropped_anywhere() {
             }
         };
         timeout(PATIENCE, free).await.expect("the home is in use for ever").stop().await;
+    });
+}
+
+/// The ends of a cable.
+fn cable(a: &str, b: &str) {
+    ip(&format!("link add {a} type veth peer name {b}"));
+    for end in [a, b] {
+        ip(&format!("link set {end} up"));
+    }
+}
+
+#[test]
+fn a_link_that_cannot_send_is_told_once() {
+    in_namespace("a_link_that_cannot_send_is_told_once", || async {
+        ip("addr flush dev lo");
+        ip("route add prohibit 192.0.2.0/24");
+        cable("a0", "b0");
+        let homes = KEYS.map(home);
+        let builder = Node::builder().home(homes[0].path()).link("udp:192.0.2.1:7").link("ethernet:a0");
+        let alice = builder.start().await.unwrap();
+        let mut told = Vec::new();
+        let mut note = |event: &Event| {
+            if let Event::Warning(warning) = event {
+                told.push(warning.to_string());
+            }
+        };
+        let bob = Node::builder().home(homes[1].path()).link("ethernet:b0").start().await.unwrap();
+        for last in [false, true] {
+            wait_for(&alice, |event| {
+                note(&event);
+                matches!((event, last), (Event::NodeFound(_), false) | (Event::NodeLost(_), true))
+                    .then_some(())
+            })
+            .await;
+            // Meanwhile alice says hello more than once on both links.
+            bob.stop().await;
+        }
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(told[0].starts_with("link udp:192.0.2.1:7: Permission denied"), "{told:?}");
+    });
+}
+
+#[test]
+fn links_come_and_go_while_a_node_runs() {
+    in_namespace("links_come_and_go_while_a_node_runs", || async {
+        // Each has a link that works from the start, and leads nowhere.
+        cable("a1", "b1");
+        ip("link add c0 type veth peer name d0");
+        let homes = KEYS.map(home);
+        let start = |home: &TempDir, links: [&str; 2]| {
+            let builder = Node::builder().home(home.path()).link(links[0]).link(links[1]);
+            async move { builder.start().await.unwrap() }
+        };
+        let alice = start(&homes[0], ["ethernet:a0", "ethernet:a1"]).await;
+        let bob = start(&homes[1], ["ethernet:lo", "ethernet:b0"]).await;
+        for node in [&alice, &bob] {
+            assert_eq!(node.links().iter().filter(|link| link.error.is_some()).count(), 1);
+        }
+        for _ in 0..2 {
+            cable("a0", "b0");
+            found(&alice, bob.id()).await;
+            found(&bob, alice.id()).await;
+            ip("link del a0");
+            for node in [&alice, &bob] {
+                wait_for(node, |event| matches!(event, Event::Warning(Warning::Link { .. })).then_some(()))
+                    .await;
+                wait_for(node, |event| matches!(event, Event::NodeLost(_)).then_some(())).await;
+            }
+        }
+        // A start with nothing but links that do not work is an error.
+        let home = tempfile::tempdir().unwrap();
+        let builder = Node::builder().home(home.path()).link("ethernet:c0").link("ethernet:nowhere");
+        let error = builder.key_bits(2048).start().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Link);
+        assert!(error.to_string().contains("ip link set c0 up"), "{error}");
     });
 }
 

@@ -21,7 +21,7 @@ use super::identity::check_key_bits;
 use super::link::LinkSpec;
 use super::links::Links;
 use super::store::{Cursor, Opened, Store};
-use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending};
+use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, network_key};
 use crate::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
 use crate::message::store::{StoreOp, StoreReply, StoredPeer};
 use crate::node::{Stack, StackConfig};
@@ -40,6 +40,7 @@ pub struct Builder {
     passphrase: Option<String>,
     key_bits: Option<usize>,
     links: Vec<String>,
+    network_key_file: Option<PathBuf>,
 }
 
 impl Builder {
@@ -74,6 +75,13 @@ impl Builder {
         self
     }
 
+    /// Makes the node part of a private mesh: the file holds the network key that all its nodes share (see
+    /// [`crate::create_network_key`]). Frames of others are dropped, and a listener sees neither names nor routes.
+    pub fn network_key_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.network_key_file = Some(file.into());
+        self
+    }
+
     /// Adds a link: `udp`, `udp:HOST:PORT` or `ethernet:IFACE`. Without any, `udp`.
     pub fn link(mut self, link: impl Into<String>) -> Self {
         self.links.push(link.into());
@@ -86,6 +94,7 @@ impl Builder {
     pub fn start_blocking(self) -> Result<Node, Error> {
         let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
         let specs = self.link_specs()?;
+        let network_key = self.network_key_file.as_deref().map(network_key::load).transpose()?;
         let bits = self.key_bits.unwrap_or(Identity::DEFAULT_BITS);
         check_key_bits(bits)?;
         let home = if self.temporary { Home::temporary()? } else { Home::open(self.home.as_deref())? };
@@ -113,6 +122,7 @@ impl Builder {
             subkey,
             stream: crate::stream::Config::default(),
             mesh: crate::mesh::Config::default(),
+            network_key,
             messenger: crate::message::MessengerConfig::default(),
             peers,
             outboxes,
@@ -153,6 +163,7 @@ impl fmt::Debug for Builder {
             .field("nickname", &self.nickname)
             .field("key_bits", &self.key_bits)
             .field("links", &self.links)
+            .field("network_key_file", &self.network_key_file)
             .finish_non_exhaustive()
     }
 }

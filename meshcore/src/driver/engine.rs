@@ -10,7 +10,7 @@ use tokio::time::{Instant as Tick, sleep_until};
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
-use super::links::{Links, Received};
+use super::links::{Links, Received, Trouble};
 use super::store::Store;
 use crate::message::store::StoreReply;
 use crate::node::{Event, NodeInfo, Now, Stack, Warning};
@@ -101,9 +101,6 @@ impl Engine {
     pub(super) async fn run(mut self) {
         let mut inbound = vec![0; MAX_FRAME];
         let mut outbound = Vec::with_capacity(MAX_FRAME);
-        for (link, name, info) in self.links.opened() {
-            self.stack.add_link(self.clock.now(), link, &name, info);
-        }
         loop {
             self.empty_outputs(&mut outbound);
             let deadline = self.stack.poll_timeout().map(|instant| self.clock.tick(instant));
@@ -148,7 +145,9 @@ impl Engine {
             },
             Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
             Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
-            Command::Ping { to, timeout, reply } => self.echoes.ping(&mut self.stack, now, (to, timeout), reply),
+            Command::Ping { to, timeout, reply } => {
+                self.echoes.ping(&mut self.stack, now, (to, timeout), reply)
+            }
             Command::Trace { to, reply } => self.echoes.trace(&mut self.stack, now, to, reply),
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             // What waits in the channel is still handled; then the channel's end ends the engine.
@@ -164,17 +163,29 @@ impl Engine {
                 Some(Received::Frame { link, from, len }) => {
                     out.clear();
                     let now = self.clock.now();
-                    if let Some((link, to)) = self.stack.handle_frame(now, link, from, &mut buffer[..len], out) {
+                    if let Some((link, to)) =
+                        self.stack.handle_frame(now, link, from, &mut buffer[..len], out)
+                    {
                         self.links.send(link, to, out);
                     }
                 }
-                Some(Received::Trouble { link, reason }) => {
-                    self.events.push(Event::Warning(Warning::Link { link, reason }));
+                Some(Received::Up { link, name, info }) => {
+                    tracing::info!(%name, ?info, "a link is up");
+                    self.stack.add_link(self.clock.now(), link, &name, info);
                 }
+                Some(Received::Down { link, trouble }) => {
+                    self.stack.remove_link(self.clock.now(), link);
+                    trouble.into_iter().for_each(|trouble| self.warn(trouble));
+                }
+                Some(Received::Trouble(trouble)) => self.warn(trouble),
                 None => return,
             }
             received = self.links.try_recv(buffer);
         }
+    }
+
+    fn warn(&self, Trouble { link, reason }: Trouble) {
+        self.events.push(Event::Warning(Warning::Link { link, reason }));
     }
 
     fn empty_outputs(&mut self, frame: &mut Vec<u8>) {
@@ -198,6 +209,9 @@ impl Engine {
     fn stop(mut self, frame: &mut Vec<u8>) {
         self.stack.leave(self.clock.now());
         self.empty_outputs(frame);
+        for (link, counters) in self.links.counters() {
+            tracing::debug!(?link, ?counters, "a link ends");
+        }
         let Self { mut stack, store, events, mut replies, clock, mut waiting, .. } = self;
         store.close();
         while let Ok(batch) = replies.try_recv() {

@@ -1,65 +1,87 @@
 //! All links of a node.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::future::poll_fn;
-use std::io::ErrorKind as ErrorCode;
+use std::io::{self, ErrorKind as ErrorCode};
 use std::task::{Context, Poll, Waker};
 
 use super::handle::LinkStatus;
-use super::link::{Link, LinkSpec};
+use super::link::{Link, LinkCounters, LinkEvent, LinkSpec};
 use super::{Error, ErrorKind};
 use crate::mesh::LinkInfo;
 use crate::types::{Destination, LinkAddr, LinkId};
 
 /// What the links have brought.
+#[derive(Debug)]
 pub(super) enum Received {
     /// A frame of `len` bytes is in the buffer.
     Frame { link: LinkId, from: LinkAddr, len: usize },
-    /// A link does not work at present; it goes on trying.
-    Trouble { link: String, reason: String },
+    /// A link works from now on. When it worked already: it reaches more than before, or `wired` has changed.
+    Up { link: LinkId, name: String, info: LinkInfo },
+    /// A link does not work until it is told to be up again.
+    Down { link: LinkId, trouble: Option<Trouble> },
+    /// Something did not work; the link goes on.
+    Trouble(Trouble),
+}
+
+/// What people should hear of.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    /// The link as it was given.
+    pub(super) link: String,
+    pub(super) reason: String,
 }
 
 #[derive(Debug)]
-struct Open {
+struct Entry {
     id: LinkId,
     link: Link,
-    /// What was reported last: one trouble is reported once.
-    trouble: Option<ErrorCode>,
+    /// What was reported since the link came up: one trouble is reported once.
+    reported: BTreeSet<ErrorCode>,
 }
 
-/// The links that could be opened.
+impl Entry {
+    fn trouble(&self, reason: &dyn ToString) -> Trouble {
+        Trouble { link: self.link.to_string(), reason: reason.to_string() }
+    }
+
+    /// The error as a trouble, if it was not reported yet.
+    fn report(&mut self, error: &io::Error) -> Option<Trouble> {
+        self.reported.insert(error.kind()).then(|| self.trouble(error))
+    }
+}
+
+/// The links that are open, or will be when their interfaces are there.
 #[derive(Debug)]
 pub(super) struct Links {
-    open: Vec<Open>,
+    entries: Vec<Entry>,
     /// Which one is asked first: each in turn, so that a busy link does not starve the others.
     first: usize,
+    /// Troubles of sending that are not told yet: each kind of error once a link.
+    troubles: VecDeque<Trouble>,
 }
 
 impl Links {
-    /// Opens links inside a tokio runtime. Fails only when none can be opened, with the first reason.
+    /// Opens links inside a tokio runtime. Fails only when none can be opened, with the first reason; else the missing
+    /// ones are waited for.
     pub(super) fn open(specs: Vec<LinkSpec>) -> Result<(Self, Vec<LinkStatus>), Error> {
-        let mut open = Vec::new();
+        let mut entries = Vec::new();
         let mut statuses = Vec::new();
         for (number, spec) in (1..).zip(LinkSpec::merge(specs)) {
-            let name = spec.to_string();
-            match Link::open(&spec) {
-                Ok(link) => {
-                    open.push(Open { id: LinkId(number), link, trouble: None });
-                    statuses.push(LinkStatus { spec: name, error: None });
-                }
-                Err(error) => statuses.push(LinkStatus { spec: name, error: Some(error.into()) }),
-            }
+            let (link, problem) = Link::open_or_wait(&spec);
+            entries.extend(link.map(|link| Entry { id: LinkId(number), link, reported: BTreeSet::new() }));
+            statuses.push(LinkStatus { spec: spec.to_string(), error: problem.map(Error::from) });
         }
-        if open.is_empty() {
+        if statuses.iter().all(|status| status.error.is_some()) {
             let error = statuses.into_iter().find_map(|status| status.error);
             return Err(error.unwrap_or_else(|| Error::new(ErrorKind::Link, "no link was given")));
         }
-        Ok((Self { open, first: 0 }, statuses))
+        Ok((Self { entries, first: 0, troubles: VecDeque::new() }, statuses))
     }
 
-    /// The links with their names and properties.
-    pub(super) fn opened(&self) -> Vec<(LinkId, String, LinkInfo)> {
-        let info = |link: &Link| LinkInfo { mtu: link.mtu(), wired: true };
-        self.open.iter().map(|open| (open.id, open.link.to_string(), info(&open.link))).collect()
+    /// What became of the frames of each link.
+    pub(super) fn counters(&self) -> impl Iterator<Item = (LinkId, LinkCounters)> {
+        self.entries.iter().map(|entry| (entry.id, entry.link.counters()))
     }
 
     /// Waits for the next news of any link.
@@ -76,33 +98,44 @@ impl Links {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Received> {
-        let count = self.open.len();
+        if let Some(trouble) = self.troubles.pop_front() {
+            return Poll::Ready(Received::Trouble(trouble));
+        }
+        let count = self.entries.len();
         self.first = (self.first + 1) % count;
         for number in 0..count {
-            let open = &mut self.open[(self.first + number) % count];
-            match open.link.poll_recv(cx, buffer) {
+            let entry = &mut self.entries[(self.first + number) % count];
+            let link = entry.id;
+            match entry.link.poll(cx, buffer) {
                 Poll::Pending => {}
-                Poll::Ready(Ok((len, from))) => {
-                    open.trouble = None;
-                    return Poll::Ready(Received::Frame { link: open.id, from, len });
+                Poll::Ready(LinkEvent::Frame { len, from }) => {
+                    return Poll::Ready(Received::Frame { link, from, len });
                 }
-                // Asked again later and not in a loop: a link that does nothing but fail must not hold the engine.
-                Poll::Ready(Err(error)) if open.trouble == Some(error.kind()) => cx.waker().wake_by_ref(),
-                Poll::Ready(Err(error)) => {
-                    open.trouble = Some(error.kind());
-                    let (link, reason) = (open.link.to_string(), error.to_string());
-                    return Poll::Ready(Received::Trouble { link, reason });
+                Poll::Ready(LinkEvent::Up { mtu, wired }) => {
+                    entry.reported.clear();
+                    let name = entry.link.to_string();
+                    return Poll::Ready(Received::Up { link, name, info: LinkInfo { mtu, wired } });
                 }
+                Poll::Ready(LinkEvent::Down { reason }) => {
+                    let trouble = reason.map(|reason| entry.trouble(&reason));
+                    return Poll::Ready(Received::Down { link, trouble });
+                }
+                Poll::Ready(LinkEvent::Trouble(error)) => match entry.report(&error) {
+                    Some(trouble) => return Poll::Ready(Received::Trouble(trouble)),
+                    // Asked again later and not in a loop: a link that does nothing but fail must not hold the engine.
+                    None => cx.waker().wake_by_ref(),
+                },
             }
         }
         Poll::Pending
     }
 
-    /// Sends a frame, or loses it: the layers above repeat what matters.
+    /// Sends a frame, or loses it: the layers above repeat what matters. An error is told by the next [`Links::recv`].
     pub(super) fn send(&mut self, link: LinkId, to: Destination, frame: &[u8]) {
-        let Some(open) = self.open.iter_mut().find(|open| open.id == link) else { return };
-        if let Err(error) = open.link.send(to, frame) {
-            tracing::debug!(link = %open.link, %error, "a frame was not sent");
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == link) else { return };
+        if let Err(error) = entry.link.send(to, frame) {
+            tracing::debug!(link = %entry.link, %error, "a frame was not sent");
+            self.troubles.extend(entry.report(&error));
         }
     }
 }

@@ -13,10 +13,11 @@ pub mod home;
 mod identity;
 pub mod link;
 mod links;
+mod network_key;
 mod pending;
 pub mod store;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub use builder::Builder;
 pub use echoes::{Pong, TraceHop};
@@ -30,4 +31,10 @@ pub use pending::Pending;
 /// not exist yet.
 pub fn default_home() -> Result<PathBuf, Error> {
     Ok(home::locate(None)?)
+}
+
+/// Makes a network key for a private mesh: a new file of mode 0600 with 64 hexadecimal digits, to be copied to all nodes
+/// of that mesh (see [`Builder::network_key_file`]). A file that exists is not overwritten.
+pub fn create_network_key(file: impl AsRef<Path>) -> Result<(), Error> {
+    network_key::create(file.as_ref()).map(drop)
 }

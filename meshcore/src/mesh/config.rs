@@ -63,7 +63,7 @@ pub(super) const ANSWER_GAP: Duration = Duration::from_millis(50);
 /// Least time between two records for the same neighbour while it is not verified; shorter than the first retry.
 pub(super) const RECORD_GAP: Duration = Duration::from_millis(150);
 
-/// Requests for one record until it is given up; the next refresh of the route begins anew.
+/// Requests for a newer record of this node itself until that is given up: somebody must have made it up.
 pub(super) const MAX_REQUESTS: u32 = 8;
 
 /// Neighbours that are remembered as sources of one record.

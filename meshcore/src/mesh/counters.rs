@@ -21,6 +21,22 @@ macro_rules! drop_reasons {
 }
 
 drop_reasons! {
+    /// Private mesh: it is not sealed.
+    NotSealed = "not sealed",
+    /// Private mesh: it carries no valid tag under the network key.
+    BadTag = "no valid tag under the network key",
+    /// Private mesh: it was received before, or is too old to tell.
+    Replayed = "replayed",
+    /// Private mesh: its sender is to prove first that its session is alive.
+    UnprovenSession = "session is not proven",
+    /// Private mesh: its sender is alive, and is to prove first that it lives at this station.
+    UnprovenStation = "station is not proven",
+    /// Private mesh: an answer to no challenge of this node.
+    UnexpectedAnswer = "answers no challenge",
+    /// Private mesh: this node has sealed it.
+    Reflected = "sealed by this node",
+    /// Private mesh: a frame of our own that is too long to be sealed.
+    Unsealable = "too long to be sealed",
     /// It is no frame, or its payload is not what its type says.
     Malformed = "malformed",
     /// It came over a link that was not added.
@@ -47,8 +63,8 @@ drop_reasons! {
     TableFull = "table is full",
     /// It comes from no neighbour of this link.
     UnknownNeighbour = "not from a neighbour",
-    /// An identity record that was not asked for.
-    Unsolicited = "unsolicited identity record",
+    /// An identity record, or an answer, that was not asked for.
+    Unsolicited = "unsolicited answer",
     /// An update from before the neighbour's restart.
     StaleUpdate = "stale update",
     /// A route whose announcement is not signed by its destination.

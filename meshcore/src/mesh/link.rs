@@ -6,13 +6,12 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::bucket::TokenBucket;
 use super::LinkInfo;
 use super::config::*;
 use super::neighbour::MAX_ENTRIES;
 use super::routing::Scope;
 use super::table::Table;
-use crate::types::{Address, Instant, LinkId};
+use crate::types::{Address, Instant, LinkId, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
 
@@ -103,6 +102,15 @@ impl Link {
             started: now,
             early_sent: 0,
         }
+    }
+
+    pub(super) fn info(&self) -> LinkInfo {
+        LinkInfo { mtu: self.mtu, wired: self.scope.wired }
+    }
+
+    /// The next hellos come in quick succession, as at the start.
+    pub(super) fn say_hello_anew(&mut self, now: Instant) {
+        (self.started, self.early_sent) = (now, 0);
     }
 
     pub(super) fn budget(&mut self, verified: bool) -> &mut Budget {

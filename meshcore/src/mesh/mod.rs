@@ -4,7 +4,6 @@
 //! Neighbours tell each other their routes ([`routing`]). Only who a node is and how new its announcement is are signed:
 //! the rest decides where a frame goes, never who can read it.
 
-mod bucket;
 mod config;
 mod counters;
 mod discovery;
@@ -15,6 +14,7 @@ mod link;
 mod liveness;
 mod neighbour;
 mod output;
+pub mod private;
 mod quality;
 mod records;
 mod routing;
@@ -33,12 +33,12 @@ use rand::rngs::StdRng;
 pub use config::Config;
 pub use counters::{Counters, DropReason};
 
-use crate::types::{Address, Instant, LinkAddr, LinkId};
+use crate::types::{Address, Instant, LinkAddr, LinkId, TokenBucket};
 pub use crate::wire::frame::DEFAULT_HOP_LIMIT;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
 use crate::wire::identity::MAX_RECORD_LEN;
-use bucket::TokenBucket;
+
 use config::{ANNOUNCEMENTS, COLLECT, CONFLICT_GAP, ECHOES, MAX_LINKS, REFRESH, UNREACHABLE_HOLD};
 use echo::Asked;
 use forward::Watch;
@@ -208,6 +208,15 @@ pub struct Sizes {
     pub queued: usize,
 }
 
+/// What the layers above know of a node in reach.
+#[derive(Debug, Clone, Copy)]
+struct Told {
+    /// Number of the identity record on which the route rests.
+    record: u64,
+    /// It has said that it leaves.
+    leaving: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
     Hello(LinkId),
@@ -252,8 +261,8 @@ pub struct Mesh {
     router: Router,
     /// Version of the routing table that the links know to be due.
     published: u64,
-    /// Nodes that were told to be reachable, with the number of the identity record.
-    told: BTreeMap<Address, u64>,
+    /// Nodes that were told to be reachable.
+    told: BTreeMap<Address, Told>,
     watch: Watch,
     echoes: BTreeMap<u64, Asked>,
     echo_answers: TokenBucket,
@@ -306,17 +315,28 @@ impl Mesh {
 
     /// Sets the identity of this node, or replaces it by one with a higher number. Routes to this node rest on it.
     pub fn set_own_identity(&mut self, now: Instant, identity: Identity) {
-        debug_assert!(identity.record.len() <= MAX_RECORD_LEN, "the identity record does not fit into a frame");
+        debug_assert!(
+            identity.record.len() <= MAX_RECORD_LEN,
+            "the identity record does not fit into a frame"
+        );
         self.identity = identity;
         self.announce_self();
         self.settle(now);
     }
 
-    /// Starts a link. An id that is in use is ignored, and so are links beyond 64.
+    /// Starts a link. One that runs already with these properties says hello anew: it may reach more stations than before.
+    /// Links beyond 64 are ignored.
     pub fn add_link(&mut self, now: Instant, link: LinkId, info: LinkInfo) {
+        if let Some(running) = self.links.get_mut(&link) {
+            if running.info() == info {
+                running.say_hello_anew(now);
+                self.timers.set(Timer::Hello(link), now);
+                return self.handle_timeout(now);
+            }
+            self.remove_link(now, link);
+        }
         let taken = |slot: &u8| self.links.values().any(|link| link.scope.slot == *slot);
-        let slot = (0..MAX_LINKS as u8).find(|slot| !taken(slot));
-        let Some(slot) = slot.filter(|_| !self.links.contains_key(&link)) else { return };
+        let Some(slot) = (0..MAX_LINKS as u8).find(|slot| !taken(slot)) else { return };
         self.router.free_slot(slot);
         self.links.insert(link, Link::new(now, link, info, slot, &mut self.rng));
         if !self.leaving {
@@ -435,16 +455,17 @@ impl Mesh {
     fn on_route_change(&mut self, now: Instant, change: Change) {
         let node = change.destination;
         if !change.reachable {
-            if change.was_reachable && self.told.contains_key(&node) {
-                self.timers.set(Timer::Unreachable(node), now + UNREACHABLE_HOLD);
+            if let Some(told) = self.told.get(&node).filter(|_| change.was_reachable) {
+                let hold = if told.leaving { Duration::ZERO } else { UNREACHABLE_HOLD };
+                self.timers.set(Timer::Unreachable(node), now + hold);
             }
             return;
         }
         self.timers.cancel(Timer::Unreachable(node));
         let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
-        self.events.push_back(match self.told.insert(node, record) {
+        self.events.push_back(match self.told.insert(node, Told { record, leaving: false }) {
             None => MeshEvent::Reachable { node },
-            Some(told) if told < record => MeshEvent::Restarted { node },
+            Some(told) if told.record < record => MeshEvent::Restarted { node },
             Some(_) => MeshEvent::RouteChanged { node },
         });
     }

@@ -103,14 +103,11 @@ impl Table {
     }
 
     /// Up to `max` neighbours that follow `cursor` in a rotation through the table, and the cursor for the next ones.
-    pub(super) fn rotate(
-        &self,
-        cursor: Option<Address>,
-        max: usize,
-    ) -> (Vec<Heard>, Option<Address>) {
+    pub(super) fn rotate(&self, cursor: Option<Address>, max: usize) -> (Vec<Heard>, Option<Address>) {
         let after = self.entries.range((cursor.map_or(Unbounded, Excluded), Unbounded));
         let wrapped = cursor.into_iter().flat_map(|cursor| self.entries.range(..=cursor));
-        let heard: Vec<_> = after.chain(wrapped).take(max).map(|(node, entry)| entry.neighbour.heard(*node)).collect();
+        let heard: Vec<_> =
+            after.chain(wrapped).take(max).map(|(node, entry)| entry.neighbour.heard(*node)).collect();
         let cursor =
             if heard.len() < self.entries.len() { heard.last().map(|heard| heard.node) } else { None };
         (heard, cursor)

@@ -90,12 +90,14 @@ impl Mesh {
         }
         match self.identities.get(&node) {
             Some(identity) if identity.number > advert.seqno.record => {
+                self.counters.count(DropReason::Outdated);
                 self.on_outdated(now, id, source, advert);
                 Taken::Done
             }
             Some(identity) if identity.number == advert.seqno.record => {
                 if !self.router.is_proven(node, advert.seqno) && !self.is_signed(identity, advert) {
                     self.counters.count(DropReason::BadSignature);
+                    self.on_outdated(now, id, source, advert);
                 } else if self.router.learn(now, hop, advert).is_err() {
                     self.counters.count(DropReason::TableFull);
                 }
@@ -140,9 +142,9 @@ impl Mesh {
         Taken::Done
     }
 
-    /// The announcement rests on an older record than is known. If the node itself does not know that, it is told.
+    /// The announcement rests on an older record than is known, or on another one with the same number. If the node itself
+    /// does not know that, it is told.
     fn on_outdated(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) {
-        self.counters.count(DropReason::Outdated);
         if advert.destination == source && self.may_serve(now, id, source) {
             self.push(Control::Record { link: id, node: source, about: source });
         }
@@ -387,9 +389,9 @@ impl Mesh {
     fn note_restart(&mut self, node: Address) {
         let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
         if let Some(told) = self.told.get_mut(&node)
-            && *told < record
+            && told.record < record
         {
-            *told = record;
+            told.record = record;
             self.events.push_back(MeshEvent::Restarted { node });
         }
     }

@@ -53,13 +53,7 @@ impl Echoes {
 impl Stack {
     /// Sends an echo request that crosses at most `hop_limit` links; [`Stack::poll_echo`] gives the result within
     /// `timeout` (at most 10 s). Anybody on the way could answer: an echo proves nothing.
-    pub fn echo(
-        &mut self,
-        now: Now,
-        to: NodeId,
-        hop_limit: u8,
-        timeout: Duration,
-    ) -> Result<u64, EchoError> {
+    pub fn echo(&mut self, now: Now, to: NodeId, hop_limit: u8, timeout: Duration) -> Result<u64, EchoError> {
         if to == self.own {
             return Err(EchoError::Myself);
         }

@@ -1,7 +1,7 @@
 //! Who is there: mesh events, identity records, the directory.
 
-use super::stack::{Now, Stack};
 use super::stack::mesh_identity;
+use super::stack::{Now, Stack};
 use super::{Event, NodeInfo, RouteInfo, Warning};
 use crate::mesh::{self, MeshEvent};
 use crate::message::directory::{CAPACITY, Change};
@@ -82,12 +82,12 @@ impl Stack {
         }
     }
 
-    /// The mesh remembers a record of this node that is newer than the one in use: its number was lost, or the clock
-    /// that it was taken from was set back. A record with a higher number replaces it.
+    /// The mesh remembers a record of this node that is newer than the one in use, or another one with its number: the
+    /// number was lost, or the clock that it was taken from was set back. A record with a higher number replaces both.
     fn on_own_record(&mut self, now: Now, bytes: &[u8]) {
         let Ok(record) = IdentityRecord::verify(bytes, self.own.address()) else { return };
         let Some(number) = record.fields.number.checked_add(1) else { return };
-        if number <= self.identity.fields().number {
+        if number <= self.identity.fields().number || bytes == self.identity.record() {
             return;
         }
         if let Err(error) = self.identity.renumber(number, now.wall) {
@@ -124,7 +124,11 @@ impl Stack {
         let refresh =
             self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_backlog(id));
         let RecordFields { number, subkey, .. } = record.fields;
-        self.mesh.identity_known(now.monotonic, node, mesh::Identity { number, subkey, record: bytes.into() });
+        self.mesh.identity_known(
+            now.monotonic,
+            node,
+            mesh::Identity { number, subkey, record: bytes.into() },
+        );
         if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by)
             && self.is_news(known, id)
         {

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::echoes::Echoes;
 use super::messages::codes;
 use super::sessions::Sessions;
 use super::storage::Trouble;
-use super::echoes::Echoes;
 use super::{Event, NodeInfo, SendError};
+use crate::mesh::private::{NetworkKey, Sealer};
 use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
 use crate::message::directory::{Directory, ResolveError};
 use crate::message::identity::{IdentityRecord, OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
@@ -39,6 +40,8 @@ pub struct StackConfig {
     pub stream: stream::Config,
     /// Settings of the mesh.
     pub mesh: mesh::Config,
+    /// The key of a private mesh, if the node is to be part of one.
+    pub network_key: Option<NetworkKey>,
     /// Settings of the messages.
     pub messenger: MessengerConfig,
     /// The nodes that it knows from earlier runs.
@@ -77,6 +80,10 @@ pub struct Stack {
     pub(super) own: NodeId,
     pub(super) identity: OwnIdentity,
     pub(super) mesh: Mesh,
+    /// Between mesh and links in a private mesh.
+    pub(super) sealer: Option<Sealer>,
+    /// A frame that is to be sealed.
+    plain: Vec<u8>,
     pub(super) streams: Endpoint,
     pub(super) messenger: Messenger,
     pub(super) directory: Directory,
@@ -104,6 +111,7 @@ impl Stack {
         let signatures = Box::new(config.subkey);
         let mut mesh = Mesh::new(config.mesh, own.address(), rng.random(), signatures, rng.random());
         mesh.set_own_identity(Instant::default(), mesh_identity(&config.identity));
+        let sealer = config.network_key.map(|key| Sealer::new(&key, rng.random()));
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
         let mut messenger = Messenger::new(config.messenger);
         messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
@@ -118,6 +126,8 @@ impl Stack {
             own,
             identity: config.identity,
             mesh,
+            sealer,
+            plain: Vec::new(),
             streams,
             messenger,
             directory,
@@ -135,7 +145,10 @@ impl Stack {
     }
 
     /// A link is ready. `name` is for people.
-    pub fn add_link(&mut self, now: Now, link: LinkId, name: &str, info: LinkInfo) {
+    pub fn add_link(&mut self, now: Now, link: LinkId, name: &str, mut info: LinkInfo) {
+        if self.sealer.is_some() {
+            info.mtu = Sealer::inner_mtu(info.mtu);
+        }
         self.links.insert(link, name.to_owned());
         self.mesh.add_link(now.monotonic, link, info);
         self.settle(now);
@@ -144,6 +157,7 @@ impl Stack {
     /// A link is gone, or does not work at present.
     pub fn remove_link(&mut self, now: Now, link: LinkId) {
         self.mesh.remove_link(now.monotonic, link);
+        self.sealer.iter_mut().for_each(|sealer| sealer.remove_link(link));
         self.links.remove(&link);
         self.settle(now);
     }
@@ -158,10 +172,19 @@ impl Stack {
         frame: &mut [u8],
         out: &mut Vec<u8>,
     ) -> Option<(LinkId, Destination)> {
+        // What is dropped was counted, and has changed nothing.
+        let frame = match &mut self.sealer {
+            Some(sealer) => sealer.open(now.monotonic, link, from, frame).ok()??,
+            None => frame,
+        };
         match self.mesh.handle_frame(now.monotonic, link, from, frame) {
             Ok(Handled::Forward { hop, frame }) => {
-                out.extend_from_slice(frame);
-                return Some((hop.link, Destination::Station(hop.to)));
+                let to = Destination::Station(hop.to);
+                match &mut self.sealer {
+                    Some(sealer) => sealer.seal(hop.link, to, frame, out).ok()?,
+                    None => out.extend_from_slice(frame),
+                }
+                return Some((hop.link, to));
             }
             Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Stream => {
                 let mesh::Delivery { source, payload, .. } = delivery;
@@ -241,6 +264,27 @@ impl Stack {
 
     /// Appends the next frame to `out`, which must be empty, and tells where it goes.
     pub fn poll_transmit(&mut self, now: Now, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
+        if self.sealer.is_none() {
+            return self.poll_plain(now, out);
+        }
+        // First what makes the receivers believe the rest.
+        if let Some(target) = self.sealer.as_mut()?.poll_transmit(out) {
+            return Some(target);
+        }
+        let mut plain = std::mem::take(&mut self.plain);
+        let sealed = loop {
+            plain.clear();
+            let Some((link, to)) = self.poll_plain(now, &mut plain) else { break None };
+            if self.sealer.as_mut()?.seal(link, to, &plain, out).is_ok() {
+                break Some((link, to));
+            }
+        };
+        self.plain = plain;
+        sealed
+    }
+
+    /// The next frame as the mesh knows it.
+    fn poll_plain(&mut self, now: Now, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
         if let Some(target) = self.mesh.poll_transmit(now.monotonic, out) {
             return Some(target);
         }
@@ -287,7 +331,10 @@ impl Stack {
         let waiting =
             self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
         let attempt = self.sessions.next_attempt(waiting);
-        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt].into_iter().flatten().min()
+        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The messenger may have something for any session.

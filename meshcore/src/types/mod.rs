@@ -1,13 +1,17 @@
 //! Leaf types: names, addresses and times. They import nothing of this crate.
 
+mod bucket;
 mod id;
 mod link;
 mod nickname;
 mod status;
 mod time;
+mod v1;
 
+pub(crate) use bucket::TokenBucket;
 pub use id::{Address, MessageId, NodeId, ParseIdError};
 pub use link::{Destination, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};
 pub use status::Status;
 pub use time::{Instant, UnixTime};
+pub use v1::{ParseV1AddressError, V1Address};

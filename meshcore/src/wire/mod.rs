@@ -11,8 +11,10 @@ pub mod packet;
 pub mod probe;
 pub mod reader;
 pub mod record;
+pub mod sealed;
 pub mod segment;
 pub mod update;
+pub mod v1;
 pub mod varint;
 
 /// Bytes that are not what they claim to be. Always the sender's fault; the receiver drops and counts them.

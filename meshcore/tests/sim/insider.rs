@@ -62,6 +62,7 @@ impl Arena {
             subkey,
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
+            network_key: None,
             messenger: MessengerConfig::default(),
             peers: Vec::new(),
             outboxes: disk.store.opened(),
@@ -118,7 +119,8 @@ impl Arena {
         }
         if self.victim.poll_transmit(clock(now), &mut frame).is_some() {
             busy = true;
-            if let Ok(Handled::Deliver(delivery)) = self.mesh.handle_frame(now, LINK, station(0), &mut frame) {
+            if let Ok(Handled::Deliver(delivery)) = self.mesh.handle_frame(now, LINK, station(0), &mut frame)
+            {
                 let _ = self.streams.handle_packet(now, delivery.source, delivery.payload);
             }
         }

@@ -7,6 +7,7 @@ mod hostile;
 mod identities;
 mod insider;
 mod net;
+mod relay;
 mod sessions;
 mod storage;
 

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use meshcore::message::MessengerConfig;
 use meshcore::mesh::LinkInfo;
+use meshcore::message::MessengerConfig;
 use meshcore::message::identity::{IdentityKey, OwnIdentity, RecordFields, Subkey};
 use meshcore::message::store::{StoreError, StoreOp};
 use meshcore::node::{Event, Now, Stack, StackConfig};
@@ -44,11 +44,19 @@ impl Faults {
     };
 }
 
-/// A broadcast segment to which every node has a link.
+/// A broadcast segment.
 pub(crate) struct Segment {
+    /// Who has a link to it; `None`: every node.
+    pub members: Option<Vec<usize>>,
     pub mtu: usize,
     /// Whether it carries anything.
     pub up: bool,
+}
+
+impl Segment {
+    pub(crate) fn has(&self, station: usize) -> bool {
+        self.members.as_ref().is_none_or(|members| members.contains(&station))
+    }
 }
 
 enum Happening {
@@ -121,7 +129,7 @@ impl World {
             sync: Duration::from_millis(3),
             frames: 0,
             bytes: 0,
-            segments: vec![Segment { mtu: 1500, up: true }],
+            segments: vec![Segment { members: None, mtu: 1500, up: true }],
             epoch: UnixTime::from_millis(1_700_000_000_000),
             filter: |_, _| true,
             capture: None,
@@ -156,13 +164,14 @@ impl World {
             subkey,
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
+            network_key: None,
             messenger: MessengerConfig::default(),
             peers: station.disk.store.peers(),
             outboxes: station.disk.store.opened(),
             seed,
         })
         .unwrap();
-        for (number, segment) in (1..).zip(&self.segments) {
+        for (number, segment) in (1..).zip(&self.segments).filter(|(_, segment)| segment.has(index)) {
             stack.add_link(now, LinkId(number), "segment", LinkInfo { mtu: segment.mtu, wired: true });
         }
         station.stack = Some(stack);
@@ -187,7 +196,9 @@ impl World {
 
     /// A frame out of nowhere.
     pub(crate) fn inject(&mut self, to: usize, from: LinkAddr, frame: &[u8]) {
-        self.with(to, |stack, now| stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec(), &mut Vec::new()));
+        self.with(to, |stack, now| {
+            stack.handle_frame(now, LinkId(1), from, &mut frame.to_vec(), &mut Vec::new())
+        });
     }
 
     /// A call into a running node.
@@ -291,9 +302,11 @@ impl World {
             capture.push(frame.to_vec());
         }
         let targets: Vec<_> = match to {
-            Destination::Group => (0..self.stations.len()).filter(|to| *to != from).collect(),
+            Destination::Group => {
+                (0..self.stations.len()).filter(|to| *to != from && segment.has(*to)).collect()
+            }
             Destination::Station(station) => {
-                (0..self.stations.len()).filter(|to| address(*to) == station).collect()
+                (0..self.stations.len()).filter(|to| address(*to) == station && segment.has(*to)).collect()
             }
         };
         let filter = self.filter;

@@ -109,7 +109,7 @@ fn quiet_hours_do_not_slow_the_next_answer() {
 #[test]
 fn a_path_may_change_to_one_with_smaller_frames_and_back() {
     let mut world = World::new(1, &[ALICE, BOB], Faults::NONE);
-    world.segments.push(Segment { mtu: 600, up: true });
+    world.segments.push(Segment { members: None, mtu: 600, up: true });
     world.start(0);
     world.start(1);
     meet(&mut world);

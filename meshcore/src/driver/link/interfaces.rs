@@ -1,8 +1,9 @@
 //! The network interfaces of this machine.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 
-use pnet::datalink;
+use pnet::datalink::{self, NetworkInterface};
 use pnet::ipnetwork::IpNetwork;
 
 /// An interface that can carry group frames over UDP.
@@ -11,12 +12,23 @@ pub(super) struct Interface {
     pub(super) index: u32,
     pub(super) v4: Option<Ipv4Addr>,
     pub(super) has_v6: bool,
+    pub(super) is_loopback: bool,
+    pub(super) is_wireless: bool,
+    networks: Vec<IpNetwork>,
 }
 
-/// Interfaces that are up and know multicast; the loopback does although it does not say so.
+impl Interface {
+    /// Whether a station of this address is on the interface's own network, not behind a router.
+    pub(super) fn is_near(&self, station: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.contains(station))
+    }
+}
+
+/// Interfaces that carry frames and know multicast; the loopback does although it does not say so.
 pub(super) fn for_multicast() -> Vec<Interface> {
     let interfaces = datalink::interfaces().into_iter();
-    let usable = interfaces.filter(|i| i.is_up() && i.index != 0 && (i.is_multicast() || i.is_loopback()));
+    let works = |i: &NetworkInterface| i.is_up() && i.is_running() && i.index != 0;
+    let usable = interfaces.filter(|i| works(i) && (i.is_multicast() || i.is_loopback()));
     usable
         .map(|interface| Interface {
             index: interface.index,
@@ -25,6 +37,9 @@ pub(super) fn for_multicast() -> Vec<Interface> {
                 _ => None,
             }),
             has_v6: interface.ips.iter().any(IpNetwork::is_ipv6),
+            is_loopback: interface.is_loopback(),
+            is_wireless: is_wireless(&interface.name),
+            networks: interface.ips,
         })
         .collect()
 }
@@ -32,4 +47,11 @@ pub(super) fn for_multicast() -> Vec<Interface> {
 /// Names of all interfaces.
 pub(super) fn names() -> Vec<String> {
     datalink::interfaces().into_iter().map(|interface| interface.name).collect()
+}
+
+/// Whether the interface is a wireless one, where a station may hear the access point and not its neighbour. (Where
+/// /sys is missing, none is.)
+pub(super) fn is_wireless(name: &str) -> bool {
+    let folder = Path::new("/sys/class/net").join(name);
+    folder.join("wireless").exists() || folder.join("phy80211").exists()
 }

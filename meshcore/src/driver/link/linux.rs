@@ -1,11 +1,14 @@
-//! What only Linux has, and everything `unsafe` that links need: packet sockets (packet(7), netdevice(7)).
+//! What only Linux has, and everything `unsafe` that links need: packet sockets (packet(7), netdevice(7)) and news of
+//! interfaces (rtnetlink(7)).
 
 use std::io;
 use std::mem::size_of;
 use std::os::fd::AsRawFd;
 
 use nix::libc;
-use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, Socket, Type};
+use nix::sys::socket::{AddressFamily, NetlinkAddr, SockFlag, SockProtocol, SockType};
+use socket2::{Domain, Protocol, SockAddr, SockAddrStorage, SockFilter, Socket, Type};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 nix::ioctl_read_bad!(get_index, libc::SIOCGIFINDEX, libc::ifreq);
@@ -18,6 +21,8 @@ nix::ioctl_read_bad!(get_hardware, libc::SIOCGIFHWADDR, libc::ifreq);
 pub(super) struct Hardware {
     pub(super) index: i32,
     pub(super) up: bool,
+    /// Up, and with a carrier: frames go through.
+    pub(super) running: bool,
     pub(super) mtu: usize,
     /// Its frames have Ethernet headers.
     pub(super) is_ethernet: bool,
@@ -31,8 +36,36 @@ pub(super) fn packet_socket() -> io::Result<Socket> {
 
 /// Lets tokio tell when the socket is readable.
 pub(super) fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
+    // Not when it is writable, which it becomes anew after each frame.
     // SAFETY: a Socket owns its descriptor, keeps it open until it is dropped, and always names the same one.
-    Ok(unsafe { AsyncFd::register(socket) }?)
+    Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
+/// A socket that becomes readable when an interface or an address changes.
+pub(super) fn route_socket() -> io::Result<Socket> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let socket = nix::sys::socket::socket(
+        AddressFamily::Netlink,
+        SockType::Raw,
+        flags,
+        Some(SockProtocol::NetlinkRoute),
+    )?;
+    let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+    nix::sys::socket::bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
+    Ok(socket.into())
+}
+
+/// Makes the kernel drop Ethernet frames with another first byte behind their header.
+pub(super) fn take_first_byte(socket: &Socket, byte: u8) -> io::Result<()> {
+    const LOAD_BYTE: u16 = (libc::BPF_LD | libc::BPF_B | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    socket.attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, 14),
+        SockFilter::new(JUMP_IF_EQUAL, 0, 1, byte.into()),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+        SockFilter::new(RETURN, 0, 0, 0),
+    ])
 }
 
 /// Looks the interface `name` up; `socket` is any socket.
@@ -52,14 +85,16 @@ pub(super) fn hardware(socket: &Socket, name: &str) -> io::Result<Hardware> {
         get_index(fd, &mut request)?;
         let index = request.ifr_ifru.ifru_ifindex;
         get_flags(fd, &mut request)?;
-        let up = i32::from(request.ifr_ifru.ifru_flags) & libc::IFF_UP != 0;
+        let flags = i32::from(request.ifr_ifru.ifru_flags);
+        let up = flags & libc::IFF_UP != 0;
+        let running = up && flags & libc::IFF_RUNNING != 0;
         get_mtu(fd, &mut request)?;
         let mtu = usize::try_from(request.ifr_ifru.ifru_mtu).unwrap_or(0);
         get_hardware(fd, &mut request)?;
         let hardware = request.ifr_ifru.ifru_hwaddr;
         let is_ethernet = carries_ethernet(hardware.sa_family);
         let [a, b, c, d, e, f, ..] = hardware.sa_data.map(|byte| byte as u8);
-        Ok(Hardware { index, up, mtu, is_ethernet, mac: [a, b, c, d, e, f] })
+        Ok(Hardware { index, up, running, mtu, is_ethernet, mac: [a, b, c, d, e, f] })
     }
 }
 

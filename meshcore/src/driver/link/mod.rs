@@ -2,12 +2,17 @@
 //!
 //! A link carries whole frames, unchanged, and may lose them. It knows nothing of what is in them.
 
+mod counters;
 mod ethernet;
+mod inside;
 mod interfaces;
 mod linux;
+mod monitor;
+mod packet;
 mod resolve;
 mod spec;
 mod udp;
+mod v1;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -18,7 +23,9 @@ use crate::types::{Destination, LinkAddr};
 use ethernet::EthernetLink;
 use udp::UdpLink;
 
+pub use counters::LinkCounters;
 pub use spec::{LinkSpec, ParseLinkError, Peer};
+pub use v1::V1Link;
 
 /// Wanted size of each socket's buffers in bytes; the kernel may give less.
 const BUFFER_SIZE: usize = 1 << 20;
@@ -38,6 +45,12 @@ pub enum LinkError {
     /// The interface is down.
     #[error("the interface \"{name}\" is down; bring it up with: sudo ip link set {name} up")]
     Down {
+        /// Name of the interface.
+        name: String,
+    },
+    /// The interface is up, and nothing is connected to it.
+    #[error("the interface \"{name}\" has no carrier: its cable is unplugged, or its other end is down")]
+    NoCarrier {
         /// Name of the interface.
         name: String,
     },
@@ -77,12 +90,35 @@ impl LinkError {
     }
 }
 
-/// Whether a frame was dropped for lack of room: nothing that anybody could mend.
-fn is_momentary(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(nix::libc::ENOBUFS)
+/// What a link brings.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// A frame is in the buffer.
+    Frame {
+        /// Its length in bytes.
+        len: usize,
+        /// The station that sent it.
+        from: LinkAddr,
+    },
+    /// The link works from now on. When it worked already: it reaches more than before, or `wired` has changed, and
+    /// whoever wants to be found should say so again.
+    Up {
+        /// Largest whole frame in bytes, and so the least size of the buffer for [`Link::poll`].
+        mtu: usize,
+        /// Whether all stations on the link hear one another.
+        wired: bool,
+    },
+    /// The link does not work until it is told to be up again.
+    Down {
+        /// Why; `None` when it is up again at once, with frames of another size or made anew.
+        reason: Option<LinkError>,
+    },
+    /// Something could not be received; the link goes on.
+    Trouble(io::Error),
 }
 
-/// An open link.
+/// A link to other machines or processes. It is opened when it can be, and follows its interface from then on.
 #[derive(Debug)]
 pub struct Link {
     spec: LinkSpec,
@@ -92,23 +128,38 @@ pub struct Link {
 #[derive(Debug)]
 enum Kind {
     Udp(UdpLink),
-    Ethernet(EthernetLink),
+    Ethernet(Box<EthernetLink>),
 }
 
 impl Link {
     /// Opens a link; see [`LinkSpec::merge`] for several UDP links. Must be called inside a tokio runtime.
     pub fn open(spec: &LinkSpec) -> Result<Self, LinkError> {
-        if tokio::runtime::Handle::try_current().is_err() {
-            return Err(LinkError::NoRuntime);
+        match Self::open_or_wait(spec) {
+            (Some(link), None) => Ok(link),
+            (_, problem) => Err(problem.unwrap_or(LinkError::NoRuntime)),
         }
-        let kind = match spec {
-            LinkSpec::Udp { peers } => Kind::Udp(UdpLink::open(peers)?),
-            LinkSpec::Ethernet { interface } => Kind::Ethernet(EthernetLink::open(interface)?),
-        };
-        Ok(Self { spec: spec.clone(), kind })
     }
 
-    /// Largest whole frame in bytes, and so the least size of the buffer for [`Link::poll_recv`].
+    /// [`Link::open`] that also gives a link that cannot be opened yet, with the reason: it is up as soon as its
+    /// interface is there. There is no such link of UDP, which fails for other reasons.
+    pub fn open_or_wait(spec: &LinkSpec) -> (Option<Self>, Option<LinkError>) {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return (None, Some(LinkError::NoRuntime));
+        }
+        let (kind, problem) = match spec {
+            LinkSpec::Udp { peers } => match UdpLink::open(peers) {
+                Ok(link) => (Kind::Udp(link), None),
+                Err(error) => return (None, Some(error)),
+            },
+            LinkSpec::Ethernet { interface } => {
+                let (link, problem) = EthernetLink::open_or_wait(interface);
+                (Kind::Ethernet(Box::new(link)), problem)
+            }
+        };
+        (Some(Self { spec: spec.clone(), kind }), problem)
+    }
+
+    /// Largest whole frame in bytes, at present.
     pub fn mtu(&self) -> usize {
         match &self.kind {
             Kind::Udp(_) => udp::MTU,
@@ -116,23 +167,23 @@ impl Link {
         }
     }
 
-    /// Receives a frame: its length and the station that sent it. A frame longer than `buf` is lost.
+    /// What is new. The first event of a link that was opened is `Up` or `Down`. A frame longer than `buf` is lost.
     ///
-    /// When an Ethernet interface goes down, that is reported once as an error; the link tries to open it again every
-    /// second while it is polled, and sends nothing meanwhile. After any error, polling may go on.
-    pub fn poll_recv(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, LinkAddr)>> {
+    /// Only while it is polled a link follows its interfaces. After [`LinkEvent::Trouble`], polling may go on.
+    pub fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
         match &mut self.kind {
-            Kind::Udp(link) => link.poll_recv(cx, buf),
-            Kind::Ethernet(link) => link.poll_recv(cx, buf),
+            Kind::Udp(link) => link.poll(cx, buf),
+            Kind::Ethernet(link) => link.poll(cx, buf),
         }
     }
 
-    /// [`Link::poll_recv`] as a future; nothing is lost when it is dropped.
-    pub async fn recv(&mut self, buf: &mut [u8]) -> io::Result<(usize, LinkAddr)> {
-        poll_fn(|cx| self.poll_recv(cx, buf)).await
+    /// [`Link::poll`] as a future; nothing is lost when it is dropped.
+    pub async fn next(&mut self, buf: &mut [u8]) -> LinkEvent {
+        poll_fn(|cx| self.poll(cx, buf)).await
     }
 
-    /// Sends a frame without waiting. A frame for which there is no room is dropped and counted.
+    /// Sends a frame without waiting, or drops it and counts why. An error is one that somebody should hear of: not
+    /// that a buffer is full or that an interface is down. None of them ends the link.
     pub fn send(&mut self, to: Destination, frame: &[u8]) -> io::Result<()> {
         match &mut self.kind {
             Kind::Udp(link) => link.send(to, frame),
@@ -140,11 +191,11 @@ impl Link {
         }
     }
 
-    /// Frames dropped so far: for lack of room, for a dead interface, or because they were not for this station.
-    pub fn dropped(&self) -> u64 {
+    /// What became of the frames so far.
+    pub fn counters(&self) -> LinkCounters {
         match &self.kind {
-            Kind::Udp(link) => link.dropped,
-            Kind::Ethernet(link) => link.dropped,
+            Kind::Udp(link) => link.counters(),
+            Kind::Ethernet(link) => link.counters(),
         }
     }
 }

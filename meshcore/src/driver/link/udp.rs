@@ -5,19 +5,18 @@ use std::io::{self, IoSlice};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use nix::libc;
 use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
-use tokio::time::Instant;
 
 use super::interfaces::{self, Interface};
+use super::monitor::Monitor;
 use super::resolve::Resolver;
 use super::spec::Peer;
-use super::{BUFFER_SIZE, LinkError, is_momentary};
+use super::{BUFFER_SIZE, LinkCounters, LinkError, LinkEvent};
 use crate::types::{Destination, LinkAddr};
 
 /// Port of the group: the EtherType as a number.
@@ -31,9 +30,6 @@ pub(super) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 0x88, 0xb5);
 
 /// Largest frame: Ethernet's 1500 bytes without the headers of IPv6 and UDP.
 pub(super) const MTU: usize = 1500 - 40 - 8;
-
-/// Interfaces are looked at again at most this often.
-const REFRESH: Duration = Duration::from_secs(2);
 
 /// The sockets of one address family.
 #[derive(Debug)]
@@ -50,11 +46,18 @@ struct Family {
 pub(super) struct UdpLink {
     families: Vec<Family>,
     resolver: Resolver,
+    monitor: Monitor,
     interfaces: Vec<Interface>,
-    refresh_at: Instant,
+    /// Static peers, or a station that was heard from another network: not everybody hears everybody.
+    routed: bool,
+    wired: bool,
+    /// An interface came since the last [`LinkEvent::Up`].
+    wider: bool,
+    /// What the last [`LinkEvent::Up`] said.
+    told_wired: Option<bool>,
     /// Socket that is looked at first, so that none starves the others.
     next: usize,
-    pub(super) dropped: u64,
+    counters: LinkCounters,
 }
 
 fn socket(v6: bool, port: u16) -> io::Result<UdpSocket> {
@@ -82,6 +85,14 @@ fn socket(v6: bool, port: u16) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
+/// Whether a group frame could be sent now. The kernel tries an address for a second or two before it uses it (duplicate
+/// address detection, RFC 4862, 5.4), and refuses to send meanwhile.
+fn has_source_v6(interface: u32) -> bool {
+    let group = SocketAddrV6::new(GROUP_V6, PORT, 0, interface);
+    // Chooses the source address, and sends nothing.
+    Socket::new(Domain::IPV6, Type::DGRAM, None).and_then(|socket| socket.connect(&group.into())).is_ok()
+}
+
 impl Family {
     fn open(v6: bool) -> io::Result<Self> {
         Ok(Self { v6, listener: socket(v6, PORT)?, sender: socket(v6, 0)?, joined: BTreeSet::new() })
@@ -91,8 +102,10 @@ impl Family {
         if self.v6 { interface.has_v6 } else { interface.v4.is_some() }
     }
 
-    /// Joins the group on new interfaces. An interface that vanished took its membership along; leaving it fails.
-    fn update(&mut self, interfaces: &[Interface]) {
+    /// Joins the group on new interfaces, and tells whether there were any. An interface that vanished took its
+    /// membership along; leaving it fails.
+    fn update(&mut self, interfaces: &[Interface]) -> bool {
+        let mut any = false;
         let wanted: BTreeSet<u32> =
             interfaces.iter().filter(|interface| self.uses(interface)).map(|i| i.index).collect();
         let listener = SockRef::from(&self.listener);
@@ -111,12 +124,14 @@ impl Family {
             match joined {
                 Ok(()) => {
                     self.joined.insert(index);
+                    any = true;
                 }
                 // Joined earlier.
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
                 Err(error) => tracing::debug!(%error, index, v6 = self.v6, "cannot join the group"),
             }
         }
+        any
     }
 
     fn send_to(&self, frame: &[u8], to: SocketAddr) -> io::Result<()> {
@@ -159,36 +174,73 @@ impl UdpLink {
         if let Some(source) = failure.filter(|_| families.is_empty()) {
             return Err(LinkError::Io { link: "udp".to_owned(), source });
         }
-        let resolver = Resolver::start(peers);
         let mut link = Self {
             families,
-            resolver,
+            resolver: Resolver::start(peers),
+            monitor: Monitor::new(),
             interfaces: Vec::new(),
-            refresh_at: Instant::now(),
+            routed: !peers.is_empty(),
+            wired: false,
+            wider: false,
+            told_wired: None,
             next: 0,
-            dropped: 0,
+            counters: LinkCounters::default(),
         };
-        link.refresh();
+        link.look();
         Ok(link)
     }
 
-    fn refresh(&mut self) {
-        let now = Instant::now();
-        if now < self.refresh_at {
-            return;
-        }
-        self.refresh_at = now + REFRESH;
-        self.interfaces = interfaces::for_multicast();
-        for family in &mut self.families {
-            family.update(&self.interfaces);
-        }
+    pub(super) fn counters(&self) -> LinkCounters {
+        self.counters
     }
 
-    pub(super) fn poll_recv(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<(usize, LinkAddr)>> {
+    /// Looks which interfaces there are.
+    fn look(&mut self) {
+        self.interfaces = interfaces::for_multicast();
+        for interface in &mut self.interfaces {
+            interface.has_v6 &= has_source_v6(interface.index);
+        }
+        for family in &mut self.families {
+            self.wider |= family.update(&self.interfaces);
+        }
+        self.wired = self.is_wired();
+    }
+
+    /// Whether all stations hear one another: on a single cable, from which other processes of this machine hear too.
+    fn is_wired(&self) -> bool {
+        let used = |interface: &&Interface| self.families.iter().any(|family| family.uses(interface));
+        let mut outer = self.interfaces.iter().filter(used).filter(|interface| !interface.is_loopback);
+        !self.routed && outer.next().is_none_or(|first| !first.is_wireless) && outer.next().is_none()
+    }
+
+    /// What the owner does not know yet.
+    fn news(&mut self) -> Option<LinkEvent> {
+        if !self.wider && self.told_wired == Some(self.wired) {
+            return None;
+        }
+        self.wider = false;
+        self.told_wired = Some(self.wired);
+        Some(LinkEvent::Up { mtu: MTU, wired: self.wired })
+    }
+
+    /// Notes a station beyond a router: it has this node as its static peer, and does not hear the others. (A forged
+    /// address costs no more than some routing updates.)
+    fn note_station(&mut self, station: IpAddr) {
+        let near = match station {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => true,
+            _ => self.interfaces.iter().any(|interface| interface.is_near(station)),
+        };
+        self.routed |= !near;
+        self.wired &= near;
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+        if self.monitor.poll_changed(cx).is_ready() {
+            self.look();
+        }
+        if let Some(news) = self.news() {
+            return Poll::Ready(news);
+        }
         let sockets = 2 * self.families.len();
         for step in 0..sockets {
             let turn = (self.next + step) % sockets;
@@ -197,25 +249,38 @@ impl UdpLink {
             let mut read = ReadBuf::new(buf);
             if let Poll::Ready(result) = socket.poll_recv_from(cx, &mut read) {
                 self.next = turn + 1;
-                let received = result.and_then(|from| {
-                    let from = to_link_addr(from).ok_or(io::ErrorKind::InvalidData)?;
-                    Ok((read.filled().len(), from))
+                let len = read.filled().len();
+                return Poll::Ready(match result {
+                    Ok(from) => self.received(len, from),
+                    Err(error) => LinkEvent::Trouble(error),
                 });
-                return Poll::Ready(received);
             }
         }
         Poll::Pending
     }
 
-    pub(super) fn send(&mut self, to: Destination, frame: &[u8]) -> io::Result<()> {
-        match to {
-            Destination::Group => self.send_to_group(frame),
-            Destination::Station(address) => {
-                let to = from_link_addr(&address).ok_or(io::ErrorKind::InvalidInput)?;
-                let result = self.send_to(frame, to);
-                self.forgive(result)
-            }
+    fn received(&mut self, len: usize, from: SocketAddr) -> LinkEvent {
+        if !self.routed {
+            self.note_station(from.ip());
         }
+        match to_link_addr(from) {
+            Some(from) => {
+                self.counters.received += 1;
+                LinkEvent::Frame { len, from }
+            }
+            None => LinkEvent::Trouble(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    pub(super) fn send(&mut self, to: Destination, frame: &[u8]) -> io::Result<()> {
+        let result = match to {
+            Destination::Group => self.send_to_group(frame),
+            Destination::Station(address) => match from_link_addr(&address) {
+                Some(to) => self.send_to(frame, to),
+                None => Err(io::ErrorKind::InvalidInput.into()),
+            },
+        };
+        self.counters.count_sent(result)
     }
 
     fn send_to(&self, frame: &[u8], to: SocketAddr) -> io::Result<()> {
@@ -223,32 +288,22 @@ impl UdpLink {
         family.ok_or(io::ErrorKind::AddrNotAvailable)?.send_to(frame, to)
     }
 
-    /// Frames that find no room are dropped, as any link does.
-    fn forgive(&mut self, result: io::Result<()>) -> io::Result<()> {
-        match result {
-            Err(error) if is_momentary(&error) => {
-                self.dropped += 1;
-                Ok(())
-            }
-            other => other,
-        }
-    }
-
     /// Once for each interface and family, then to the static peers. Some interface always has no route or no
     /// carrier: an error only when every copy failed.
-    fn send_to_group(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.refresh();
-        let mut results = Vec::new();
+    fn send_to_group(&self, frame: &[u8]) -> io::Result<()> {
+        let mut worked = false;
+        let mut outcome = Err(io::Error::from_raw_os_error(libc::ENETDOWN));
+        let mut note = |result: io::Result<()>| match result {
+            Ok(()) => worked = true,
+            failed => outcome = failed,
+        };
         for family in &self.families {
             for interface in self.interfaces.iter().filter(|interface| family.uses(interface)) {
-                results.push(family.send_to_group(frame, interface));
+                note(family.send_to_group(frame, interface));
             }
         }
-        results.extend(self.resolver.addresses().into_iter().map(|peer| self.send_to(frame, peer)));
-        let worked = results.iter().any(Result::is_ok);
-        let mut outcome = Ok(());
-        for result in results {
-            outcome = outcome.and(self.forgive(result));
+        for peer in self.resolver.addresses() {
+            note(self.send_to(frame, peer));
         }
         if worked { Ok(()) } else { outcome }
     }

@@ -92,7 +92,14 @@ impl Router {
     fn advert(&self, scope: Scope, address: Address, retract: bool) -> Option<Advert> {
         if address == self.own {
             let (seqno, signature) = (self.own_proof.seqno, self.own_proof.signature);
-            return Some(Advert { destination: address, seqno, metric: 0, mtu: u16::MAX, hops: 0, signature });
+            return Some(Advert {
+                destination: address,
+                seqno,
+                metric: 0,
+                mtu: u16::MAX,
+                hops: 0,
+                signature,
+            });
         }
         let destination = self.table.get(&address)?;
         let hidden = |hop: &super::Hop| scope.wired && hop.link == scope.link;

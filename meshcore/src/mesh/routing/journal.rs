@@ -62,7 +62,8 @@ mod tests {
         journal.note(a, first);
         let walk = |journal: &Journal| {
             let mut at = 0;
-            std::iter::from_fn(move || journal.next_after(at).inspect(|(version, _)| at = *version)).collect::<Vec<_>>()
+            std::iter::from_fn(move || journal.next_after(at).inspect(|(version, _)| at = *version))
+                .collect::<Vec<_>>()
         };
         assert_eq!(walk(&journal), [(2, b), (3, c), (4, a)]);
         assert_eq!((journal.latest(), journal.floor()), (4, 0));

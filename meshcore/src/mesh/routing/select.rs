@@ -24,10 +24,7 @@ pub(super) struct Candidate {
 /// The current route may stay although its neighbour's latest announcement is not feasible: that neighbour's feasible
 /// distance cannot have risen with its metric, so it still lies below ours, and no loop can arise (RFC 8966, section
 /// 3.5.3, allows to ignore such an update).
-pub(super) fn select(
-    candidates: impl Iterator<Item = Candidate>,
-    current: Option<HopId>,
-) -> Option<HopId> {
+pub(super) fn select(candidates: impl Iterator<Item = Candidate>, current: Option<HopId>) -> Option<HopId> {
     let mut best: Option<Candidate> = None;
     let mut held: Option<Candidate> = None;
     for candidate in candidates.filter(|candidate| candidate.metric < INFINITE) {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::types::Instant;
+use super::Instant;
 
 /// Holds up to `burst` tokens and gains one every `period`.
 #[derive(Debug, Clone)]
-pub(super) struct TokenBucket {
+pub(crate) struct TokenBucket {
     burst: u32,
     period: Duration,
     /// The instant at which the bucket is, or was, full (a virtual clock, as in the GCRA).
@@ -14,12 +14,12 @@ pub(super) struct TokenBucket {
 }
 
 impl TokenBucket {
-    pub(super) fn new(burst: u32, period: Duration) -> Self {
+    pub(crate) fn new(burst: u32, period: Duration) -> Self {
         Self { burst, period, full_at: Instant::default() }
     }
 
     /// Takes a token, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> bool {
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
         let full_at = self.full_at.max(now) + self.period;
         if full_at - now > self.period * self.burst {
             return false;

@@ -1,0 +1,62 @@
+//! AlexMesh version 1 on an Ethernet interface: the frames of the older programs, as they stand on the wire.
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll};
+
+use super::packet::{Mac, PacketSocket, Take};
+use super::{LinkCounters, LinkError, LinkEvent};
+
+const BROADCAST: Mac = [0xff; 6];
+
+/// Frames of version 1 on one interface, beside a [`super::Link`] of version 2 or without one. It follows its interface
+/// as a link does.
+#[derive(Debug)]
+pub struct V1Link {
+    socket: PacketSocket,
+}
+
+impl V1Link {
+    /// Opens an interface. Must be called inside a tokio runtime.
+    pub fn open(interface: &str) -> Result<Self, LinkError> {
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(LinkError::NoRuntime);
+        }
+        let mut socket = PacketSocket::new(interface, Take::Version1);
+        match socket.problem() {
+            Some(problem) => Err(problem),
+            None => Ok(Self { socket }),
+        }
+    }
+
+    /// Address of the interface, the node id of version 1. It may change while the program runs.
+    pub fn mac(&self) -> [u8; 6] {
+        self.socket.mac()
+    }
+
+    /// Largest whole frame in bytes, at present.
+    pub fn mtu(&self) -> usize {
+        self.socket.mtu()
+    }
+
+    /// As [`super::Link::poll`]: `from` is a MAC address. Short frames are padded with zeros by the wire.
+    pub fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+        self.socket.poll(cx, buf)
+    }
+
+    /// Sends a frame to one station or to everybody, without waiting; errors as [`super::Link::send`].
+    pub fn send(&mut self, to: Option<[u8; 6]>, frame: &[u8]) -> io::Result<()> {
+        self.socket.send(self.socket.mac(), to.unwrap_or(BROADCAST), frame)
+    }
+
+    /// What became of the frames so far.
+    pub fn counters(&self) -> LinkCounters {
+        self.socket.counters()
+    }
+}
+
+impl fmt::Display for V1Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "v1:{}", self.socket.interface())
+    }
+}
