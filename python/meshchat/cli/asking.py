@@ -17,7 +17,7 @@ from ..errors import HomeInUseError, OutOfReachError, UnknownNodeError
 from ..events import NodeInfo
 from ..identity import default_home
 from ..node import Node
-from .common import add_home, add_links, add_passphrase, add_temporary, seconds
+from .common import add_home, add_links, add_network_key, add_passphrase, add_temporary, seconds
 from .start import start
 
 #: Seconds that a program in the home has to answer: it may be starting, and making a key.
@@ -41,11 +41,12 @@ def add_options(parser: argparse.ArgumentParser, *, wait: str) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_network_key(parser)
     parser.add_argument("--wait", metavar="SECONDS", type=seconds, default=None, help=wait)
     add_passphrase(parser)
     parser.epilog = (
-        "When a chat or a node runs in the home, it is asked, and --link means nothing. Otherwise this command starts a "
-        "node of its own there, and stops it at its end."
+        "When a chat or a node runs in the home, it is asked, and the options of a start mean nothing. Otherwise this "
+        "command starts a node of its own there, and stops it at its end."
     )
 
 

@@ -28,6 +28,7 @@ async def start(
         nickname=getattr(options, "nickname", None),
         passphrase=passphrase,
         links=options.link or ["udp"],
+        network_key_file=options.network_key_file,
     )
     if not temporary and Identity.exists(home):
         await node.start()
