@@ -186,8 +186,8 @@ impl Mesh {
             }
             Control::Update { link, node } => self.emit_update(now, link, node, out)?,
             Control::UpdateRequest { .. } => {
-                let since = self.links.get(&id)?.table.get(node)?.sync.version();
-                UpdateRequest { heard, since }.emit(out);
+                let sync = &self.links.get(&id)?.table.get(node)?.sync;
+                UpdateRequest { heard, floor: sync.floor(), since: sync.version() }.emit(out);
             }
             Control::Reminder { link } | Control::ReminderTo { link, .. } => {
                 self.emit_refresh(now, link, false, out);

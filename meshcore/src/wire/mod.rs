@@ -18,6 +18,9 @@ pub mod update;
 pub mod v1;
 pub mod varint;
 
+#[cfg(test)]
+mod vectors;
+
 /// Bytes that are not what they claim to be. Always the sender's fault; the receiver drops and counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
