@@ -2,6 +2,7 @@
 
 mod echoes;
 mod event;
+mod insecure;
 mod messages;
 mod presence;
 mod sessions;
@@ -10,4 +11,7 @@ mod storage;
 
 pub use echoes::{EchoAnswer, EchoError};
 pub use event::{Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
+pub use insecure::{
+    Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
+};
 pub use stack::{Now, Stack, StackConfig, StackError};
