@@ -14,12 +14,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("message", &["types", "wire"]),
     ("v1", &["types", "wire"]),
     ("node", &["types", "wire", "mesh", "stream", "message", "v1"]),
-    ("driver", &["types", "mesh", "message", "stream", "node"]),
+    ("driver", &["types", "mesh", "message", "stream", "v1", "node"]),
 ];
 
 /// Files of `wire` that belong to one layer: no other may read them.
 const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
-    ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "sealed"]),
+    ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "broadcast", "sealed"]),
     ("stream", &["packet", "segment"]),
     ("message", &["record"]),
     ("v1", &["v1"]),

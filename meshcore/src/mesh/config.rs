@@ -145,3 +145,12 @@ pub(super) const MAX_NEIGHBOURS: usize = 2048;
 
 /// Control frames that wait to be sent.
 pub(super) const MAX_QUEUE: usize = 1024;
+
+/// Broadcasts of one origin: at once, and one more each time this has passed.
+pub(super) const BROADCASTS: (u32, Duration) = (8, Duration::from_secs(1));
+
+/// Signatures of broadcasts that are checked on a link: at once, and one more each time this has passed.
+pub(super) const SIGNATURE_CHECKS: (u32, Duration) = (64, Duration::from_millis(5));
+
+/// Copies of broadcasts that wait to be sent.
+pub(super) const MAX_FLOODING: usize = 256;

@@ -1,8 +1,10 @@
 //! What a node tells its application.
 
+use super::InsecureEvent;
 pub use crate::message::IncomingMessage;
 use crate::message::messenger;
 use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
+use crate::wire::broadcast::MAX_CONTENT;
 
 /// Something that the application may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +27,17 @@ pub enum Event {
         /// How far it has come now.
         status: Status,
     },
+    /// A few words of a node for all nodes: signed by it, readable by everybody, not stored.
+    Broadcast {
+        /// Who says it.
+        from: NodeId,
+        /// What it says.
+        text: String,
+    },
     /// Something went wrong that a person should know of; the node goes on.
     Warning(Warning),
+    /// Something happened among the programs that speak AlexMesh v1, if they were asked for. **Insecure.**
+    Insecure(InsecureEvent),
 }
 
 /// What a node knows of another one.
@@ -59,6 +70,21 @@ pub struct RouteInfo {
     pub mtu: usize,
     /// The link to the next hop, as it was given, for example `ethernet:eth0`.
     pub link: String,
+}
+
+/// Why a broadcast was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// There is nothing to say.
+    #[error("the broadcast is empty")]
+    Empty,
+    /// It does not fit one frame.
+    #[error("the broadcast has {0} bytes; at most {MAX_CONTENT} fit")]
+    TooLong(usize),
+    /// Broadcasts go to everybody, so each node may send few.
+    #[error("too many broadcasts: wait a second")]
+    TooMany,
 }
 
 /// Why a message was not taken.
@@ -101,6 +127,12 @@ pub enum Warning {
         link: String,
         /// What happened and what helps.
         reason: String,
+    },
+    /// Events of [`Event::Insecure`] came faster than they were taken, and the oldest are gone.
+    #[error("{count} insecure events were dropped: they came faster than they could be shown")]
+    InsecureDropped {
+        /// How many.
+        count: u64,
     },
     /// Something could not be written to disk.
     #[error("{0}")]

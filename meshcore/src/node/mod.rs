@@ -1,7 +1,9 @@
 //! Composes the layers: the one place where mesh, stream and message meet.
 
+mod broadcast;
 mod echoes;
 mod event;
+mod insecure;
 mod messages;
 mod presence;
 mod sessions;
@@ -9,5 +11,8 @@ mod stack;
 mod storage;
 
 pub use echoes::{EchoAnswer, EchoError};
-pub use event::{Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
+pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
+pub use insecure::{
+    Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
+};
 pub use stack::{Now, Stack, StackConfig, StackError};

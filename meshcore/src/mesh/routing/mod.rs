@@ -14,6 +14,8 @@ mod journal;
 mod requests;
 mod select;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -27,7 +29,7 @@ use requests::Requests;
 use select::{Candidate, select};
 use table::{Announced, Destination, Proof, Route};
 
-pub(super) use emit::Scope;
+pub(super) use emit::{Scope, Told};
 pub(super) use hops::{Hop, HopId};
 pub(super) use requests::Due;
 
@@ -382,6 +384,11 @@ impl Router {
     /// Version of the latest change.
     pub(super) fn version(&self) -> u64 {
         self.journal.latest()
+    }
+
+    /// Latest version of a destination that was forgotten: its retraction cannot be told any more.
+    pub(super) fn floor(&self) -> u64 {
+        self.journal.floor()
     }
 
     /// Destinations, routes to them, feasible distances, requests.
