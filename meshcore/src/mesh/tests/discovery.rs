@@ -66,7 +66,9 @@ fn a_lossy_segment_stays_connected() {
     for seed in 0..10 {
         let mut sim = Sim::new(seed);
         (sim.loss, sim.duplication) = (0.1, 0.2);
-        (0..6).for_each(|_| drop(sim.add(&[0])));
+        for _ in 0..6 {
+            sim.add(&[0]);
+        }
         sim.run(ms(30_000));
         assert!(sim.all_reach_all());
         for (a, b) in (0..6).flat_map(|a| (0..6).map(move |b| (a, b))) {
@@ -230,17 +232,19 @@ fn hellos_rotate_through_all_neighbours() {
 }
 
 #[test]
-fn two_hundred_nodes_on_a_segment() {
-    const NODES: usize = 200;
+fn a_hundred_nodes_on_a_segment() {
+    const NODES: usize = 100;
     let mut sim = Sim::new(10);
-    (0..NODES).for_each(|_| drop(sim.add(&[0])));
+    for _ in 0..NODES {
+        sim.add(&[0]);
+    }
     sim.run(ms(10_000));
     assert!(sim.all_reach_all());
     let start: Vec<(usize, usize)> = sim.hosts.iter().map(|host| (host.frames, host.bytes)).collect();
-    sim.run(ms(60_000));
+    sim.run(ms(30_000));
     for (host, (frames, bytes)) in sim.hosts.iter().zip(start) {
-        assert!(host.frames - frames <= 20, "{} frames in 60 s", host.frames - frames);
-        assert!(host.bytes - bytes <= 20_000, "{} bytes in 60 s", host.bytes - bytes);
+        assert!(host.frames - frames <= 11, "{} frames in 30 s", host.frames - frames);
+        assert!(host.bytes - bytes <= 11_000, "{} bytes in 30 s", host.bytes - bytes);
         assert_eq!(host.events.iter().filter(|(_, e)| is_unreachable(e)).count(), 0);
     }
 }

@@ -98,7 +98,9 @@ impl Sim {
     /// Hosts in a row, each pair with a segment of its own.
     pub(super) fn chain(seed: u64, hosts: u32) -> Self {
         let mut sim = Self::new(seed);
-        (0..hosts).for_each(|host| drop(sim.add(&[host, host + 1])));
+        for host in 0..hosts {
+            sim.add(&[host, host + 1]);
+        }
         sim.run(ms(3_000));
         sim
     }
