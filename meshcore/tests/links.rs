@@ -12,15 +12,12 @@ mod tools;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::UdpSocket;
-use std::time::Instant as Clock;
 
 use common::{in_namespace, ip};
-use meshcore::driver::link::{Link, LinkError, LinkEvent, LinkSpec};
-use meshcore::mesh::{Config, Mesh};
-use meshcore::types::{Address, Destination, Instant, LinkId};
+use meshcore::driver::link::{Link, LinkError, LinkSpec};
+use meshcore::types::Destination;
 use nix::unistd::{Uid, geteuid, seteuid};
-use tokio::time::timeout;
-use tools::{PATIENCE, cable, check_names, exchange, open, receive, up, wait_for};
+use tools::{cable, check_names, exchange, open, receive, up, wait_for};
 
 #[test]
 fn links_are_named_as_documented() {
@@ -224,67 +221,6 @@ fn udp_is_wired_when_everybody_hears_everybody() {
         let far = UdpSocket::bind("198.51.100.9:0").unwrap();
         far.send_to(b"hello", "127.0.0.1:34997").unwrap();
         while up(&mut link).await.1 {}
-    });
-}
-
-/// A mesh on a link, driven by the clock.
-struct Node {
-    mesh: Mesh,
-    link: Link,
-    start: Clock,
-}
-
-impl Node {
-    fn new(spec: &str, name: u8) -> Self {
-        let link = open(spec);
-        let mut mesh = Mesh::new(Config::default(), Address([name; 16]), name.into(), [name; 32]);
-        let start = Clock::now();
-        mesh.add_link(Instant::default(), LinkId(0), link.mtu());
-        Self { mesh, link, start }
-    }
-
-    /// Runs until `node` is reachable.
-    async fn find(&mut self, node: Address) {
-        let mut buf = vec![0; self.link.mtu()];
-        while !self.mesh.is_reachable(node) {
-            let now = Instant::from_micros(self.start.elapsed().as_micros() as u64);
-            self.mesh.handle_timeout(now);
-            let mut out = Vec::new();
-            while let Some((_, to)) = self.mesh.poll_transmit(now, &mut out) {
-                self.link.send(to, &out).unwrap();
-                out.clear();
-            }
-            let wait = self.mesh.poll_timeout().map_or(PATIENCE, |due| due - now);
-            if let Ok(LinkEvent::Frame { len, from }) = timeout(wait, self.link.next(&mut buf)).await {
-                let now = Instant::from_micros(self.start.elapsed().as_micros() as u64);
-                let _ = self.mesh.handle_frame(now, LinkId(0), from, &mut buf[..len]);
-            }
-        }
-        let now = Instant::from_micros(self.start.elapsed().as_micros() as u64);
-        let mut out = Vec::new();
-        while let Some((_, to)) = self.mesh.poll_transmit(now, &mut out) {
-            self.link.send(to, &out).unwrap();
-            out.clear();
-        }
-    }
-}
-
-async fn discover(a: &str, b: &str) {
-    let (mut a, mut b) = (Node::new(a, 1), Node::new(b, 2));
-    let both = async { tokio::join!(a.find(Address([2; 16])), b.find(Address([1; 16]))) };
-    timeout(PATIENCE, both).await.expect("the nodes do not find each other");
-}
-
-#[test]
-fn nodes_find_each_other_over_udp() {
-    in_namespace("nodes_find_each_other_over_udp", || discover("udp", "udp"));
-}
-
-#[test]
-fn nodes_find_each_other_over_ethernet() {
-    in_namespace("nodes_find_each_other_over_ethernet", || async {
-        cable("a0", "b0");
-        discover("ethernet:a0", "ethernet:b0").await;
     });
 }
 

@@ -8,7 +8,7 @@ use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
 use crate::message::store::StoreError;
-use crate::node::{EchoError, SendError};
+use crate::node::{BroadcastError, EchoError, SendError};
 use crate::types::{NicknameError, ParseIdError};
 
 /// What went wrong, as a program can act on it. The C ABI and the Python package map each kind to a code or a class.
@@ -29,6 +29,8 @@ pub enum ErrorKind {
     OutOfReach,
     /// No answer came in time.
     TimedOut,
+    /// Too much of this is under way: try again in a moment.
+    Busy,
     /// The home is in use by another running node.
     HomeInUse,
     /// There is no key in the home.
@@ -121,10 +123,15 @@ kinds! {
         ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
         ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
     },
+    BroadcastError: broadcast => match broadcast {
+        BroadcastError::Empty => ErrorKind::EmptyMessage,
+        BroadcastError::TooLong(_) => ErrorKind::MessageTooLong,
+        BroadcastError::TooMany => ErrorKind::Busy,
+    },
     EchoError: echo => match echo {
         EchoError::Myself => ErrorKind::InvalidArgument,
         EchoError::OutOfReach(_) => ErrorKind::OutOfReach,
-        EchoError::Busy => ErrorKind::TimedOut,
+        EchoError::Busy => ErrorKind::Busy,
     },
     SendError: send => match send {
         SendError::Myself => ErrorKind::InvalidArgument,

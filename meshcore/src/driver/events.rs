@@ -35,7 +35,7 @@ struct State {
 }
 
 fn is_notice(event: &Event) -> bool {
-    matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::Warning(_))
+    matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::RouteChanged(_) | Event::Warning(_))
 }
 
 impl Events {

@@ -55,6 +55,8 @@ drop_reasons! {
     NoRoute = "no route to the destination",
     /// It does not fit the next link.
     TooBig = "too big for the next link",
+    /// A broadcast that came before.
+    DuplicateBroadcast = "duplicate broadcast",
     /// A hello that was heard before.
     DuplicateHello = "duplicate hello",
     /// A hello whose source lives at another station of the link.
@@ -63,8 +65,8 @@ drop_reasons! {
     TableFull = "table is full",
     /// It comes from no neighbour of this link.
     UnknownNeighbour = "not from a neighbour",
-    /// An identity record that was not asked for.
-    Unsolicited = "unsolicited identity record",
+    /// An identity record, or an answer, that was not asked for.
+    Unsolicited = "unsolicited answer",
     /// An update from before the neighbour's restart.
     StaleUpdate = "stale update",
     /// A route whose announcement is not signed by its destination.

@@ -141,12 +141,10 @@ impl Mesh {
 
     /// The next question to a next hop is due.
     pub(super) fn probe_due(&mut self, now: Instant, id: LinkId, node: Address) {
-        let nonce = rand::RngExt::random(&mut self.rng);
         let Some(neighbour) = self.neighbour_mut(id, node) else { return };
         let loss = neighbour.quality.round_trip_loss();
         let due = neighbour.liveness.on_timer(now, loss);
-        if let Due::Ask { next } = due {
-            neighbour.liveness.on_question(now, nonce);
+        if let Due::Ask { nonce, next } = due {
             self.timers.set(Timer::Probe(id, node), next);
             self.push(Control::Probe { link: id, node, probe: Probe { answer: false, nonce } });
         }
@@ -166,7 +164,9 @@ impl Mesh {
         let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
         neighbour.on_frame(now, from);
         if answer {
-            neighbour.liveness.on_answer(now, nonce).ok_or(DropReason::Unsolicited)?;
+            if !neighbour.liveness.on_answer(nonce) {
+                return Err(DropReason::Unsolicited);
+            }
             self.update_cost(now, id, node);
             return Ok(());
         }

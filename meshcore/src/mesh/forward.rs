@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use rand::RngExt;
+
 use super::config::{MAX_WATCHED, SWALLOWED};
 use super::output::Control;
 use super::{Delivery, DropReason, Handled, Mesh, NextHop, Timer};
@@ -63,9 +65,9 @@ impl Mesh {
     pub(super) fn use_route(&mut self, now: Instant, destination: Address) -> Option<NextHop> {
         let route = self.router.selected(destination)?;
         let (link, node) = (route.hop.link, route.hop.node);
-        let neighbour = self.neighbour_mut(link, node)?;
+        let neighbour = self.links.get_mut(&link)?.table.get_mut(node)?;
         let to = neighbour.at;
-        if neighbour.liveness.on_traffic(now) {
+        if neighbour.liveness.on_traffic(now, || self.rng.random()) {
             self.timers.set(Timer::Probe(link, node), now);
         }
         Some(NextHop { link, to, mtu: route.mtu.into() })

@@ -22,6 +22,8 @@ pub(super) struct Link {
     pub(super) scope: Scope,
     pub(super) table: Table,
     pub(super) outgoing: Outgoing,
+    /// Of broadcasts.
+    pub(super) signature_checks: TokenBucket,
     /// Seqno of the latest group hello.
     pub(super) seqno: u16,
     /// Where the rotation through the list of neighbours stands.
@@ -86,6 +88,7 @@ impl Link {
             mtu: info.mtu,
             scope: Scope { link: id, wired: info.wired, slot },
             table: Table::default(),
+            signature_checks: TokenBucket::new(SIGNATURE_CHECKS.0, SIGNATURE_CHECKS.1),
             outgoing: Outgoing {
                 sent: 0,
                 looked: Told::default(),

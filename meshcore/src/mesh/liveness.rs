@@ -22,19 +22,18 @@ const MISSES: (u32, u32) = (3, 20);
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
     active_until: Option<Instant>,
-    /// Questions without an answer.
-    missed: u32,
-    /// The latest question, until it is answered.
-    nonce: Option<u32>,
-    asked_at: Option<Instant>,
+    /// Nonce of the latest question; each is one more than the one before.
+    asked: u32,
+    /// Nonce of the latest question that was answered.
+    answered: u32,
     silent: bool,
 }
 
 /// What is due.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Ask, and come back at the instant given.
-    Ask { next: Instant },
+    /// Ask with this nonce, and come back at the instant given.
+    Ask { nonce: u32, next: Instant },
     /// Nothing more: the path is idle.
     Idle,
 }
@@ -45,37 +44,39 @@ impl Liveness {
         self.silent
     }
 
-    /// A frame goes to the neighbour. Whether asking has to begin.
-    pub(super) fn on_traffic(&mut self, now: Instant) -> bool {
-        let idle = self.active_until.is_none();
+    /// A frame goes to the neighbour. Whether asking has to begin, with the nonces behind `seed`.
+    pub(super) fn on_traffic(&mut self, now: Instant, seed: impl FnOnce() -> u32) -> bool {
+        let idle = self.active_until.is_none() && !self.silent;
+        if idle {
+            self.asked = seed();
+            self.answered = self.asked;
+        }
         self.active_until = Some(now + ACTIVE);
-        idle && !self.silent
+        idle
     }
 
     /// The time for the next question has come. `loss`: percent of round trips that fail.
     pub(super) fn on_timer(&mut self, now: Instant, loss: u32) -> Due {
-        self.missed += u32::from(self.nonce.is_some());
-        self.silent |= self.missed >= tolerated(loss);
+        self.silent |= self.asked.wrapping_sub(self.answered) >= tolerated(loss);
         let active = self.active_until.is_some_and(|until| now < until);
         if !active && !self.silent {
             *self = Self::default();
             return Due::Idle;
         }
         let interval = if self.silent { SILENT_INTERVAL } else { INTERVAL };
-        Due::Ask { next: now + interval }
+        self.asked = self.asked.wrapping_add(1);
+        Due::Ask { nonce: self.asked, next: now + interval }
     }
 
-    pub(super) fn on_question(&mut self, now: Instant, nonce: u32) {
-        self.nonce = Some(nonce);
-        self.asked_at = Some(now);
-    }
-
-    /// An answer. Gives the round-trip time if it answers the latest question; then the neighbour is not silent.
-    pub(super) fn on_answer(&mut self, now: Instant, nonce: u32) -> Option<Duration> {
-        self.nonce.take_if(|asked| *asked == nonce)?;
-        self.missed = 0;
-        self.silent = false;
-        self.asked_at.map(|asked| now - asked)
+    /// An answer. Whether it answers a question that was not answered yet; then the neighbour is not silent.
+    pub(super) fn on_answer(&mut self, nonce: u32) -> bool {
+        // Round trips may take longer than the time between two questions.
+        let new = self.asked.wrapping_sub(nonce) < self.asked.wrapping_sub(self.answered);
+        if new {
+            self.answered = nonce;
+            self.silent = false;
+        }
+        new
     }
 }
 
@@ -99,36 +100,51 @@ mod tests {
         assert_eq!([0, 5, 20, 36, 75, 100].map(tolerated), [3, 4, 6, 10, 20, 20]);
     }
 
+    fn ask(liveness: &mut Liveness, now: Instant) -> u32 {
+        match liveness.on_timer(now, 0) {
+            Due::Ask { nonce, .. } => nonce,
+            Due::Idle => panic!("it does not ask"),
+        }
+    }
+
     #[test]
     fn an_idle_path_is_left_in_peace() {
         let mut liveness = Liveness::default();
-        assert!(liveness.on_traffic(at(0)));
-        assert!(!liveness.on_traffic(at(50)));
-        for (step, nonce) in (0..20).zip(0..) {
-            let now = at(100 * step);
-            assert_eq!(liveness.on_timer(now, 0), Due::Ask { next: now + INTERVAL });
-            liveness.on_question(now, nonce);
-            assert!(liveness.on_answer(now, nonce).is_some());
+        assert!(liveness.on_traffic(at(0), || u32::MAX - 3));
+        assert!(!liveness.on_traffic(at(50), || 0));
+        for step in 0..20 {
+            let nonce = ask(&mut liveness, at(100 * step));
+            assert!(liveness.on_answer(nonce) && !liveness.on_answer(nonce));
         }
         assert_eq!(liveness.on_timer(at(2050), 0), Due::Idle);
-        assert!(liveness.on_traffic(at(2051)));
+        assert!(!liveness.on_answer(0));
+        assert!(liveness.on_traffic(at(2051), || 0));
     }
 
     #[test]
     fn three_missed_answers_are_silence_and_one_answer_ends_it() {
         let mut liveness = Liveness::default();
-        liveness.on_traffic(at(0));
+        liveness.on_traffic(at(0), || 7);
         for step in 0..4 {
             assert!(!liveness.is_silent());
-            liveness.on_timer(at(100 * step), 0);
-            liveness.on_question(at(100 * step), step as u32);
+            ask(&mut liveness, at(100 * step));
         }
         assert!(liveness.is_silent());
-        assert_eq!(liveness.on_timer(at(9000), 0), Due::Ask { next: at(10_000) });
-        liveness.on_question(at(9000), 77);
-        assert_eq!(liveness.on_answer(at(9001), 76), None);
-        assert!(liveness.is_silent());
-        assert_eq!(liveness.on_answer(at(9001), 77), Some(Duration::from_millis(1)));
+        let Due::Ask { nonce, next } = liveness.on_timer(at(9000), 0) else { panic!() };
+        assert_eq!(next, at(10_000));
+        assert!(!liveness.on_answer(nonce.wrapping_add(1)) && !liveness.on_answer(7));
+        assert!(liveness.is_silent() && liveness.on_answer(nonce));
         assert!(!liveness.is_silent());
+    }
+
+    #[test]
+    fn round_trips_may_take_longer_than_the_time_between_questions() {
+        let mut liveness = Liveness::default();
+        liveness.on_traffic(at(0), || 7);
+        let mut asked: Vec<u32> = (0..2).map(|step| ask(&mut liveness, at(100 * step))).collect();
+        for step in 2..15 {
+            asked.push(ask(&mut liveness, at(100 * step)));
+            assert!(liveness.on_answer(asked.remove(0)) && !liveness.is_silent());
+        }
     }
 }

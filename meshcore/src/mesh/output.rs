@@ -127,7 +127,7 @@ impl Mesh {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
         let start = out.len();
         loop {
-            let control = self.queue.pop_front()?;
+            let Some(control) = self.queue.pop_front() else { return self.next_broadcast(out) };
             let sent = match control {
                 Control::Echo { to, echo, hop_limit } => self.emit_echo(now, to, echo, hop_limit, out),
                 _ => self.emit(now, control, out),

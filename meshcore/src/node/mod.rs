@@ -1,5 +1,6 @@
 //! Composes the layers: the one place where mesh, stream and message meet.
 
+mod broadcast;
 mod echoes;
 mod event;
 mod messages;
@@ -9,5 +10,5 @@ mod stack;
 mod storage;
 
 pub use echoes::{EchoAnswer, EchoError};
-pub use event::{Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
+pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
 pub use stack::{Now, Stack, StackConfig, StackError};

@@ -43,6 +43,8 @@ pub enum FrameType {
     Probe,
     /// Ping and trace across the mesh ([`super::echo`]).
     Echo,
+    /// For every node of the mesh ([`super::broadcast`]).
+    Broadcast,
     /// A code that this version does not know.
     Unknown(u8),
 }
@@ -59,6 +61,7 @@ impl From<u8> for FrameType {
             7 => Self::SeqnoRequest,
             8 => Self::Probe,
             9 => Self::Echo,
+            10 => Self::Broadcast,
             other => Self::Unknown(other),
         }
     }
@@ -76,6 +79,7 @@ impl From<FrameType> for u8 {
             FrameType::SeqnoRequest => 7,
             FrameType::Probe => 8,
             FrameType::Echo => 9,
+            FrameType::Broadcast => 10,
             FrameType::Unknown(code) => code,
         }
     }

@@ -3,6 +3,7 @@
 //! Parsing checks bounds and structure only; whether a value makes sense now is decided by the layer that asked.
 //! Every emitter writes every byte it accounts for. The formats are specified in `docs/PROTOCOL.md`.
 
+pub mod broadcast;
 pub mod echo;
 pub mod frame;
 pub mod hello;

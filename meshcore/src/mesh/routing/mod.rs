@@ -278,16 +278,14 @@ impl Router {
         })
     }
 
-    /// Asks for a new announcement when only infeasible routes are left, or one is in use (RFC 8966, section 3.8.2.1).
+    /// Asks for a new announcement when nothing else helps.
     fn ask_for_seqno(&mut self, now: Instant, address: Address) {
         let Some(destination) = self.table.get(&address) else { return };
         let Some(newest) = destination.routes.iter().map(|route| route.seqno).max() else {
             return self.requests.end(address);
         };
         self.requests.on_seqno(address, newest);
-        let is_feasible = |route: &Route| self.feasibility.allows(address, route.seqno, route.metric);
-        let works = |route: &Route| self.hops.cost(route.via) < INFINITE;
-        if destination.selected_route().is_some_and(is_feasible) || !destination.routes.iter().any(works) {
+        if !starves(destination, address, &self.feasibility, &self.hops) {
             return;
         }
         let Some(Seqno { record, count }) = self.feasibility.seqno(address) else { return };
@@ -330,7 +328,9 @@ impl Router {
     }
 
     pub(super) fn pop_request(&mut self, now: Instant) -> Option<Due> {
-        self.requests.pop(now)
+        let (table, feasibility, hops) = (&self.table, &self.feasibility, &self.hops);
+        let starves = |node| table.get(&node).is_some_and(|entry| starves(entry, node, feasibility, hops));
+        self.requests.pop(now, starves)
     }
 
     /// Whom to ask: the next hop; when there is none, or it has not helped, the neighbours that are nearest.
@@ -396,4 +396,11 @@ impl Router {
         let routes = self.table.values().map(|destination| destination.routes.len()).sum();
         [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
     }
+}
+
+/// Whether only infeasible routes are left of those that work, or one is in use (RFC 8966, section 3.8.2.1).
+fn starves(destination: &Destination, node: Address, feasibility: &FeasibilityTable, hops: &Hops) -> bool {
+    let is_feasible = |route: &Route| feasibility.allows(node, route.seqno, route.metric);
+    let works = |route: &Route| hops.cost(route.via) < INFINITE;
+    !destination.selected_route().is_some_and(is_feasible) && destination.routes.iter().any(works)
 }
