@@ -258,7 +258,8 @@ fn a_node_has_64_links_and_uses_the_slots_again() {
     let info = LinkInfo { mtu: MTU, wired: true };
     (0..70).for_each(|link| mesh.add_link(now, LinkId(link), info));
     assert_eq!(mesh.links.len(), 64);
-    let slots = |mesh: &crate::mesh::Mesh| -> BTreeSet<u8> { mesh.links.values().map(|l| l.scope.slot).collect() };
+    let slots =
+        |mesh: &crate::mesh::Mesh| -> BTreeSet<u8> { mesh.links.values().map(|l| l.scope.slot).collect() };
     assert_eq!(slots(mesh).len(), 64);
     mesh.remove_link(now, LinkId(17));
     mesh.add_link(now, LinkId(99), info);

@@ -133,7 +133,13 @@ impl Puppet {
         sim.give(0, 0, self.node, &frame(kind, address(self.node), to, payload))
     }
 
-    pub(super) fn update(&mut self, sim: &mut Sim, from: u64, to: u64, adverts: &[Advert]) -> Result<(), DropReason> {
+    pub(super) fn update(
+        &mut self,
+        sim: &mut Sim,
+        from: u64,
+        to: u64,
+        adverts: &[Advert],
+    ) -> Result<(), DropReason> {
         self.version = self.version.max(to);
         let update = Update { instance: self.instance, floor: 0, from, to };
         sim.give(0, 0, self.node, &update_frame(address(self.node), update, adverts))

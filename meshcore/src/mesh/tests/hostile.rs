@@ -1,8 +1,8 @@
 //! What strangers, liars and copies of a key can do: little.
 
 use super::forge::{address, heard, hello, station};
-use super::sim::{Sim, ms};
 use super::is_unreachable;
+use super::sim::{Sim, ms};
 use crate::mesh::config::MAX_UNVERIFIED;
 use crate::mesh::{DropReason, MeshEvent};
 use crate::types::LinkId;

@@ -279,7 +279,8 @@ impl Sim {
     pub(super) fn data(&mut self, from: usize, to: usize, payload: &[u8]) -> bool {
         let mesh = &mut self.hosts[from].mesh;
         let hop = mesh.next_hop(self.now, address(to));
-        let header = mesh.unicast_header(address(to), FrameType::Stream, TrafficClass::Bulk, payload.len() as u16);
+        let header =
+            mesh.unicast_header(address(to), FrameType::Stream, TrafficClass::Bulk, payload.len() as u16);
         self.drain(from);
         if let Some(hop) = hop {
             self.send(from, hop.link, Destination::Station(hop.to), [&header[..], payload].concat());
@@ -316,13 +317,7 @@ impl Sim {
     }
 
     /// Gives a frame to a host at once.
-    pub(super) fn give(
-        &mut self,
-        to: usize,
-        link: u32,
-        from: usize,
-        frame: &[u8],
-    ) -> Result<(), DropReason> {
+    pub(super) fn give(&mut self, to: usize, link: u32, from: usize, frame: &[u8]) -> Result<(), DropReason> {
         let mut frame = frame.to_vec();
         let result = self.hosts[to].mesh.handle_frame(self.now, LinkId(link), station(from), &mut frame);
         let result = result.map(drop);

@@ -16,9 +16,31 @@ use crate::wire::update::{INFINITE, Update};
 /// Something that happens to a mesh; addresses, stations and links are few so that things meet.
 #[derive(Debug, Clone)]
 enum Step {
-    Frame { kind: u8, source: u8, to_us: bool, station: u8, link: u8, payload: Vec<u8> },
-    Hello { source: u8, instance: u8, interval: u16, lists: bool, group: bool, version: u64, station: u8, link: u8 },
-    Update { source: u8, instance: u8, range: (u64, u64), entries: Vec<(u8, u8, u8, u16)>, link: u8 },
+    Frame {
+        kind: u8,
+        source: u8,
+        to_us: bool,
+        station: u8,
+        link: u8,
+        payload: Vec<u8>,
+    },
+    Hello {
+        source: u8,
+        instance: u8,
+        interval: u16,
+        lists: bool,
+        group: bool,
+        version: u64,
+        station: u8,
+        link: u8,
+    },
+    Update {
+        source: u8,
+        instance: u8,
+        range: (u64, u64),
+        entries: Vec<(u8, u8, u8, u16)>,
+        link: u8,
+    },
     Bytes(Vec<u8>),
     Wait(u32),
     Known(u8, u8),
