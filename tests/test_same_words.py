@@ -153,7 +153,7 @@ def test_home_in_use(world: World, host: Namespace) -> None:
         program.node_id()
         program.exit()
         assert program.lines[:2] == [
-            f"* the home {home} is in use by a running chat; going on with a temporary identity",
+            f"* the home {home} is in use by a running chat or node; going on with a temporary identity",
             "* making a key; this takes some seconds",
         ]
         return [re.sub("[0-9a-f]{64}", "ID", line) for line in program.lines] + program.errors().splitlines()

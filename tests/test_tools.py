@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +179,38 @@ def test_ping_of_a_node_that_vanishes(world: World) -> None:
     assert ping.end() == 0
     total = next(line for line in ping.lines if " sent, " in line)
     assert total.startswith("40 sent, ") and not total.endswith(" 0 % lost")
+
+
+def test_signals_leave_nothing_behind(world: World, host: Namespace) -> None:
+    home = world.home("alice")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        program = meshchat(world, host, "nodes", "--wait", "600", "--home", home)
+        # A lock on the home tells that its node has started.
+        while not (home / "lock").exists() or is_free(home):
+            assert program.process.poll() is None, program.report()
+            time.sleep(0.02)
+        program.process.send_signal(number)
+        assert program.end() == code
+        assert program.lines == [] and program.errors() == ""
+
+
+def is_free(home: Path) -> bool:
+    """Whether no node runs there."""
+    with (home / "lock").open("r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_a_program_that_answers_no_questions(world: World, host: Namespace) -> None:
+    home = world.home("alice")
+    chat = world.c_chat(host, home)
+    chat.node_id()
+    program = meshchat(world, host, "nodes", "--wait", "0.2", "--home", home)
+    assert program.end() == 1 and "is in use by a program that answers no questions" in program.errors()
+    chat.exit()
 
 
 def test_the_socket_is_private_and_goes(world: World, host: Namespace) -> None:

@@ -149,7 +149,7 @@ static void say_home_in_use(struct chat *chat, const char *home)
     if (home == NULL && meshchat_default_home(place, sizeof place) == MESHCHAT_OK)
         home = place;
     buffer_add_text(&line, home != NULL ? home : "");
-    buffer_add_text(&line, " is in use by a running chat; going on with a temporary identity");
+    buffer_add_text(&line, " is in use by a running chat or node; going on with a temporary identity");
     buffer_add(&line, "", 1);
     chat_say(chat, "* the home ", line.data);
     buffer_free(&line);

@@ -60,7 +60,7 @@ async def _start(options: argparse.Namespace, passphrase: str | None) -> Node:
         return await start(options, home, passphrase, _MAKING_KEY, sys.stdout)
     except HomeInUseError:
         path = safe(str(home or default_home()))
-        write(1, f"* the home {path} is in use by a running chat; going on with a temporary identity")
+        write(1, f"* the home {path} is in use by a running chat or node; going on with a temporary identity")
         return await start(options, None, None, _MAKING_KEY, sys.stdout, temporary=True)
 
 
