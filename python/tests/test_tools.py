@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from meshchat import (
+    Broadcast,
     InternalError,
     Message,
     Node,
@@ -192,6 +193,7 @@ def test_the_log() -> None:
     assert described(RouteChanged(BOB)) == (
         f"route changed to {BOB.name} {BOB.id}, 2 hops through carol on ethernet:eth0, metric 200"
     )
+    assert described(Broadcast(CAROL.id, "hello")) == f"broadcast of carol {CAROL.id}: hello"
     assert described(NodeLost(AWAY)) == f"lost 12345 {AWAY.id}"
     message = Message(CAROL.id, "00" * 16, "secret", 0.0, 0.0, lambda: None)
     assert described(message) == f"message from carol {CAROL.id}: it waits on disk for a chat"
