@@ -2,7 +2,10 @@
 
 mod discovery;
 mod forge;
+mod forward;
 mod hostile;
+mod requests;
+mod routes;
 mod sim;
 mod steps;
 
