@@ -92,7 +92,7 @@ impl Sync {
             self.floor = update.floor;
         }
         if begins || update.to > self.version {
-            self.flaws = 0;
+            self.flaws *= u32::from(begins);
             self.version = update.to;
             self.asked = 0;
             self.behind_since = self.is_behind().then_some(now);

@@ -139,11 +139,8 @@ impl Mesh {
             let pending = self.neighbour_mut(id, source).and_then(|n| n.sync.pending.remove(&node));
             if let Some(advert) = pending
                 && self.take(now, id, source, &advert) == Taken::Flawed
-                && let Some(neighbour) = self.neighbour_mut(id, source)
-                && neighbour.sync.tolerates_flaw()
             {
-                neighbour.sync.begin_anew();
-                self.schedule_sync(now, id, source, false);
+                self.doubt(now, id, source, node);
             }
         }
     }
