@@ -4,6 +4,7 @@ mod discovery;
 mod forge;
 mod forward;
 mod hostile;
+mod lives;
 mod requests;
 mod routes;
 mod sim;

@@ -168,8 +168,9 @@ fn a_silent_next_hop_is_left_within_a_second() {
         sim.hosts[relay].up = false;
         assert!(longest_gap(&mut sim, 60, true) < 600, "seed {seed}");
         assert_eq!(sim.path(0, 3), [0, 3 - relay, 3]);
-        let lost = MeshEvent::Unreachable { node: address(3) };
-        assert_eq!((sim.count(0, |e| *e == lost), sim.count(0, is_change)), (0, 1));
+        let node = address(3);
+        let count = |event: MeshEvent| sim.count(0, |e| *e == event);
+        assert_eq!((count(MeshEvent::Unreachable { node }), count(MeshEvent::RouteChanged { node })), (0, 1));
     }
 }
 

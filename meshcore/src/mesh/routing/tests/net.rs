@@ -58,7 +58,8 @@ impl Net {
         let scope = Scope { link: LinkId(from as u32), wired: false, slot: edge as u8 };
         let mut bytes = Vec::new();
         crate::wire::update::Update { instance: 0, floor: 0, from: 0, to: 0 }.emit(&mut bytes);
-        let range = self.routers[from].emit_changes(self.now, scope, told, 1300, &mut bytes);
+        let latest = self.routers[from].version();
+        let range = self.routers[from].emit_changes(self.now, scope, told, latest, 1300, &mut bytes);
         let (_, adverts) = crate::wire::update::Update::parse(&bytes).unwrap();
         self.air.extend(adverts.map(|advert| (from, to, advert)));
         self.edges[from][edge].told.version = range.to;
