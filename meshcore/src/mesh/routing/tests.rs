@@ -1,5 +1,7 @@
 //! One router, and small networks of routers whose announcements are lost, late and out of order.
 
+mod net;
+
 use super::emit::Range;
 use super::*;
 use crate::types::LinkId;
