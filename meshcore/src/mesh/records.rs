@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::config::{MAX_REQUESTS, MAX_SOURCES};
+use super::config::{MAX_IDENTITIES, MAX_REQUESTS, MAX_SOURCES};
 use super::fetch::Fetch;
 use super::output::Control;
 use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
@@ -27,7 +27,12 @@ impl Mesh {
         wanted.fetch.on_known(now, identity.number);
         let is_newer = self.identities.get(&node).is_none_or(|known| known.number < identity.number);
         if node != self.own && is_newer {
-            self.identities.insert(node, identity);
+            if self.identities.len() >= MAX_IDENTITIES {
+                self.forget_identities();
+            }
+            if self.identities.len() < MAX_IDENTITIES || self.identities.contains_key(&node) {
+                self.identities.insert(node, identity);
+            }
         }
         self.on_verified(now, node);
         self.update_fetch(now, node);
@@ -44,6 +49,13 @@ impl Mesh {
 
     pub(super) fn is_verified(&self, node: Address) -> bool {
         self.identities.contains_key(&node)
+    }
+
+    /// Forgets the identities of who is no destination any more, and no neighbour.
+    pub(super) fn forget_identities(&mut self) {
+        let (links, router) = (&self.links, &self.router);
+        let is_neighbour = |node| links.values().any(|link| link.table.get(node).is_some());
+        self.identities.retain(|node, _| router.knows(*node) || is_neighbour(*node));
     }
 
     /// The node counts as verified, and what waited for its identity is taken in.
