@@ -102,6 +102,8 @@ impl<R: Router> World<R> {
         match kind {
             REQUEST if node == progress.flow.to && node_at(source) == Some(progress.flow.from) => {
                 self.flows.total.arrived += u64::from(progress.on_the_way.remove(&number));
+                // As the layer above does: whatever is authentic is a sign of life.
+                self.with(node, |router, now| router.confirm_path(now, source));
                 self.send_probe(node, source, &payload(REPLY, flow, number));
             }
             REPLY if node == progress.flow.from => {
