@@ -31,5 +31,8 @@ pub use driver::{
     Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, Pong, TraceHop,
     create_network_key, default_home,
 };
-pub use node::{Event, IncomingMessage, NodeInfo, RouteInfo, Warning};
-pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, Status, UnixTime};
+pub use node::{
+    Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
+    NodeInfo, RouteInfo, Warning,
+};
+pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime, V1Address};

@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("message", &["types", "wire"]),
     ("v1", &["types", "wire"]),
     ("node", &["types", "wire", "mesh", "stream", "message", "v1"]),
-    ("driver", &["types", "mesh", "message", "stream", "node"]),
+    ("driver", &["types", "mesh", "message", "stream", "v1", "node"]),
 ];
 
 /// Files of `wire` that belong to one layer: no other may read them.

@@ -18,6 +18,7 @@ use super::engine::{Clock, Command, Engine};
 use super::events::StopOnDrop;
 use super::home::{Home, HomeError};
 use super::identity::check_key_bits;
+use super::insecure::{self, InsecureLinks};
 use super::link::LinkSpec;
 use super::links::Links;
 use super::store::{Cursor, Opened, Store};
@@ -41,6 +42,7 @@ pub struct Builder {
     key_bits: Option<usize>,
     links: Vec<String>,
     network_key_file: Option<PathBuf>,
+    v1: Vec<String>,
 }
 
 impl Builder {
@@ -88,12 +90,22 @@ impl Builder {
         self
     }
 
+    /// Lets programs that speak only AlexMesh v1 find this node on an Ethernet interface, send it messages and chat with it
+    /// (see [`Node::send_insecure`]). **Insecure**: anybody on the segment can read and forge all of it, and sees that this
+    /// node is here; the mesh is not affected. Several interfaces may be given. One that cannot be opened is reported by
+    /// [`Node::links`] as `v1:IFACE`, and used as soon as it can be. Not in a private mesh.
+    pub fn v1(mut self, interface: impl Into<String>) -> Self {
+        self.v1.push(interface.into());
+        self
+    }
+
     /// Starts the node on a thread of its own. Makes a key when the home has none (this takes seconds). A link that
     /// cannot be opened is reported by [`Node::links`]; only when none can be opened the start fails. Inside a tokio runtime
     /// use [`Builder::start`]: this panics there.
     pub fn start_blocking(self) -> Result<Node, Error> {
         let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
         let specs = self.link_specs()?;
+        let v1 = insecure::check(&self.v1, self.network_key_file.is_some())?;
         let network_key = self.network_key_file.as_deref().map(network_key::load).transpose()?;
         let bits = self.key_bits.unwrap_or(Identity::DEFAULT_BITS);
         check_key_bits(bits)?;
@@ -132,7 +144,7 @@ impl Builder {
         let events = Arc::new(Events::new().map_err(|error| Error::new(ErrorKind::Internal, error))?);
         let (commands, receiver) = unbounded_channel();
         let parts = Parts { stack, store, events: events.clone(), replies, commands: receiver, clock, home };
-        let (links, engine) = spawn(parts, specs)?;
+        let (links, engine) = spawn(parts, specs, v1)?;
         let engine = Mutex::new(Some(engine));
         Ok(Node { id, nickname, home: path, links, events, cursor, commands, engine })
     }
@@ -164,6 +176,7 @@ impl fmt::Debug for Builder {
             .field("key_bits", &self.key_bits)
             .field("links", &self.links)
             .field("network_key_file", &self.network_key_file)
+            .field("v1", &self.v1)
             .finish_non_exhaustive()
     }
 }
@@ -183,11 +196,15 @@ struct Parts {
 ///
 /// The runtime is made there, too, and answers come by tokio's channels: both keep Rust's handle of the thread out of
 /// the caller's thread. In a C program nobody frees that handle, and memory checkers call it a possible leak.
-fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread::JoinHandle<()>), Error> {
+fn spawn(
+    parts: Parts,
+    specs: Vec<LinkSpec>,
+    v1: Vec<String>,
+) -> Result<(Vec<LinkStatus>, thread::JoinHandle<()>), Error> {
     let (answer, opened) = oneshot::channel();
     let internal = |error| Error::new(ErrorKind::Internal, error);
     let body = move || match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(parts, specs, answer)),
+        Ok(runtime) => runtime.block_on(run(parts, specs, v1, answer)),
         Err(error) => drop(answer.send(Err(internal(error)))),
     };
     let thread = thread::Builder::new().name("meshchat".into()).spawn(body).map_err(internal)?;
@@ -203,18 +220,25 @@ fn spawn(parts: Parts, specs: Vec<LinkSpec>) -> Result<(Vec<LinkStatus>, thread:
 }
 
 /// The life of the engine; `answer` gets the links, or why there are none.
-async fn run(parts: Parts, specs: Vec<LinkSpec>, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>) {
-    let (links, statuses) = match Links::open(specs) {
+async fn run(
+    parts: Parts,
+    specs: Vec<LinkSpec>,
+    v1: Vec<String>,
+    answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>,
+) {
+    let (links, mut statuses) = match Links::open(specs) {
         Ok(opened) => opened,
         Err(error) => return drop(answer.send(Err(error))),
     };
+    let (insecure, insecure_statuses) = InsecureLinks::open(&v1);
+    statuses.extend(insecure_statuses);
     let Parts { stack, store, events, replies, commands, clock, home } = parts;
     let _stop = StopOnDrop(events.clone());
     // Nobody can have gone: the starter waits for this answer.
     let _ = answer.send(Ok(statuses));
     let waiting = HashMap::new();
     let echoes = Echoes::default();
-    Engine { stack, links, store, events, commands, replies, clock, waiting, echoes }.run().await;
+    Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes }.run().await;
     // The home stays locked until everything in it is closed.
     drop(home);
 }

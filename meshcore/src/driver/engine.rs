@@ -10,6 +10,7 @@ use tokio::time::{Instant as Tick, sleep_until};
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
+use super::insecure::{InsecureCommand, InsecureLinks};
 use super::links::{Links, Received, Trouble};
 use super::store::Store;
 use crate::message::store::StoreReply;
@@ -57,6 +58,7 @@ pub(super) enum Command {
     Trace { to: NodeId, reply: Reply<Vec<TraceHop>> },
     Broadcast { text: String, reply: Reply<()> },
     Confirmed { arrival: u64 },
+    Insecure(InsecureCommand),
     Stop,
 }
 
@@ -88,6 +90,7 @@ impl Clock {
 pub(super) struct Engine {
     pub(super) stack: Stack,
     pub(super) links: Links,
+    pub(super) insecure: InsecureLinks,
     pub(super) store: Store,
     pub(super) events: Arc<Events>,
     pub(super) commands: UnboundedReceiver<Command>,
@@ -104,7 +107,8 @@ impl Engine {
         let mut outbound = Vec::with_capacity(MAX_FRAME);
         loop {
             self.empty_outputs(&mut outbound);
-            let deadline = self.stack.poll_timeout().map(|instant| self.clock.tick(instant));
+            let deadlines = [self.stack.poll_timeout(), self.insecure.poll_timeout()];
+            let deadline = deadlines.into_iter().flatten().min().map(|instant| self.clock.tick(instant));
             tokio::select! {
                 command = self.commands.recv() => match command {
                     None => break,
@@ -118,12 +122,21 @@ impl Engine {
                 received = self.links.recv(&mut inbound) => {
                     self.handle_received(received, &mut inbound, &mut outbound);
                 }
+                () = self.insecure.recv(self.clock) => {}
                 () = sleep_until(deadline.unwrap_or_else(Tick::now)), if deadline.is_some() => {
-                    self.stack.handle_timeout(self.clock.now());
+                    self.handle_timeout();
                 }
             }
         }
         self.stop(&mut outbound);
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = self.clock.now();
+        if self.stack.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+            self.stack.handle_timeout(now);
+        }
+        self.insecure.handle_timeout(now);
     }
 
     /// The first command, and those that wait behind it, up to a batch.
@@ -154,6 +167,7 @@ impl Engine {
                 reply.give(self.stack.broadcast(now, &text).map_err(Error::from));
             }
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
+            Command::Insecure(command) => self.insecure.handle_command(now, command),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
         }
@@ -206,12 +220,20 @@ impl Engine {
         while let Some((id, answer)) = self.stack.poll_echo() {
             self.echoes.on_result(&mut self.stack, self.clock.now(), id, answer);
         }
+        self.insecure.transmit(frame);
+        while let Some(trouble) = self.insecure.poll_trouble() {
+            self.warn(trouble);
+        }
+        while let Some(event) = self.insecure.poll_event() {
+            self.events.push(Event::Insecure(event));
+        }
         deliver(&mut self.stack, &self.events, &mut self.waiting);
     }
 
     /// Says goodbye, and lets the store finish what it was given: a message that the disk has is answered as accepted.
     fn stop(mut self, frame: &mut Vec<u8>) {
         self.stack.leave(self.clock.now());
+        self.insecure.leave(self.clock.now());
         self.empty_outputs(frame);
         for (link, counters) in self.links.counters() {
             tracing::debug!(?link, ?counters, "a link ends");

@@ -8,8 +8,9 @@ use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
 use crate::message::store::StoreError;
-use crate::node::{BroadcastError, EchoError, SendError};
-use crate::types::{NicknameError, ParseIdError};
+use crate::node::{BroadcastError, EchoError, InsecureError, SendError};
+use crate::types::{NicknameError, ParseIdError, ParseV1AddressError};
+use crate::v1::V1Error;
 
 /// What went wrong, as a program can act on it. The C ABI and the Python package map each kind to a code or a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,8 +30,10 @@ pub enum ErrorKind {
     OutOfReach,
     /// No answer came in time.
     TimedOut,
-    /// Too much of this is under way: try again in a moment.
+    /// Too much is under way. It passes.
     Busy,
+    /// The stream is not open, or no more.
+    StreamClosed,
     /// The home is in use by another running node.
     HomeInUse,
     /// There is no key in the home.
@@ -112,6 +115,7 @@ kinds! {
     NicknameError: _ => ErrorKind::InvalidArgument,
     ParseIdError: _ => ErrorKind::InvalidArgument,
     ParseLinkError: _ => ErrorKind::InvalidArgument,
+    ParseV1AddressError: _ => ErrorKind::InvalidArgument,
     KeyError: _ => ErrorKind::KeyCorrupt,
     StoreError: _ => ErrorKind::Storage,
     HomeError: home => home_kind(home),
@@ -133,6 +137,11 @@ kinds! {
         EchoError::OutOfReach(_) => ErrorKind::OutOfReach,
         EchoError::Busy => ErrorKind::Busy,
     },
+    InsecureError: insecure => match insecure {
+        InsecureError::NoInterface => ErrorKind::OutOfReach,
+        InsecureError::UnknownStream(_) => ErrorKind::StreamClosed,
+        InsecureError::V1(error) => v1_kind(*error),
+    },
     SendError: send => match send {
         SendError::Myself => ErrorKind::InvalidArgument,
         SendError::UnknownNode(_) => ErrorKind::UnknownNode,
@@ -140,6 +149,16 @@ kinds! {
         SendError::Message(messenger::SendError::TooLong { .. }) => ErrorKind::MessageTooLong,
         SendError::Message(messenger::SendError::Busy) => ErrorKind::Storage,
     },
+}
+
+fn v1_kind(error: V1Error) -> ErrorKind {
+    match error {
+        V1Error::NotAStation | V1Error::OwnAddress | V1Error::ControlCharacter => ErrorKind::InvalidArgument,
+        V1Error::Empty => ErrorKind::EmptyMessage,
+        V1Error::TooLong { .. } => ErrorKind::MessageTooLong,
+        V1Error::Busy | V1Error::TooManyStreams => ErrorKind::Busy,
+        V1Error::UnknownStream | V1Error::NotOpen => ErrorKind::StreamClosed,
+    }
 }
 
 fn home_kind(error: &HomeError) -> ErrorKind {

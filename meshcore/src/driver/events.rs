@@ -8,11 +8,16 @@ use std::os::unix::net::UnixStream;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::node::Event;
+use crate::node::{Event, InsecureEvent, Warning};
 
 /// Events of presence and warnings that wait for the application at the most; the oldest of them goes first.
 /// Messages are bounded by the hand-over window below, statuses by what the application itself has sent.
 const MAX_NOTICES: usize = 4096;
+
+/// Insecure events that wait at the most, but for the outcomes of messages that the application itself has sent; the
+/// oldest of them goes first, and the application is told how many went. None holds more than a frame, so this is
+/// 10 MB with the largest frames and 1.5 MB with the usual ones.
+const MAX_INSECURE: usize = 1024;
 
 /// Events of a node in the order in which they happened. Each event is taken by one taker.
 #[derive(Debug)]
@@ -28,6 +33,9 @@ pub struct Events {
 struct State {
     queue: VecDeque<Event>,
     notices: usize,
+    insecure: usize,
+    /// Insecure events that were dropped since the application was told.
+    dropped: u64,
     signalled: bool,
     stopped: bool,
     /// The last message that was handed over.
@@ -36,6 +44,24 @@ struct State {
 
 fn is_notice(event: &Event) -> bool {
     matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::RouteChanged(_) | Event::Warning(_))
+}
+
+fn is_insecure(event: &Event) -> bool {
+    use InsecureEvent::{Delivered, Failed};
+    matches!(event, Event::Insecure(event) if !matches!(event, Delivered { .. } | Failed { .. }))
+}
+
+impl State {
+    /// Makes room for another insecure event, if there are too many.
+    fn drop_insecure(&mut self) {
+        if self.insecure > MAX_INSECURE
+            && let Some(oldest) = self.queue.iter().position(is_insecure)
+        {
+            self.queue.remove(oldest);
+            self.insecure -= 1;
+            self.dropped += 1;
+        }
+    }
 }
 
 impl Events {
@@ -49,12 +75,20 @@ impl Events {
     /// The next event, if one waits.
     pub fn try_next(&self) -> Option<Event> {
         let mut state = self.state.lock();
+        if state.dropped > 0 {
+            // What is left of them waits behind this, so the descriptor stays readable.
+            let count = std::mem::take(&mut state.dropped);
+            return Some(Event::Warning(Warning::InsecureDropped { count }));
+        }
         let event = state.queue.pop_front();
         if let Some(Event::Message(message)) = &event {
             state.arrival = message.arrival;
         }
         if event.as_ref().is_some_and(is_notice) {
             state.notices -= 1;
+        }
+        if event.as_ref().is_some_and(is_insecure) {
+            state.insecure -= 1;
         }
         if state.queue.is_empty() && state.signalled && !state.stopped {
             state.signalled = false;
@@ -112,6 +146,10 @@ impl Events {
                 state.notices -= 1;
             }
         }
+        if is_insecure(&event) {
+            state.insecure += 1;
+            state.drop_insecure();
+        }
         state.queue.push_back(event);
         self.signal(&mut state);
         drop(state);
@@ -159,8 +197,8 @@ mod tests {
     use tokio::runtime;
 
     use super::*;
-    use crate::node::{IncomingMessage, Warning};
-    use crate::types::{MessageId, NodeId, UnixTime};
+    use crate::node::{IncomingMessage, InsecureMessageId};
+    use crate::types::{MessageId, NodeId, UnixTime, V1Address};
 
     fn is_readable(events: &Events) -> bool {
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
@@ -227,6 +265,37 @@ mod tests {
         assert_eq!(events.try_next(), Some(message(2)));
         assert_eq!(events.try_next(), None);
         assert!(!is_readable(&events));
+    }
+
+    #[test]
+    fn old_insecure_events_give_way_to_new_ones_and_to_nothing_else() {
+        let from = V1Address([2, 0, 0, 0, 0, 1]);
+        let text = |number: usize| {
+            Event::Insecure(InsecureEvent::Message { from, text: number.to_string(), to_all: false })
+        };
+        let failed =
+            |number| Event::Insecure(InsecureEvent::Failed { id: InsecureMessageId(number), to: from });
+        let events = Events::new().unwrap();
+        events.push(message(1));
+        events.push(failed(1));
+        events.push(notice(1));
+        (0..MAX_INSECURE + 10).for_each(|number| events.push(text(number)));
+        events.push(failed(2));
+        let dropped = Event::Warning(Warning::InsecureDropped { count: 10 });
+        assert_eq!(events.try_next(), Some(dropped));
+        for event in [message(1), failed(1), notice(1)] {
+            assert_eq!(events.try_next(), Some(event));
+        }
+        for number in 10..MAX_INSECURE + 10 {
+            assert!(is_readable(&events));
+            assert_eq!(events.try_next(), Some(text(number)));
+        }
+        assert_eq!(events.try_next(), Some(failed(2)));
+        assert_eq!(events.try_next(), None);
+        assert!(!is_readable(&events));
+        // What was taken makes room.
+        (0..MAX_INSECURE).for_each(|number| events.push(text(number)));
+        assert_eq!(events.try_next(), Some(text(0)));
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl Node {
     }
 
     /// An engine that is gone drops the command, which answers it.
-    fn submit(&self, command: Command) {
+    pub(super) fn submit(&self, command: Command) {
         let _ = self.commands.send(command);
     }
 

@@ -11,6 +11,7 @@ mod events;
 mod handle;
 pub mod home;
 mod identity;
+mod insecure;
 pub mod link;
 mod links;
 mod network_key;

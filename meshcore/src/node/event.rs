@@ -1,5 +1,6 @@
 //! What a node tells its application.
 
+use super::InsecureEvent;
 pub use crate::message::IncomingMessage;
 use crate::message::messenger;
 use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
@@ -35,6 +36,8 @@ pub enum Event {
     },
     /// Something went wrong that a person should know of; the node goes on.
     Warning(Warning),
+    /// Something happened among the programs that speak AlexMesh v1, if they were asked for. **Insecure.**
+    Insecure(InsecureEvent),
 }
 
 /// What a node knows of another one.
@@ -124,6 +127,12 @@ pub enum Warning {
         link: String,
         /// What happened and what helps.
         reason: String,
+    },
+    /// Events of [`Event::Insecure`] came faster than they were taken, and the oldest are gone.
+    #[error("{count} insecure events were dropped: they came faster than they could be shown")]
+    InsecureDropped {
+        /// How many.
+        count: u64,
     },
     /// Something could not be written to disk.
     #[error("{0}")]

@@ -3,6 +3,7 @@
 mod broadcast;
 mod echoes;
 mod event;
+mod insecure;
 mod messages;
 mod presence;
 mod sessions;
@@ -11,4 +12,7 @@ mod storage;
 
 pub use echoes::{EchoAnswer, EchoError};
 pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
+pub use insecure::{
+    Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
+};
 pub use stack::{Now, Stack, StackConfig, StackError};

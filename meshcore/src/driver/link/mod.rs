@@ -24,6 +24,7 @@ use ethernet::EthernetLink;
 use udp::UdpLink;
 
 pub use counters::LinkCounters;
+pub(super) use spec::check_interface;
 pub use spec::{LinkSpec, ParseLinkError, Peer};
 pub use v1::V1Link;
 

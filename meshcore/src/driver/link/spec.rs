@@ -89,6 +89,18 @@ fn parse_peer(text: &str) -> Result<Peer, &'static str> {
     Ok(Peer { host: host.to_owned(), port })
 }
 
+/// Why a text cannot be the name of an interface.
+pub(in crate::driver) fn check_interface(name: &str) -> Result<(), &'static str> {
+    let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '/';
+    match name {
+        "" => Err("the interface is missing"),
+        // IFNAMSIZ with its terminating zero.
+        name if name.len() > 15 => Err("an interface's name has at most 15 bytes"),
+        name if name.contains(forbidden) => Err("an interface's name has no white space and no '/'"),
+        _ => Ok(()),
+    }
+}
+
 fn parse(text: &str) -> Result<LinkSpec, &'static str> {
     match text.split_once(':') {
         None if text == "udp" => Ok(LinkSpec::Udp { peers: Vec::new() }),
@@ -98,14 +110,8 @@ fn parse(text: &str) -> Result<LinkSpec, &'static str> {
             Ok(LinkSpec::Udp { peers })
         }
         Some(("ethernet", interface)) => {
-            let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '/';
-            match interface {
-                "" => Err("the interface is missing"),
-                // IFNAMSIZ with its terminating zero.
-                name if name.len() > 15 => Err("an interface's name has at most 15 bytes"),
-                name if name.contains(forbidden) => Err("an interface's name has no white space and no '/'"),
-                name => Ok(LinkSpec::Ethernet { interface: name.to_owned() }),
-            }
+            check_interface(interface)?;
+            Ok(LinkSpec::Ethernet { interface: interface.to_owned() })
         }
         _ => Err("it is neither udp nor ethernet"),
     }

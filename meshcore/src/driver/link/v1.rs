@@ -19,14 +19,21 @@ pub struct V1Link {
 impl V1Link {
     /// Opens an interface. Must be called inside a tokio runtime.
     pub fn open(interface: &str) -> Result<Self, LinkError> {
+        match Self::open_or_wait(interface) {
+            (Some(link), None) => Ok(link),
+            (_, problem) => Err(problem.unwrap_or(LinkError::NoRuntime)),
+        }
+    }
+
+    /// [`V1Link::open`] that also gives a link that cannot be opened yet, with the reason: as
+    /// [`super::Link::open_or_wait`].
+    pub fn open_or_wait(interface: &str) -> (Option<Self>, Option<LinkError>) {
         if tokio::runtime::Handle::try_current().is_err() {
-            return Err(LinkError::NoRuntime);
+            return (None, Some(LinkError::NoRuntime));
         }
         let mut socket = PacketSocket::new(interface, Take::Version1);
-        match socket.problem() {
-            Some(problem) => Err(problem),
-            None => Ok(Self { socket }),
-        }
+        let problem = socket.problem();
+        (Some(Self { socket }), problem)
     }
 
     /// Address of the interface, the node id of version 1. It may change while the program runs.
