@@ -33,13 +33,14 @@ pub(in crate::mesh) struct Range {
 }
 
 impl Router {
-    /// Appends up to `room` bytes of entries for what changed after `since`; tells the range that they cover. A range
-    /// from 0 begins a whole table.
+    /// Appends up to `room` bytes of entries for what changed after `since`, up to the version `until`; tells the range
+    /// that they cover. A range from 0 begins a whole table.
     pub(in crate::mesh) fn emit_changes(
         &mut self,
         now: Instant,
         scope: Scope,
         since: Told,
+        until: u64,
         room: usize,
         out: &mut Vec<u8>,
     ) -> Range {
@@ -53,7 +54,7 @@ impl Router {
             self.announce(now, scope, &own, out);
         }
         let mut at = from;
-        while let Some((version, destination)) = self.journal.next_after(at) {
+        while let Some((version, destination)) = self.journal.next_after(at).filter(|(at, _)| *at <= until) {
             let repeated = from == 0 && destination == self.own;
             if let Some(advert) = self.advert(now, scope, destination, from != 0).filter(|_| !repeated) {
                 if out.len() + advert.len() > end {
@@ -63,7 +64,7 @@ impl Router {
             }
             (to, at) = (version, version);
         }
-        Range { from, to: self.journal.latest() }
+        Range { from, to: until.max(from) }
     }
 
     /// Appends entries for destinations behind `cursor`; gives the cursor for the next ones, `None` at the end of the
