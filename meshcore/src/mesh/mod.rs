@@ -201,7 +201,7 @@ pub struct Sizes {
     pub destinations: usize,
     /// Routes: at most one for each pair of destination and neighbour.
     pub routes: usize,
-    /// Identities: of destinations and of neighbours.
+    /// Identities: of destinations and of neighbours, at most 8192.
     pub identities: usize,
     /// Routes that wait for an identity, at most 128 for each neighbour.
     pub pending: usize,
@@ -493,9 +493,8 @@ impl Mesh {
     /// Forgets what is not needed any more.
     fn collect(&mut self, now: Instant) {
         self.timers.set(Timer::Collect, now + COLLECT);
-        for node in self.router.collect(now) {
-            self.forget_identity(node);
-        }
+        self.router.collect(now);
+        self.forget_identities();
         self.flood.forget(|origin| self.identities.contains_key(origin));
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::config::{MAX_REQUESTS, MAX_SOURCES};
+use super::config::{MAX_IDENTITIES, MAX_REQUESTS, MAX_SOURCES};
 use super::fetch::Fetch;
 use super::link::Link;
 use super::output::Control;
@@ -30,7 +30,12 @@ impl Mesh {
         wanted.fetch.on_known(now, identity.number);
         let is_newer = self.identities.get(&node).is_none_or(|known| known.number < identity.number);
         if node != self.own && is_newer {
-            self.identities.insert(node, identity);
+            if self.identities.len() >= MAX_IDENTITIES {
+                self.forget_identities();
+            }
+            if self.identities.len() < MAX_IDENTITIES || self.identities.contains_key(&node) {
+                self.identities.insert(node, identity);
+            }
         }
         let asked = wanted.asked.take();
         self.on_verified(now, node);
@@ -69,6 +74,13 @@ impl Mesh {
 
     pub(super) fn is_verified(&self, node: Address) -> bool {
         self.identities.contains_key(&node)
+    }
+
+    /// Forgets the identities of who is no destination any more, and no neighbour.
+    pub(super) fn forget_identities(&mut self) {
+        let (links, router) = (&self.links, &self.router);
+        let is_neighbour = |node| links.values().any(|link| link.table.get(node).is_some());
+        self.identities.retain(|node, _| router.knows(*node) || is_neighbour(*node));
     }
 
     /// The node counts as verified, and what waited for its identity is taken in.
