@@ -66,6 +66,11 @@ def test_every_pair_of_a_grid(world: World) -> None:
     talk(world, grid(world, 4))
 
 
+def test_every_pair_of_two_segments(world: World) -> None:
+    """Machine 3 is plugged into both switches."""
+    talk(world, Network(world, 7, segments=[(0, 1, 2, 3), (3, 4, 5, 6)]))
+
+
 def relay(world: World, network: Network, home: Path) -> Program:
     """Runs `meshchat node` on machine n in the home "node<n>"."""
     machine = int(home.name.removeprefix("node"))
