@@ -15,8 +15,10 @@ use crate::wire::update::{Advert, INFINITE, SeqnoRequest, Update, UpdateRequest}
 enum Taken {
     /// It was taken in, or is not to be.
     Done,
-    /// There is no room to let it wait for an identity: what follows is asked for again.
+    /// There is no room to let it wait for an identity: it is asked for again, with what follows.
     NoRoom,
+    /// It is not signed by its destination. If a frame was damaged, asking again helps.
+    Flawed,
 }
 
 impl Mesh {
@@ -51,11 +53,16 @@ impl Mesh {
             Verdict::Apply { .. } => {}
         }
         for advert in adverts {
-            if self.take(now, id, source, &advert) == Taken::NoRoom {
+            let taken = self.take(now, id, source, &advert);
+            if taken == Taken::Done {
+                continue;
+            }
+            if taken == Taken::NoRoom {
                 self.counters.count(DropReason::TooManyPending);
-                if let Some(neighbour) = self.neighbour_mut(id, source) {
-                    neighbour.sync.on_asked(now);
-                }
+            }
+            let Some(neighbour) = self.neighbour_mut(id, source) else { return Ok(()) };
+            if taken == Taken::NoRoom || neighbour.sync.tolerates_flaw() {
+                neighbour.sync.on_asked(now);
                 self.schedule_sync(now, id, source, false);
                 return Ok(());
             }
@@ -99,7 +106,9 @@ impl Mesh {
                 if !self.router.is_proven(node, advert.seqno) && !self.is_signed(identity, advert) {
                     self.counters.count(DropReason::BadSignature);
                     self.on_outdated(now, id, source, advert);
-                } else if self.router.learn(now, hop, advert).is_err() {
+                    return Taken::Flawed;
+                }
+                if self.router.learn(now, hop, advert).is_err() {
                     self.counters.count(DropReason::TableFull);
                 }
                 self.note_restart(node);
@@ -125,11 +134,13 @@ impl Mesh {
     }
 
     /// The identity of a node is known now: routes to it need not wait any longer.
-    pub(super) fn take_pending(&mut self, now: Instant, node: Address, sources: &[(LinkId, Address)]) {
-        for (id, source) in sources {
-            let pending = self.neighbour_mut(*id, *source).and_then(|n| n.sync.pending.remove(&node));
-            if let Some(advert) = pending {
-                self.take(now, *id, *source, &advert);
+    pub(super) fn take_pending(&mut self, now: Instant, node: Address) {
+        for (id, source) in self.waiting_for(node) {
+            let pending = self.neighbour_mut(id, source).and_then(|n| n.sync.pending.remove(&node));
+            if let Some(advert) = pending
+                && self.take(now, id, source, &advert) == Taken::Flawed
+            {
+                self.doubt(now, id, source, node);
             }
         }
     }
@@ -201,10 +212,14 @@ impl Mesh {
     pub(super) fn sync_due(&mut self, now: Instant, id: LinkId, node: Address) {
         let Some(neighbour) = self.neighbour_mut(id, node) else { return };
         if neighbour.up && neighbour.sync.is_behind() {
+            let (hop, void) = (neighbour.hop, neighbour.sync.start_over(now));
             neighbour.sync.on_asked(now);
             let due = neighbour.sync.due(now, false);
             due.into_iter().for_each(|due| self.timers.set(Timer::Sync(id, node), due));
             self.push(Control::UpdateRequest { link: id, node });
+            if void {
+                self.router.clear_hop(now, hop);
+            }
         }
     }
 
@@ -239,9 +254,7 @@ impl Mesh {
         if !outgoing.pace.take(now) {
             return self.timers.set(Timer::Updates(id), now + UPDATE_PACE);
         }
-        // Group and single answers take turns.
-        let single = outgoing.asked.keys().next().copied();
-        let node = single.filter(|_| !group || outgoing.reminded == 0).unwrap_or(Address::EVERYONE);
+        let node = outgoing.next_turn(group);
         if !self.push(Control::Update { link: id, node }) && !self.leaving {
             self.timers.set(Timer::Updates(id), now + UPDATE_PACE);
         }
@@ -264,9 +277,10 @@ impl Mesh {
         let head = out.len();
         Update { instance: self.instance, floor: 0, from: 0, to: 0 }.emit(out);
         let body = out.len();
-        let range = self.router.emit_changes(now, scope, since, room, out);
+        // Answers go as far as everybody was told: what follows, everybody is told soon.
+        let until = if asked.is_some() { sent } else { self.router.version() };
+        let range = self.router.emit_changes(now, scope, since, until, room, out);
         let is_empty = out.len() == body;
-        let version = self.router.version();
         let mut floor = self.router.floor();
         let told = Told { version: range.to, floor: if range.from == 0 { floor } else { since.floor } };
         let outgoing = &mut self.links.get_mut(&id)?.outgoing;
@@ -282,14 +296,13 @@ impl Mesh {
                 // Behind `sent` there was nothing to tell here, of what was forgotten either.
                 floor = if since.version < floor { floor } else { floor.min(sent) };
             }
-        } else if range.to >= version {
+        } else if range.to >= until {
             outgoing.asked.remove(&node);
         } else {
             outgoing.asked.insert(node, told);
         }
-        if asked.is_none() || node == Address::EVERYONE {
+        if asked.is_none() {
             outgoing.sent = outgoing.sent.max(range.to);
-            outgoing.looked = outgoing.looked.max(told);
             outgoing.reminded = 0;
             self.timers.set(Timer::Reminder(id), now + REMINDERS[0]);
         }
@@ -313,13 +326,11 @@ impl Mesh {
     pub(super) fn refresh_due(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let (pace, round) = REFRESH;
-        let next = match link.outgoing.refresh {
-            Some(_) => now + pace,
-            None => (link.outgoing.round_began + round).max(now + pace),
-        };
-        let is_alone = link.table.len() == 0;
+        let began = link.outgoing.round_began;
+        let rests = link.outgoing.refresh.is_none() && now < began + round;
+        let next = if rests { began + round } else { now + pace };
         self.timers.set(Timer::Refresh(id), next + pace.mul_f64(self.rng.random_range(0.0..0.1)));
-        if !is_alone {
+        if !rests && link.table.len() > 0 {
             self.push(Control::Refresh { link: id });
         }
     }
@@ -357,6 +368,9 @@ impl Mesh {
         self.check_asker(now, id, from, node, request.heard)?;
         if !self.is_verified(node) {
             return Err(DropReason::UnknownNeighbour);
+        }
+        if !self.links.get_mut(&id).is_some_and(|link| link.seqno_requests.take(now)) {
+            return Err(DropReason::RateLimited);
         }
         let SeqnoRequest { destination, seqno, hop_limit, .. } = request;
         match self.router.on_seqno_request(now, destination, seqno, hop_limit) {

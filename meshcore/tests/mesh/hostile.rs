@@ -329,7 +329,7 @@ fn floods_of_requests_are_answered_within_bounds() {
         let heard = attacker.heard[&victim].seqno;
         for step in 0..20 {
             let mut payload = Vec::new();
-            UpdateRequest { heard, since: 0 }.emit(&mut payload);
+            UpdateRequest { heard, since: 0, floor: 0 }.emit(&mut payload);
             attacker.tell(&mut world, victim, FrameType::UpdateRequest, &payload);
             payload.clear();
             let seqno = Seqno { record: newest.record, count: newest.count + 20 * round + step };

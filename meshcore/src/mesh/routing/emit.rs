@@ -33,13 +33,14 @@ pub(in crate::mesh) struct Range {
 }
 
 impl Router {
-    /// Appends up to `room` bytes of entries for what changed after `since`; tells the range that they cover. A range
-    /// from 0 begins a whole table.
+    /// Appends up to `room` bytes of entries for what changed after `since`, up to the version `until`; tells the range
+    /// that they cover. A range from 0 begins a whole table.
     pub(in crate::mesh) fn emit_changes(
         &mut self,
         now: Instant,
         scope: Scope,
         since: Told,
+        until: u64,
         room: usize,
         out: &mut Vec<u8>,
     ) -> Range {
@@ -53,7 +54,7 @@ impl Router {
             self.announce(now, scope, &own, out);
         }
         let mut at = from;
-        while let Some((version, destination)) = self.journal.next_after(at) {
+        while let Some((version, destination)) = self.journal.next_after(at).filter(|(at, _)| *at <= until) {
             let repeated = from == 0 && destination == self.own;
             if let Some(advert) = self.advert(scope, destination, from != 0).filter(|_| !repeated) {
                 if out.len() + advert.len() > end {
@@ -63,7 +64,7 @@ impl Router {
             }
             (to, at) = (version, version);
         }
-        Range { from, to: self.journal.latest() }
+        Range { from, to: until.max(from) }
     }
 
     /// Appends entries for destinations behind `cursor`; gives the cursor for the next ones, `None` at the end of the
@@ -100,6 +101,9 @@ impl Router {
     /// What a link is told of a destination.
     fn advert(&self, scope: Scope, address: Address, retract: bool) -> Option<Advert> {
         if address == self.own {
+            if self.own_version == 0 {
+                return None;
+            }
             let (seqno, signature) = (self.own_proof.seqno, self.own_proof.signature);
             return Some(Advert {
                 destination: address,
@@ -132,7 +136,9 @@ impl Router {
         if advert.metric == INFINITE || advert.destination == self.own {
             return;
         }
-        self.feasibility.on_announced(now, advert.destination, advert.seqno, advert.metric);
+        let table = &self.table;
+        let kept = |node: &Address| table.get(node).is_some_and(|entry| !entry.routes.is_empty());
+        self.feasibility.on_announced(now, advert.destination, (advert.seqno, advert.metric), kept);
         if let Some(new) = self.announceable(advert.destination)
             && let Some(destination) = self.table.get_mut(&advert.destination)
         {

@@ -37,7 +37,7 @@ fn router() -> (Router, HopId) {
 fn changes(router: &mut Router, now: Instant, since: Told) -> (Vec<Advert>, Range) {
     let mut bytes = Vec::new();
     crate::wire::update::Update { instance: 0, floor: 0, from: 0, to: 0 }.emit(&mut bytes);
-    let range = router.emit_changes(now, SCOPE, since, 1300, &mut bytes);
+    let range = router.emit_changes(now, SCOPE, since, router.version(), 1300, &mut bytes);
     let (_, adverts) = crate::wire::update::Update::parse(&bytes).unwrap();
     (adverts.collect(), range)
 }
