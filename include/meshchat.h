@@ -14,8 +14,8 @@
  *   must be valid. Buffers have at least the size that the function names.
  * - Text is UTF-8 and ends with NUL, unless it comes with a length. Paths are bytes that end with NUL.
  * - What a function hands over through a pointer to a pointer to an opaque type is freed by the function
- *   meshchat_<type>_free() of its type, which accepts NULL. Texts (const char *) belong to the object that they came
- *   from and are never freed.
+ *   meshchat_<type>_free() of its type, which accepts NULL. What is const when it is handed over (texts, routes) belongs
+ *   to the object that it came from and is never freed.
  * - An argument that is const is not changed.
  * - The library calls no function of the program and uses no signals.
  * - After fork() only the parent may go on to use a node.
@@ -59,6 +59,12 @@
 // A name or the beginning of an id fits several nodes.
 #define MESHCHAT_AMBIGUOUS_NODE 21
 
+// There is no way to the node now.
+#define MESHCHAT_OUT_OF_REACH 22
+
+// No answer came in time.
+#define MESHCHAT_TIMED_OUT 23
+
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
 
@@ -101,10 +107,10 @@
 // An event that this header does not know. To be ignored.
 #define MESHCHAT_EVENT_OTHER 0
 
-// A node came into reach; its identity is verified. Has: node id, nickname, last seen.
+// A node came into reach; its identity is verified. Has: node id, nickname, last seen, route.
 #define MESHCHAT_EVENT_NODE_FOUND 1
 
-// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen.
+// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen, route (NULL).
 #define MESHCHAT_EVENT_NODE_LOST 2
 
 // A message for this node, safely on its disk. It is handed over again after a restart until it is confirmed by
@@ -116,6 +122,9 @@
 
 // Something went wrong that a person should know of; the node goes on. Has: text.
 #define MESHCHAT_EVENT_WARNING 5
+
+// Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
+#define MESHCHAT_EVENT_ROUTE_CHANGED 6
 
 // The message is safely on this node's disk.
 #define MESHCHAT_MESSAGE_QUEUED 0
@@ -154,6 +163,14 @@ typedef struct meshchat_node meshchat_node;
 // Nodes as they were known when the list was made by `meshchat_node_nodes`. Freed by `meshchat_node_list_free`.
 // Entries are numbered from 0. Several threads may read one list.
 typedef struct meshchat_node_list meshchat_node_list;
+
+// The way that frames to a node take. It belongs to the event or list that it came from and is never freed. It does not
+// change, and several threads may read it.
+typedef struct meshchat_route meshchat_route;
+
+// The way to a node as `meshchat_node_trace` found it. Freed by `meshchat_trace_free`. Hops are numbered from 0; the last
+// one is the node itself, unless it did not answer. Several threads may read one trace.
+typedef struct meshchat_trace meshchat_trace;
 
 #ifdef __cplusplus
 extern "C" {
@@ -212,15 +229,21 @@ void meshchat_event_free(meshchat_event *event);
 int32_t meshchat_event_type(const meshchat_event *event,
                             int32_t *event_type);
 
-// NODE_ID of the node found or lost, of a message's sender, of a status' recipient, into a buffer of
+// NODE_ID of the node that was found, lost, or whose route changed, of a message's sender, of a status' recipient, into a buffer of
 // `MESHCHAT_ID_TEXT_SIZE` bytes.
-int32_t meshchat_event_node_id(const meshchat_event *event, char *id);
+int32_t meshchat_event_node_id(const meshchat_event *event,
+                               char *id);
 
-// The name that a node found or lost gives itself, NULL when it gives none. Valid as long as the event.
-int32_t meshchat_event_nickname(const meshchat_event *event, const char **nickname);
+// The name that the node found or lost, or whose route changed, gives itself, NULL when it gives none. Valid as long as the event.
+int32_t meshchat_event_nickname(const meshchat_event *event,
+                                const char **nickname);
 
-// When the node found or lost was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
-int32_t meshchat_event_last_seen(const meshchat_event *event, uint64_t *last_seen);
+// When the node found or lost, or whose route changed, was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_event_last_seen(const meshchat_event *event,
+                                 uint64_t *last_seen);
+
+// The way that frames to the node take now, NULL when it is out of reach. Valid as long as the event.
+int32_t meshchat_event_route(const meshchat_event *event, const meshchat_route **route);
 
 // Text of a message or a warning: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
 // length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
@@ -300,6 +323,9 @@ int32_t meshchat_node_list_present(const meshchat_node_list *list, size_t index,
 // When the node was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_node_list_last_seen(const meshchat_node_list *list, size_t index, uint64_t *last_seen);
 
+// The way that frames to the node take, NULL when it is out of reach. Valid as long as the list.
+int32_t meshchat_node_list_route(const meshchat_node_list *list, size_t index, const meshchat_route **route);
+
 // Starts a node on threads of its own. Makes a key when the home has none, which takes seconds. A link that cannot be
 // opened is told by `meshchat_node_link_status`; only when none can be opened the start fails.
 int32_t meshchat_node_start(const meshchat_config *config,
@@ -346,6 +372,21 @@ int32_t meshchat_node_resolve(const meshchat_node *node,
                               const char *query,
                               char *id);
 
+// Asks the node in reach with the NODE_ID `to` for an answer, and waits for it, `timeout_ms` milliseconds (at most 10,000)
+// and no longer: then it gives `MESHCHAT_TIMED_OUT`. `rtt_us` is the time from request to answer in microseconds. It tells
+// about the way, not about the node: anybody on the way could answer. `MESHCHAT_OUT_OF_REACH` when there is no way.
+int32_t meshchat_node_ping(const meshchat_node *node,
+                           const char *to,
+                           uint32_t timeout_ms,
+                           uint64_t *rtt_us);
+
+// Finds the way to the node in reach with the NODE_ID `to`: every relay, then the node itself. Waits for the slowest
+// answer, two seconds at most. The trace is to be freed by `meshchat_trace_free`. `MESHCHAT_OUT_OF_REACH` when there is no
+// way.
+int32_t meshchat_node_trace(const meshchat_node *node,
+                            const char *to,
+                            meshchat_trace **trace);
+
 // Accepts a message of 1 byte to 1 MiB of UTF-8, `text_len` bytes long, for the known node with the NODE_ID `to`.
 // Returns when it is safely on this node's disk; from then on it is delivered as soon as the recipient is in reach, also
 // after a restart. Its id goes into `message_id`, a buffer of `MESHCHAT_MESSAGE_ID_TEXT_SIZE` bytes; events of type
@@ -371,6 +412,38 @@ int32_t meshchat_node_next_event(meshchat_node *node, meshchat_event **event);
 // comes again.
 int32_t meshchat_node_confirm(meshchat_node *node,
                               const meshchat_event *event);
+
+// NODE_ID of the neighbour that is next, which is the node itself when it is on the same wire, into a buffer of
+// `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_route_next_hop(const meshchat_route *route,
+                                char *id);
+
+// Links to cross, 1 or more.
+int32_t meshchat_route_hops(const meshchat_route *route, uint32_t *hops);
+
+// Cost of the whole way: 96 for each link that loses nothing, more for a link that loses frames.
+int32_t meshchat_route_metric(const meshchat_route *route, uint32_t *metric);
+
+// Bytes of payload that a frame can carry all the way.
+int32_t meshchat_route_mtu(const meshchat_route *route, size_t *mtu);
+
+// The link to the next hop as it was given, for example "ethernet:eth0". Valid as long as the route.
+int32_t meshchat_route_link(const meshchat_route *route, const char **link);
+
+// Frees a trace. NULL does nothing.
+void meshchat_trace_free(meshchat_trace *trace);
+
+// Number of hops.
+int32_t meshchat_trace_count(const meshchat_trace *trace, size_t *count);
+
+// Whether somebody answered from there, and the round-trip time in microseconds, 0 when nobody did.
+int32_t meshchat_trace_rtt(const meshchat_trace *trace, size_t index, bool *answered, uint64_t *rtt_us);
+
+// NODE_ID of who answered, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes; empty when nobody did, or somebody who is not
+// known here.
+int32_t meshchat_trace_node_id(const meshchat_trace *trace,
+                               size_t index,
+                               char *id);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -59,6 +59,12 @@ def _unprivileged() -> tuple[list[str], int]:
     return _AS_WEAK_ROOT, 0
 
 
+@functools.cache
+def _key_of(name: str) -> bytes:
+    command = ["openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
+
+
 class Namespace:
     """A network of its own, with nothing but a loopback interface that is up."""
 
@@ -149,6 +155,15 @@ class World:
         home = self.folder(name)
         path = home / "identity.pem"
         shutil.copyfile(KEYS / f"{key or name}.pem", path)
+        path.chmod(0o600)
+        self._give_away(path)
+        return home
+
+    def new_home(self, name: str) -> Path:
+        """A home with a key of its own; a home of the same name in another test has the same one."""
+        home = self.folder(name)
+        path = home / "identity.pem"
+        path.write_bytes(_key_of(name))
         path.chmod(0o600)
         self._give_away(path)
         return home

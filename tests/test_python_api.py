@@ -83,6 +83,92 @@ except meshchat.StoppedError as error:
     assert alice.end() == 0, bob_id
 
 
+def test_the_way_to_a_node(world: World, host: Namespace) -> None:
+    bob = world.chat(host, world.home("bob"))
+    bob_id = bob.node_id()
+    code = """
+async with meshchat.Node(sys.argv[1], nickname="alice") as node:
+    async for event in node.events():
+        if isinstance(event, meshchat.NodeFound):
+            break
+    bob = event.node
+    print(bob.route.next_hop, bob.route.hops, bob.route.link, bob.route.metric >= 96, bob.route.mtu > 1000)
+    for to in (bob, bob.id, "bob"):
+        print(0 < await node.ping(to, timeout=10) < 10)
+        (hop,) = await node.trace(to)
+        print(hop.hop, hop.node, 0 < hop.rtt < 2)
+    for to, timeout in (("bob", -1), ("bob", float("nan")), ("0" * 64, 1), (node.id, 1)):
+        try:
+            await node.ping(to, timeout=timeout)
+        except meshchat.MeshChatError as error:
+            print(type(error).__name__)
+    try:
+        await node.trace("0" * 64)
+    except meshchat.OutOfReachError as error:
+        print("no way")
+    os.kill(int(sys.argv[2]), signal.SIGSTOP)
+    try:
+        await node.ping(bob, timeout=0.1)
+    except TimeoutError as error:
+        print(type(error).__name__)
+    os.kill(int(sys.argv[2]), signal.SIGCONT)
+"""
+    alice = script(world, host, f"import os, signal\n{code}", world.home("alice"), bob.process.pid)
+    alice.wait_for_text(f"{bob_id} 1 udp True True")
+    for _ in range(3):
+        alice.wait_for_text("True")
+        alice.wait_for_text(f"1 {bob_id} True")
+    for name in ("ArgumentError", "ArgumentError", "OutOfReachError", "ArgumentError"):
+        alice.wait_for_text(name)
+    alice.wait_for_text("no way")
+    alice.wait_for_text("TimedOutError")
+    assert alice.end() == 0, alice.report()
+
+
+def test_a_script_without_an_event_loop(world: World, host: Namespace) -> None:
+    bob = world.chat(host, world.home("bob"))
+    code = """
+import sys, meshchat
+with meshchat.Node(sys.argv[1], nickname="alice").blocking() as node:
+    print(repr(node) == f"<blocking <meshchat.Node {node.id}>>", node.nickname, node.home, len(node.links))
+    print(node.next_event(timeout=0))
+    for event in node.events():
+        if isinstance(event, meshchat.NodeFound):
+            break
+    bob = event.node
+    print(node.resolve("bob") == bob, node.nodes() == [bob], 0 < node.ping(bob, timeout=10) < 10, len(node.trace(bob)))
+    print(len(node.send(bob, "hello")))
+    while not isinstance(event := node.next_event(), meshchat.Message):
+        pass
+    print("got", event.text)
+    node.stop()
+    try:
+        node.nodes()
+    except meshchat.StoppedError as error:
+        print("stopped")
+with meshchat.Node(sys.argv[1]).blocking() as node:
+    try:
+        for event in node.events():
+            print(type(event).__name__)
+    except KeyboardInterrupt:
+        print("interrupted", len(node.nodes()))
+"""
+    home = world.home("alice")
+    alice = world.start(host, PYTHON, "-u", "-c", code, home)
+    alice.wait_for_text(f"True alice {home} 1")
+    alice.wait_for_text("None")
+    alice.wait_for_text("True True True 1")
+    alice.wait_for_text("32")
+    bob.wait_for_text("alice: hello")
+    bob.type("@alice and back")
+    alice.wait_for_text("got and back")
+    alice.wait_for_text("stopped")
+    alice.wait_for_text("NodeFound")
+    alice.process.send_signal(2)
+    alice.wait_for_text("interrupted 1")
+    assert (alice.end(), alice.errors()) == (0, "")
+
+
 def test_confirmation(world: World, host: Namespace) -> None:
     """A loop that is left before its message is done gets that message again."""
     bob = world.chat(host, world.home("bob"))

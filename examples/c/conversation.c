@@ -229,6 +229,22 @@ static void address(struct chat *chat, const char *line, size_t len)
         send_text(chat, line + end, len - end);
 }
 
+/* Adds "here", for a node that is further away also over whom, or "away". */
+static void add_presence(struct chat *chat, struct buffer *out, bool present, const meshchat_route *route)
+{
+    char next_hop[MESHCHAT_ID_TEXT_SIZE];
+    char text[64];
+    uint32_t hops = 0;
+    buffer_add_text(out, present ? "  here" : "  away");
+    if (present && route != NULL && meshchat_route_hops(route, &hops) == MESHCHAT_OK && hops > 1 &&
+        meshchat_route_next_hop(route, next_hop) == MESHCHAT_OK) {
+        snprintf(text, sizeof text, ", %lu hops through ", (unsigned long)hops);
+        buffer_add_text(out, text);
+        add_name_of(chat, out, next_hop);
+    }
+    buffer_add_text(out, "\n");
+}
+
 static void list_nodes(struct chat *chat)
 {
     meshchat_node_list *list = NULL;
@@ -244,15 +260,17 @@ static void list_nodes(struct chat *chat)
     for (i = 0; i < count; i++) {
         char id[MESHCHAT_ID_TEXT_SIZE];
         const char *nickname = NULL;
+        const meshchat_route *route = NULL;
         bool present = false;
         if (meshchat_node_list_id(list, i, id) != MESHCHAT_OK ||
             meshchat_node_list_nickname(list, i, &nickname) != MESHCHAT_OK ||
-            meshchat_node_list_present(list, i, &present) != MESHCHAT_OK)
+            meshchat_node_list_present(list, i, &present) != MESHCHAT_OK ||
+            meshchat_node_list_route(list, i, &route) != MESHCHAT_OK)
             continue;
         buffer_add_text(&lines, id);
         buffer_add_text(&lines, "  ");
         add_name(&lines, nickname, id);
-        buffer_add_text(&lines, present ? "  here\n" : "  away\n");
+        add_presence(chat, &lines, present, route);
     }
     if (count == 0)
         buffer_add_text(&lines, "* no node has been found yet\n");

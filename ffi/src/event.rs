@@ -7,13 +7,14 @@ use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
 use crate::error::Failure;
 use crate::list::{nickname_text, nullable};
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, MESHCHAT_MESSAGE_ID_TEXT_SIZE};
+use crate::route::Route;
 use crate::status::MESHCHAT_WRONG_EVENT;
 
 /// An event that this header does not know. To be ignored.
 pub const MESHCHAT_EVENT_OTHER: i32 = 0;
-/// A node came into reach; its identity is verified. Has: node id, nickname, last seen.
+/// A node came into reach; its identity is verified. Has: node id, nickname, last seen, route.
 pub const MESHCHAT_EVENT_NODE_FOUND: i32 = 1;
-/// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen.
+/// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen, route (NULL).
 pub const MESHCHAT_EVENT_NODE_LOST: i32 = 2;
 /// A message for this node, safely on its disk. It is handed over again after a restart until it is confirmed by
 /// `meshchat_node_confirm`. Has: node id (the sender), message id, text, sent at, received at.
@@ -22,6 +23,8 @@ pub const MESHCHAT_EVENT_MESSAGE: i32 = 3;
 pub const MESHCHAT_EVENT_STATUS: i32 = 4;
 /// Something went wrong that a person should know of; the node goes on. Has: text.
 pub const MESHCHAT_EVENT_WARNING: i32 = 5;
+/// Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
+pub const MESHCHAT_EVENT_ROUTE_CHANGED: i32 = 6;
 
 /// The message is safely on this node's disk.
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
@@ -35,6 +38,7 @@ pub const MESHCHAT_MESSAGE_DELIVERED: i32 = 30;
 pub struct MeshEvent {
     pub(crate) event: Event,
     nickname: Option<CString>,
+    route: Option<Route>,
     /// Text of a message or a warning, and a NUL behind it.
     text: Option<Vec<u8>>,
 }
@@ -46,11 +50,8 @@ impl MeshEvent {
             Event::Warning(warning) => Some(terminated(&warning.to_string())),
             _ => None,
         };
-        let nickname = match &event {
-            Event::NodeFound(info) | Event::NodeLost(info) => nickname_text(info),
-            _ => None,
-        };
-        Self { event, nickname, text }
+        let info = node_info(&event);
+        Self { nickname: info.and_then(nickname_text), route: info.and_then(Route::of), event, text }
     }
 
     fn kind(&self) -> i32 {
@@ -60,6 +61,7 @@ impl MeshEvent {
             Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
+            Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
             _ => MESHCHAT_EVENT_OTHER,
         }
     }
@@ -71,6 +73,7 @@ impl MeshEvent {
             Event::Message(_) => "message",
             Event::Status { .. } => "status",
             Event::Warning(_) => "warning",
+            Event::RouteChanged(_) => "changed route",
             _ => "newer kind",
         };
         Failure::new(
@@ -81,18 +84,14 @@ impl MeshEvent {
 
     fn node_id(&self) -> Result<NodeId, Failure> {
         match &self.event {
-            Event::NodeFound(info) | Event::NodeLost(info) => Ok(info.id),
             Event::Message(message) => Ok(message.from),
             Event::Status { to, .. } => Ok(*to),
-            _ => Err(self.lacks("node id")),
+            _ => Ok(self.info("node id")?.id),
         }
     }
 
     fn info(&self, what: &str) -> Result<&NodeInfo, Failure> {
-        match &self.event {
-            Event::NodeFound(info) | Event::NodeLost(info) => Ok(info),
-            _ => Err(self.lacks(what)),
-        }
+        node_info(&self.event).ok_or_else(|| self.lacks(what))
     }
 
     pub(crate) fn message(&self, what: &str) -> Result<&IncomingMessage, Failure> {
@@ -118,6 +117,14 @@ impl MeshEvent {
     }
 }
 
+/// The node that an event is about.
+fn node_info(event: &Event) -> Option<&NodeInfo> {
+    match event {
+        Event::NodeFound(info) | Event::NodeLost(info) | Event::RouteChanged(info) => Some(info),
+        _ => None,
+    }
+}
+
 fn terminated(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 1);
     bytes.extend_from_slice(text.as_bytes());
@@ -140,7 +147,7 @@ pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type
     }
 }
 
-/// NODE_ID of the node found or lost, of a message's sender, of a status' recipient, into a buffer of
+/// NODE_ID of the node that was found, lost, or whose route changed, of a message's sender, of a status' recipient, into a buffer of
 /// `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
@@ -151,7 +158,7 @@ pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mu
     }
 }
 
-/// The name that a node found or lost gives itself, NULL when it gives none. Valid as long as the event.
+/// The name that the node found or lost, or whose route changed, gives itself, NULL when it gives none. Valid as long as the event.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_nickname(
     event: *const MeshEvent,
@@ -165,13 +172,24 @@ pub unsafe extern "C" fn meshchat_event_nickname(
     }
 }
 
-/// When the node found or lost was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
+/// When the node found or lost, or whose route changed, was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_last_seen(event: *const MeshEvent, last_seen: *mut u64) -> i32 {
     guard! {
         let event = borrow!(event);
         let last_seen = out!(last_seen);
         last_seen.set(event.info("time of last sight")?.last_seen.as_millis());
+    }
+}
+
+/// The way that frames to the node take now, NULL when it is out of reach. Valid as long as the event.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_event_route(event: *const MeshEvent, route: *mut *const Route) -> i32 {
+    guard! {
+        let event = borrow!(event);
+        let route = out!(route);
+        event.info("route")?;
+        route.set(Route::nullable(&event.route));
     }
 }
 

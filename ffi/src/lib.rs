@@ -26,6 +26,7 @@ mod event;
 mod identity;
 mod list;
 mod node;
+mod route;
 
 pub use config::*;
 pub use error::meshchat_last_error;
@@ -33,5 +34,6 @@ pub use event::*;
 pub use identity::*;
 pub use list::*;
 pub use node::*;
+pub use route::*;
 pub use status::*;
 pub use version::*;

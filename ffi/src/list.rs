@@ -7,6 +7,7 @@ use meshcore::NodeInfo;
 
 use crate::error::{Failure, c_text};
 use crate::node::MESHCHAT_ID_TEXT_SIZE;
+use crate::route::Route;
 
 /// Nodes as they were known when the list was made by `meshchat_node_nodes`. Freed by `meshchat_node_list_free`.
 /// Entries are numbered from 0. Several threads may read one list.
@@ -17,11 +18,12 @@ pub struct NodeList {
 struct Entry {
     info: NodeInfo,
     nickname: Option<CString>,
+    route: Option<Route>,
 }
 
 impl NodeList {
     pub(crate) fn new(nodes: Vec<NodeInfo>) -> Self {
-        let entry = |info: NodeInfo| Entry { nickname: nickname_text(&info), info };
+        let entry = |info: NodeInfo| Entry { nickname: nickname_text(&info), route: Route::of(&info), info };
         Self { entries: nodes.into_iter().map(entry).collect() }
     }
 
@@ -105,5 +107,19 @@ pub unsafe extern "C" fn meshchat_node_list_last_seen(
         let list = borrow!(list);
         let last_seen = out!(last_seen);
         last_seen.set(list.entry(index)?.info.last_seen.as_millis());
+    }
+}
+
+/// The way that frames to the node take, NULL when it is out of reach. Valid as long as the list.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_list_route(
+    list: *const NodeList,
+    index: usize,
+    route: *mut *const Route,
+) -> i32 {
+    guard! {
+        let list = borrow!(list);
+        let route = out!(route);
+        route.set(Route::nullable(&list.entry(index)?.route));
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::{CString, c_char, c_int};
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::ptr;
+use std::time::Duration;
 
 use meshcore::{LinkStatus, Node, NodeId};
 
@@ -11,6 +12,7 @@ use crate::config::Config;
 use crate::error::{Failure, c_text};
 use crate::event::MeshEvent;
 use crate::list::{NodeList, nullable};
+use crate::route::{Route, Trace, micros};
 use crate::status::{self, MESHCHAT_OK, MESHCHAT_STOPPED};
 
 /// Size of a buffer for a NODE_ID: 64 hexadecimal digits and NUL.
@@ -63,6 +65,8 @@ const _: () = {
     shared::<MeshNode>();
     shared::<MeshEvent>();
     shared::<NodeList>();
+    shared::<Route>();
+    shared::<Trace>();
     shared::<crate::identity::MeshIdentity>();
 };
 
@@ -193,6 +197,42 @@ pub unsafe extern "C" fn meshchat_node_resolve(
         let query = text!(query);
         let id = out_text!(id, MESHCHAT_ID_TEXT_SIZE);
         id.set(node.node.resolve(query).wait()?.id.to_string().as_bytes())?;
+    }
+}
+
+/// Asks the node in reach with the NODE_ID `to` for an answer, and waits for it, `timeout_ms` milliseconds (at most 10,000)
+/// and no longer: then it gives `MESHCHAT_TIMED_OUT`. `rtt_us` is the time from request to answer in microseconds. It tells
+/// about the way, not about the node: anybody on the way could answer. `MESHCHAT_OUT_OF_REACH` when there is no way.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_ping(
+    node: *const MeshNode,
+    to: *const c_char,
+    timeout_ms: u32,
+    rtt_us: *mut u64,
+) -> i32 {
+    guard! {
+        let node = borrow!(node);
+        let to = node_id(text!(to), "to")?;
+        let rtt_us = out!(rtt_us);
+        let pong = node.node.ping(to, Duration::from_millis(timeout_ms.into())).wait()?;
+        rtt_us.set(micros(pong.rtt));
+    }
+}
+
+/// Finds the way to the node in reach with the NODE_ID `to`: every relay, then the node itself. Waits for the slowest
+/// answer, two seconds at most. The trace is to be freed by `meshchat_trace_free`. `MESHCHAT_OUT_OF_REACH` when there is no
+/// way.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_trace(
+    node: *const MeshNode,
+    to: *const c_char,
+    trace: *mut *mut Trace,
+) -> i32 {
+    guard! {
+        let node = borrow!(node);
+        let to = node_id(text!(to), "to")?;
+        let trace = out!(trace);
+        trace.give(Trace::new(node.node.trace(to).wait()?));
     }
 }
 

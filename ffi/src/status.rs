@@ -27,6 +27,10 @@ pub const MESHCHAT_MESSAGE_TOO_LONG: i32 = 7;
 pub const MESHCHAT_UNKNOWN_NODE: i32 = 20;
 /// A name or the beginning of an id fits several nodes.
 pub const MESHCHAT_AMBIGUOUS_NODE: i32 = 21;
+/// There is no way to the node now.
+pub const MESHCHAT_OUT_OF_REACH: i32 = 22;
+/// No answer came in time.
+pub const MESHCHAT_TIMED_OUT: i32 = 23;
 
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
@@ -69,6 +73,8 @@ const STATUSES: &[(i32, &CStr, Option<ErrorKind>)] = &[
     (MESHCHAT_MESSAGE_TOO_LONG, c"MESHCHAT_MESSAGE_TOO_LONG", Some(ErrorKind::MessageTooLong)),
     (MESHCHAT_UNKNOWN_NODE, c"MESHCHAT_UNKNOWN_NODE", Some(ErrorKind::UnknownNode)),
     (MESHCHAT_AMBIGUOUS_NODE, c"MESHCHAT_AMBIGUOUS_NODE", Some(ErrorKind::AmbiguousNode)),
+    (MESHCHAT_OUT_OF_REACH, c"MESHCHAT_OUT_OF_REACH", Some(ErrorKind::OutOfReach)),
+    (MESHCHAT_TIMED_OUT, c"MESHCHAT_TIMED_OUT", Some(ErrorKind::TimedOut)),
     (MESHCHAT_HOME_IN_USE, c"MESHCHAT_HOME_IN_USE", Some(ErrorKind::HomeInUse)),
     (MESHCHAT_NO_KEY, c"MESHCHAT_NO_KEY", Some(ErrorKind::NoKey)),
     (MESHCHAT_KEY_EXISTS, c"MESHCHAT_KEY_EXISTS", Some(ErrorKind::KeyExists)),

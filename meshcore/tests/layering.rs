@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Files of `wire` that belong to one layer: no other may read them.
 const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
-    ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "sealed"]),
+    ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "broadcast", "sealed"]),
     ("stream", &["packet", "segment"]),
     ("message", &["record"]),
     ("v1", &["v1"]),

@@ -17,7 +17,7 @@ use common::{in_namespace, ip};
 use meshcore::driver::link::{Link, LinkError, LinkSpec};
 use meshcore::types::Destination;
 use nix::unistd::{Uid, geteuid, seteuid};
-use tools::{PATIENCE, cable, check_names, exchange, open, receive, up, wait_for};
+use tools::{cable, check_names, exchange, open, receive, up, wait_for};
 
 #[test]
 fn links_are_named_as_documented() {

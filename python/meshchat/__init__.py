@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .blocking import BlockingNode
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
@@ -17,9 +18,11 @@ from .errors import (
     MeshChatError,
     MessageTooLongError,
     NoKeyError,
+    OutOfReachError,
     PassphraseNeededError,
     StorageError,
     StoppedError,
+    TimedOutError,
     UnknownNodeError,
     WrongPassphraseError,
 )
@@ -30,8 +33,11 @@ from .events import (
     NodeFound,
     NodeInfo,
     NodeLost,
+    Route,
+    RouteChanged,
     Status,
     StatusChanged,
+    TraceHop,
     Warning,
 )
 from .identity import Identity, default_home
@@ -40,6 +46,7 @@ from .node import Node
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
+    "BlockingNode",
     "EmptyMessageError",
     "Event",
     "HomeInUseError",
@@ -60,11 +67,16 @@ __all__ = [
     "NodeFound",
     "NodeInfo",
     "NodeLost",
+    "OutOfReachError",
     "PassphraseNeededError",
+    "Route",
+    "RouteChanged",
     "Status",
     "StatusChanged",
     "StorageError",
     "StoppedError",
+    "TimedOutError",
+    "TraceHop",
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",

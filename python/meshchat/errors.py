@@ -27,6 +27,14 @@ class AmbiguousNodeError(MeshChatError, LookupError):
     """A name or id prefix fits several nodes."""
 
 
+class OutOfReachError(MeshChatError):
+    """There is no way to the node now."""
+
+
+class TimedOutError(MeshChatError, TimeoutError):
+    """No answer came in time."""
+
+
 class HomeInUseError(MeshChatError):
     """The home is in use by another running node."""
 
@@ -86,6 +94,8 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "MessageTooLong": MessageTooLongError,
     "UnknownNode": UnknownNodeError,
     "AmbiguousNode": AmbiguousNodeError,
+    "OutOfReach": OutOfReachError,
+    "TimedOut": TimedOutError,
     "HomeInUse": HomeInUseError,
     "NoKey": NoKeyError,
     "KeyExists": KeyExistsError,

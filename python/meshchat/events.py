@@ -28,6 +28,22 @@ class Status(enum.IntEnum):
 
 
 @dataclass(frozen=True)
+class Route:
+    """The way that frames to a node take."""
+
+    next_hop: str
+    """NODE_ID of the neighbour that is next: the node itself when it is on the same wire."""
+    hops: int
+    """Links to cross, 1 or more."""
+    metric: int
+    """Cost of the whole way: 96 for each link that loses nothing, more for a link that loses frames."""
+    mtu: int
+    """Bytes of payload that a frame can carry all the way."""
+    link: str
+    """The link to the next hop, for example ``ethernet:eth0``."""
+
+
+@dataclass(frozen=True)
 class NodeInfo:
     """What this node knows of another one."""
 
@@ -39,11 +55,25 @@ class NodeInfo:
     """Whether it is in reach now."""
     last_seen: float
     """When it was last heard of, in seconds since 1970."""
+    route: Route | None = None
+    """The way to it while it is in reach."""
 
     @property
     def name(self) -> str:
         """The nickname, or the last five digits of the id."""
         return self.nickname or self.id[-5:]
+
+
+@dataclass(frozen=True)
+class TraceHop:
+    """One step of the way to a node."""
+
+    hop: int
+    """Links crossed so far, from 1."""
+    node: str | None
+    """NODE_ID of who answered; None when nobody did, or somebody who is not known here."""
+    rtt: float | None
+    """Seconds from request to answer; None when none came."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +96,13 @@ class NodeFound:
 @dataclass(frozen=True)
 class NodeLost:
     """A node is out of reach. Messages to it wait."""
+
+    node: NodeInfo
+
+
+@dataclass(frozen=True)
+class RouteChanged:
+    """Frames to a node in reach take another way than before: its route is the new one."""
 
     node: NodeInfo
 
@@ -114,11 +151,12 @@ class Warning:
     text: str
 
 
-Event = Union[NodeFound, NodeLost, Message, StatusChanged, Warning]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, StatusChanged, Warning]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
-    return NodeInfo(*raw)
+    node_id, nickname, present, last_seen, route = raw
+    return NodeInfo(node_id, nickname, present, last_seen, Route(*route) if route else None)
 
 
 def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
@@ -127,6 +165,8 @@ def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
         return NodeFound(node_info(raw[1]))
     if raw[0] == "lost":
         return NodeLost(node_info(raw[1]))
+    if raw[0] == "route":
+        return RouteChanged(node_info(raw[1]))
     if raw[0] == "status":
         message, to, code = raw[1]
         return StatusChanged(message, to, Status(code))

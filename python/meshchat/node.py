@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from . import _core, _jobs
+from .blocking import BlockingNode
 from .errors import ArgumentError, StoppedError
-from .events import Event, LinkStatus, Message, NodeInfo, event_of, node_info
+from .events import Event, LinkStatus, Message, NodeInfo, TraceHop, event_of, node_info
 from .identity import StrPath
 
 
@@ -85,6 +86,10 @@ class Node:
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
 
+    def blocking(self) -> BlockingNode:
+        """This node, not started yet, for a script without an event loop: ``with Node().blocking() as node``."""
+        return BlockingNode(self)
+
     @property
     def _core(self) -> _core.Node:
         if self._running is None:
@@ -130,6 +135,24 @@ class Node:
         """
         return node_info(await _jobs.finish(self._core.resolve(query)))
 
+    async def _id_of(self, node: str | NodeInfo) -> str:
+        if isinstance(node, NodeInfo):
+            return node.id
+        return node if len(node) == 64 else (await self.resolve(node)).id
+
+    async def ping(self, to: str | NodeInfo, *, timeout: float = 2.0) -> float:
+        """Asks a node in reach for an answer across the mesh; the seconds that it took.
+
+        `to` is a node, or whatever :meth:`resolve` understands. It tells about the way, not about the node: anybody on
+        the way could answer. :class:`TimedOutError` after `timeout` seconds, at most 10, without an answer;
+        :class:`OutOfReachError` when there is no way.
+        """
+        return await _jobs.finish(self._core.ping(await self._id_of(to), timeout))
+
+    async def trace(self, to: str | NodeInfo) -> list[TraceHop]:
+        """The way to a node in reach: every relay, then the node itself. It takes two seconds at most."""
+        return [TraceHop(*hop) for hop in await _jobs.finish(self._core.trace(await self._id_of(to)))]
+
     # -- sending ------------------------------------------------------------------------------------------------
 
     async def send(self, to: str | NodeInfo, text: str) -> str:
@@ -139,11 +162,7 @@ class Node:
         node's disk; from then on it is delivered as soon as the recipient is in reach, also after a restart.
         :class:`StatusChanged` events tell how far it is.
         """
-        if isinstance(to, NodeInfo):
-            to = to.id
-        elif len(to) != 64:
-            to = (await self.resolve(to)).id
-        return await self.send_soon(to, text)
+        return await self.send_soon(await self._id_of(to), text)
 
     def send_soon(self, to: str, text: str) -> asyncio.Future[str]:
         """:meth:`send` to a full id without waiting: messages are accepted in the order of the calls.

@@ -1,12 +1,15 @@
 //! Values of the core as plain Python objects; `meshchat/events.py` gives them names.
 
-use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, UnixTime, Warning};
+use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, RouteInfo, TraceHop, UnixTime, Warning};
 use pyo3::prelude::*;
 
 use crate::error;
 
-/// `(id, nickname, present, last_seen)`
-type Info = (String, Option<String>, bool, f64);
+/// `(next_hop, hops, metric, mtu, link)`
+type Route = (String, u8, u16, usize, String);
+
+/// `(id, nickname, present, last_seen, route)`
+type Info = (String, Option<String>, bool, f64, Option<Route>);
 
 /// A message as the core handed it over; what Node.confirm() takes.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -59,7 +62,16 @@ fn seconds(time: UnixTime) -> f64 {
 
 pub(crate) fn info(info: NodeInfo) -> Info {
     let nickname = info.nickname.map(|name| name.to_string());
-    (info.id.to_string(), nickname, info.present, seconds(info.last_seen))
+    (info.id.to_string(), nickname, info.present, seconds(info.last_seen), info.route.map(route))
+}
+
+fn route(route: RouteInfo) -> Route {
+    (route.next_hop.to_string(), route.hops, route.metric, route.mtu, route.link)
+}
+
+/// `(hop, id, round-trip time in seconds)`
+pub(crate) fn hop(hop: TraceHop) -> (u8, Option<String>, Option<f64>) {
+    (hop.hop, hop.node.map(|id| id.to_string()), hop.rtt.map(|rtt| rtt.as_secs_f64()))
 }
 
 pub(crate) fn link(py: Python<'_>, link: &LinkStatus) -> (String, Option<Py<PyAny>>) {
@@ -71,6 +83,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
     let object = match event {
         Event::NodeFound(node) => ("found", info(node)).into_pyobject(py)?.into_any(),
         Event::NodeLost(node) => ("lost", info(node)).into_pyobject(py)?.into_any(),
+        Event::RouteChanged(node) => ("route", info(node)).into_pyobject(py)?.into_any(),
         Event::Message(message) => ("message", Incoming { message }).into_pyobject(py)?.into_any(),
         Event::Status { id, to, status } => {
             ("status", (id.to_string(), to.to_string(), status.code())).into_pyobject(py)?.into_any()

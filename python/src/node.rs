@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use meshcore::NodeId;
 use pyo3::prelude::*;
@@ -99,6 +100,29 @@ impl Node {
     fn resolve(&self, query: &str) -> PyResult<Job> {
         let pending = self.core.resolve(query);
         let convert = |py: Python<'_>, node| Ok(convert::info(node).into_pyobject(py)?.into_any().unbind());
+        Job::spawn(move || pending.wait(), convert)
+    }
+
+    /// Asks a node for an answer for at most `timeout` seconds; a Job of the round-trip time in seconds.
+    fn ping(&self, py: Python<'_>, to: &str, timeout: f64) -> PyResult<Job> {
+        let to = parse_id(py, to)?;
+        let timeout = Duration::try_from_secs_f64(timeout).map_err(|_| {
+            error::bad_argument(py, &format!("{timeout} seconds are no time limit: give 0 to 10"))
+        })?;
+        let pending = self.core.ping(to, timeout);
+        let convert = |py: Python<'_>, pong: meshcore::Pong| {
+            Ok(pong.rtt.as_secs_f64().into_pyobject(py)?.into_any().unbind())
+        };
+        Job::spawn(move || pending.wait(), convert)
+    }
+
+    /// The way to a node; a Job.
+    fn trace(&self, py: Python<'_>, to: &str) -> PyResult<Job> {
+        let pending = self.core.trace(parse_id(py, to)?);
+        let convert = |py: Python<'_>, hops: Vec<meshcore::TraceHop>| {
+            let hops: Vec<_> = hops.into_iter().map(convert::hop).collect();
+            Ok(hops.into_pyobject(py)?.unbind())
+        };
         Job::spawn(move || pending.wait(), convert)
     }
 

@@ -26,7 +26,11 @@ def meshchat(*arguments: str, **options: object) -> subprocess.CompletedProcess[
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["chat"], ["id"], ["id", "show"], ["id", "create"], ["id", "export"], ["id", "words"]]
+    "command",
+    [
+        *([], ["chat"], ["node"], ["nodes"], ["ping"], ["trace"]),
+        *(["id"], ["id", "show"], ["id", "create"], ["id", "export"], ["id", "words"]),
+    ],
 )
 def test_help(command: list[str]) -> None:
     shown = meshchat(*command, "--help")
@@ -34,7 +38,13 @@ def test_help(command: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["dance"], ["id"], ["id", "words"], ["id", "create", "--bits", "many"], ["chat", "--loud"]]
+    "command",
+    [
+        *([], ["dance"], ["id"], ["id", "words"], ["id", "create", "--bits", "many"], ["chat", "--loud"]),
+        *(["node", "x"], ["nodes", "--wait", "-1"], ["nodes", "--wait", "inf"], ["nodes", "--wait", "soon"]),
+        *(["ping"], ["ping", "x", "-c", "0"], ["ping", "x", "-i", "0"], ["ping", "x", "--timeout", "11"]),
+        *(["ping", "x", "-i", "nan"], ["ping", "x", "--timeout", "0"], ["trace"], ["trace", "x", "y"]),
+    ],
 )
 def test_wrong_use(command: list[str]) -> None:
     shown = meshchat(*command)

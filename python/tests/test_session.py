@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from meshchat import Message, NodeFound, NodeInfo, NodeLost, Status, StatusChanged, Warning
+from meshchat import (
+    Message,
+    NodeFound,
+    NodeInfo,
+    NodeLost,
+    Route,
+    RouteChanged,
+    Status,
+    StatusChanged,
+    Warning,
+)
 from meshchat.chat.safe import safe
 from meshchat.chat.session import END, NEW, NO_CONVERSATION, NO_NODES, Open, Order, Say, Session, Wrong, parse
 
@@ -78,6 +88,16 @@ def test_nodes() -> None:
     away = NodeInfo(NAMELESS.id, None, False, 0.0)
     assert session.list_nodes([ALICE, away]) == f"{ALICE.id}  alice  here\n{away.id}  6789a  away"
     assert session.knows(ALICE.id)
+
+
+def test_ways() -> None:
+    session = Session()
+    near = NodeInfo(ALICE.id, "alice", True, 0.0, Route(ALICE.id, 1, 96, 1400, "udp"))
+    far = NodeInfo(NAMELESS.id, None, True, 0.0, Route(ALICE.id, 3, 300, 1400, "udp"))
+    assert session.list_nodes([near, far]) == (
+        f"{ALICE.id}  alice  here\n{NAMELESS.id}  6789a  here, 3 hops through alice"
+    )
+    assert session.event(RouteChanged(far)) is None, "who talks need not know"
 
 
 def test_hints() -> None:

@@ -25,6 +25,7 @@ static void free_nothing(void)
     meshchat_event_free(NULL);
     meshchat_node_list_free(NULL);
     meshchat_identity_free(NULL);
+    meshchat_trace_free(NULL);
 }
 
 static void config(void)
@@ -170,6 +171,9 @@ static void node_calls(meshchat_node *node)
 {
     meshchat_node_list *list = NULL;
     meshchat_event *event = NULL;
+    meshchat_trace *trace = NULL;
+    uint64_t rtt = 0;
+    char own_id[MESHCHAT_ID_TEXT_SIZE];
     char id[MESHCHAT_ID_TEXT_SIZE] = "untouched";
     char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE] = "untouched";
     char *long_text = calloc(TOO_LONG, 1);
@@ -185,6 +189,12 @@ static void node_calls(meshchat_node *node)
     EXPECT_NULL("to", meshchat_node_send(node, NULL, "x", 1, message_id));
     EXPECT_NULL("text", meshchat_node_send(node, UNKNOWN_ID, NULL, 0, message_id));
     EXPECT_NULL("message_id", meshchat_node_send(node, UNKNOWN_ID, "x", 1, NULL));
+    EXPECT_NULL("node", meshchat_node_ping(NULL, UNKNOWN_ID, 1, &rtt));
+    EXPECT_NULL("to", meshchat_node_ping(node, NULL, 1, &rtt));
+    EXPECT_NULL("rtt_us", meshchat_node_ping(node, UNKNOWN_ID, 1, NULL));
+    EXPECT_NULL("node", meshchat_node_trace(NULL, UNKNOWN_ID, &trace));
+    EXPECT_NULL("to", meshchat_node_trace(node, NULL, &trace));
+    EXPECT_NULL("trace", meshchat_node_trace(node, UNKNOWN_ID, NULL));
     EXPECT_NULL("node", meshchat_node_next_event(NULL, &event));
     EXPECT_NULL("event", meshchat_node_next_event(node, NULL));
     EXPECT_NULL("event", meshchat_node_confirm(node, NULL));
@@ -198,6 +208,14 @@ static void node_calls(meshchat_node *node)
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send(node, UNKNOWN_ID, "x", (size_t)-1, message_id));
     EXPECT(MESHCHAT_EMPTY_MESSAGE, meshchat_node_send(node, UNKNOWN_ID, "x", 0, message_id));
     EXPECT(MESHCHAT_MESSAGE_TOO_LONG, meshchat_node_send(node, UNKNOWN_ID, long_text, TOO_LONG, message_id));
+    EXPECT(MESHCHAT_OK, meshchat_node_id(node, own_id));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_ping(node, own_id, 1, &rtt));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_ping(node, "nobody", 1, &rtt));
+    EXPECT(MESHCHAT_OUT_OF_REACH, meshchat_node_ping(node, UNKNOWN_ID, UINT32_MAX, &rtt));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_trace(node, own_id, &trace));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_trace(node, "nobody", &trace));
+    EXPECT(MESHCHAT_OUT_OF_REACH, meshchat_node_trace(node, UNKNOWN_ID, &trace));
+    CHECK(rtt == 0 && trace == NULL);
     CHECK(strcmp(id, "untouched") == 0 && strcmp(message_id, "untouched") == 0);
     free(long_text);
 }
@@ -216,6 +234,8 @@ static void after_stop(meshchat_node *node)
 {
     meshchat_node_list *list = NULL;
     meshchat_event *event = NULL;
+    meshchat_trace *trace = NULL;
+    uint64_t rtt = 0;
     char id[MESHCHAT_ID_TEXT_SIZE];
     char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
     struct pollfd readable = {-1, POLLIN, 0};
@@ -229,6 +249,8 @@ static void after_stop(meshchat_node *node)
     EXPECT(MESHCHAT_STOPPED, meshchat_node_nodes(node, &list));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_resolve(node, "nobody", id));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_send(node, UNKNOWN_ID, "x", 1, message_id));
+    EXPECT(MESHCHAT_STOPPED, meshchat_node_ping(node, UNKNOWN_ID, 1, &rtt));
+    EXPECT(MESHCHAT_STOPPED, meshchat_node_trace(node, UNKNOWN_ID, &trace));
     while ((status = meshchat_node_next_event(node, &event)) == MESHCHAT_OK) {
         CHECK(event != NULL);
         meshchat_event_free(event);

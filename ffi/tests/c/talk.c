@@ -5,9 +5,45 @@
 static const char greeting[] = "Gr\xc3\xbc\xc3\x9f dich,\n\0Bob\0!";
 #define GREETING_LEN (sizeof greeting - 1)
 
+/* The way to a node on the same wire. */
+static void check_route(const meshchat_route *route, const char *id)
+{
+    char next_hop[MESHCHAT_ID_TEXT_SIZE];
+    const char *link = NULL;
+    uint32_t hops = 0;
+    uint32_t metric = 0;
+    size_t mtu = 0;
+
+    CHECK(route != NULL);
+    EXPECT_NULL("route", meshchat_route_next_hop(NULL, next_hop));
+    EXPECT_NULL("id", meshchat_route_next_hop(route, NULL));
+    EXPECT_NULL("route", meshchat_route_hops(NULL, &hops));
+    EXPECT_NULL("hops", meshchat_route_hops(route, NULL));
+    EXPECT_NULL("route", meshchat_route_metric(NULL, &metric));
+    EXPECT_NULL("metric", meshchat_route_metric(route, NULL));
+    EXPECT_NULL("route", meshchat_route_mtu(NULL, &mtu));
+    EXPECT_NULL("mtu", meshchat_route_mtu(route, NULL));
+    EXPECT_NULL("route", meshchat_route_link(NULL, &link));
+    EXPECT_NULL("link", meshchat_route_link(route, NULL));
+    CHECK(hops == 0 && metric == 0 && mtu == 0 && link == NULL);
+
+    EXPECT(MESHCHAT_OK, meshchat_route_next_hop(route, next_hop));
+    CHECK(strcmp(next_hop, id) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_route_hops(route, &hops));
+    CHECK(hops == 1);
+    EXPECT(MESHCHAT_OK, meshchat_route_metric(route, &metric));
+    CHECK(metric >= 96);
+    EXPECT(MESHCHAT_OK, meshchat_route_mtu(route, &mtu));
+    CHECK(mtu >= 1200 && mtu <= 65536);
+    EXPECT(MESHCHAT_OK, meshchat_route_link(route, &link));
+    CHECK(strcmp(link, "udp") == 0);
+}
+
+/* A node was found, or lost: then there is no way to it any more. */
 static void check_found(const meshchat_event *event, const char *id, const char *nickname)
 {
     char found[MESHCHAT_ID_TEXT_SIZE];
+    const meshchat_route *route = NULL;
     char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
     const char *text = NULL;
     uint64_t time = 0;
@@ -20,6 +56,11 @@ static void check_found(const meshchat_event *event, const char *id, const char 
     CHECK(strcmp(text, nickname) == 0);
     EXPECT(MESHCHAT_OK, meshchat_event_last_seen(event, &time));
     CHECK(time > 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_route(event, &route));
+    if (type_of(event) == MESHCHAT_EVENT_NODE_LOST)
+        CHECK(route == NULL);
+    else
+        check_route(route, id);
 
     EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_text(event, &text, &len));
     EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_message_id(event, message_id));
@@ -35,6 +76,7 @@ static void check_message(const meshchat_event *event, const char *from, const c
     char own_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
     const char *text = NULL;
     const char *nickname = NULL;
+    const meshchat_route *route = NULL;
     size_t len = 0;
     uint64_t sent_at = 0;
     uint64_t received_at = 0;
@@ -50,12 +92,15 @@ static void check_message(const meshchat_event *event, const char *from, const c
     CHECK(sent_at > 0 && received_at > 0);
     EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_nickname(event, &nickname));
     EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_last_seen(event, &sent_at));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_route(event, &route));
+    CHECK(nickname == NULL && route == NULL);
 }
 
 static void check_null(const meshchat_event *event)
 {
     char id[MESHCHAT_ID_TEXT_SIZE];
     char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    const meshchat_route *route;
     const char *text;
     size_t len;
     uint64_t time;
@@ -69,6 +114,8 @@ static void check_null(const meshchat_event *event)
     EXPECT_NULL("nickname", meshchat_event_nickname(event, NULL));
     EXPECT_NULL("event", meshchat_event_last_seen(NULL, &time));
     EXPECT_NULL("last_seen", meshchat_event_last_seen(event, NULL));
+    EXPECT_NULL("event", meshchat_event_route(NULL, &route));
+    EXPECT_NULL("route", meshchat_event_route(event, NULL));
     EXPECT_NULL("event", meshchat_event_text(NULL, &text, &len));
     EXPECT_NULL("text", meshchat_event_text(event, NULL, &len));
     EXPECT_NULL("text_len", meshchat_event_text(event, &text, NULL));
@@ -86,6 +133,7 @@ static void check_null(const meshchat_event *event)
 static void check_list(const meshchat_node *node, const char *peer)
 {
     meshchat_node_list *list = NULL;
+    const meshchat_route *route = NULL;
     char id[MESHCHAT_ID_TEXT_SIZE];
     const char *nickname = NULL;
     size_t count = 0;
@@ -103,6 +151,8 @@ static void check_list(const meshchat_node *node, const char *peer)
     EXPECT_NULL("present", meshchat_node_list_present(list, 0, NULL));
     EXPECT_NULL("list", meshchat_node_list_last_seen(NULL, 0, &last_seen));
     EXPECT_NULL("last_seen", meshchat_node_list_last_seen(list, 0, NULL));
+    EXPECT_NULL("list", meshchat_node_list_route(NULL, 0, &route));
+    EXPECT_NULL("route", meshchat_node_list_route(list, 0, NULL));
 
     EXPECT(MESHCHAT_OK, meshchat_node_list_count(list, &count));
     CHECK(count == 1);
@@ -110,6 +160,7 @@ static void check_list(const meshchat_node *node, const char *peer)
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_nickname(list, count, &nickname));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_present(list, count, &present));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_last_seen(list, count, &last_seen));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_route(list, count, &route));
     EXPECT(MESHCHAT_OK, meshchat_node_list_id(list, 0, id));
     CHECK(strcmp(id, peer) == 0);
     EXPECT(MESHCHAT_OK, meshchat_node_list_nickname(list, 0, &nickname));
@@ -118,7 +169,56 @@ static void check_list(const meshchat_node *node, const char *peer)
     CHECK(present);
     EXPECT(MESHCHAT_OK, meshchat_node_list_last_seen(list, 0, &last_seen));
     CHECK(last_seen > 0);
+    EXPECT(MESHCHAT_OK, meshchat_node_list_route(list, 0, &route));
+    check_route(route, peer);
     meshchat_node_list_free(list);
+}
+
+/* Ping and trace a node on the same wire. */
+static void check_echoes(const meshchat_node *node, const char *peer)
+{
+    meshchat_trace *trace = NULL;
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    uint64_t rtt = 0;
+    size_t count = 0;
+    int32_t status;
+    bool answered = false;
+
+    EXPECT(MESHCHAT_OK, meshchat_node_ping(node, peer, 10000, &rtt));
+    CHECK(rtt > 0 && rtt <= 10 * 1000 * 1000);
+    /* Whether an answer comes in no time is a matter of luck. */
+    status = meshchat_node_ping(node, peer, 0, &rtt);
+    CHECK(status == MESHCHAT_OK || status == MESHCHAT_TIMED_OUT);
+
+    EXPECT(MESHCHAT_OK, meshchat_node_trace(node, peer, &trace));
+    EXPECT_NULL("trace", meshchat_trace_count(NULL, &count));
+    EXPECT_NULL("count", meshchat_trace_count(trace, NULL));
+    EXPECT_NULL("trace", meshchat_trace_rtt(NULL, 0, &answered, &rtt));
+    EXPECT_NULL("answered", meshchat_trace_rtt(trace, 0, NULL, &rtt));
+    EXPECT_NULL("rtt_us", meshchat_trace_rtt(trace, 0, &answered, NULL));
+    EXPECT_NULL("trace", meshchat_trace_node_id(NULL, 0, id));
+    EXPECT_NULL("id", meshchat_trace_node_id(trace, 0, NULL));
+
+    EXPECT(MESHCHAT_OK, meshchat_trace_count(trace, &count));
+    CHECK(count == 1);
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_trace_rtt(trace, count, &answered, &rtt));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_trace_node_id(trace, count, id));
+    rtt = 0;
+    EXPECT(MESHCHAT_OK, meshchat_trace_rtt(trace, 0, &answered, &rtt));
+    CHECK(answered && rtt > 0);
+    EXPECT(MESHCHAT_OK, meshchat_trace_node_id(trace, 0, id));
+    CHECK(strcmp(id, peer) == 0);
+    meshchat_trace_free(trace);
+}
+
+/* Nobody answers from far away. */
+static void check_no_echoes(const meshchat_node *node, const char *peer)
+{
+    meshchat_trace *trace = NULL;
+    uint64_t rtt = 0;
+    EXPECT(MESHCHAT_OUT_OF_REACH, meshchat_node_ping(node, peer, 1000, &rtt));
+    EXPECT(MESHCHAT_OUT_OF_REACH, meshchat_node_trace(node, peer, &trace));
+    CHECK(rtt == 0 && trace == NULL);
 }
 
 /* Waits until the message is delivered; no step is told twice or backwards. */
@@ -161,6 +261,7 @@ int main(int argc, char **argv)
     check_found(event, bob_id, "bob");
     meshchat_event_free(event);
     check_list(ada, bob_id);
+    check_echoes(ada, bob_id);
     memcpy(prefix, bob_id, sizeof prefix - 1);
     EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, prefix, resolved));
     CHECK(strcmp(resolved, bob_id) == 0);
@@ -182,6 +283,7 @@ int main(int argc, char **argv)
     check_found(event, bob_id, "bob");
     EXPECT(MESHCHAT_WRONG_EVENT, meshchat_node_confirm(ada, event));
     meshchat_event_free(event);
+    check_no_echoes(ada, bob_id);
     EXPECT(MESHCHAT_OK, meshchat_node_send(ada, bob_id, greeting, GREETING_LEN, message_id));
 
     /* What was confirmed does not come again. */

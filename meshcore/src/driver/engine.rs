@@ -56,6 +56,7 @@ pub(super) enum Command {
     Resolve { query: String, reply: Reply<NodeInfo> },
     Ping { to: NodeId, timeout: Duration, reply: Reply<Pong> },
     Trace { to: NodeId, reply: Reply<Vec<TraceHop>> },
+    Broadcast { text: String, reply: Reply<()> },
     Confirmed { arrival: u64 },
     Insecure(InsecureCommand),
     Stop,
@@ -162,6 +163,9 @@ impl Engine {
                 self.echoes.ping(&mut self.stack, now, (to, timeout), reply)
             }
             Command::Trace { to, reply } => self.echoes.trace(&mut self.stack, now, to, reply),
+            Command::Broadcast { text, reply } => {
+                reply.give(self.stack.broadcast(now, &text).map_err(Error::from));
+            }
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             Command::Insecure(command) => self.insecure.handle_command(now, command),
             // What waits in the channel is still handled; then the channel's end ends the engine.

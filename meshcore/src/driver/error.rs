@@ -8,7 +8,7 @@ use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
 use crate::message::store::StoreError;
-use crate::node::{EchoError, InsecureError, SendError};
+use crate::node::{BroadcastError, EchoError, InsecureError, SendError};
 use crate::types::{NicknameError, ParseIdError, ParseV1AddressError};
 use crate::v1::V1Error;
 
@@ -30,7 +30,7 @@ pub enum ErrorKind {
     OutOfReach,
     /// No answer came in time.
     TimedOut,
-    /// Too much is under way. It passes.
+    /// Too much of this is under way: try again in a moment.
     Busy,
     /// The stream is not open, or no more.
     StreamClosed,
@@ -127,10 +127,15 @@ kinds! {
         ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
         ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
     },
+    BroadcastError: broadcast => match broadcast {
+        BroadcastError::Empty => ErrorKind::EmptyMessage,
+        BroadcastError::TooLong(_) => ErrorKind::MessageTooLong,
+        BroadcastError::TooMany => ErrorKind::Busy,
+    },
     EchoError: echo => match echo {
         EchoError::Myself => ErrorKind::InvalidArgument,
         EchoError::OutOfReach(_) => ErrorKind::OutOfReach,
-        EchoError::Busy => ErrorKind::TimedOut,
+        EchoError::Busy => ErrorKind::Busy,
     },
     InsecureError: insecure => match insecure {
         InsecureError::NoInterface => ErrorKind::OutOfReach,

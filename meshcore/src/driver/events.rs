@@ -43,7 +43,7 @@ struct State {
 }
 
 fn is_notice(event: &Event) -> bool {
-    matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::Warning(_))
+    matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::RouteChanged(_) | Event::Warning(_))
 }
 
 fn is_insecure(event: &Event) -> bool {

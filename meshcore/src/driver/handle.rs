@@ -108,6 +108,14 @@ impl Node {
         pending
     }
 
+    /// Says something to every node in reach: 1 to 1000 bytes, signed by this node and *not* encrypted: everybody on the way
+    /// can read it. It is not stored, and nobody acknowledges it. Eight at once, then one a second.
+    pub fn broadcast(&self, text: impl Into<String>) -> Pending<()> {
+        let (reply, pending) = Pending::new();
+        self.submit(Command::Broadcast { text: text.into(), reply: Reply::new(reply) });
+        pending
+    }
+
     /// Accepts a message of 1 byte to 1 MiB for a known node. The answer comes when it is safely on this node's disk;
     /// from then on it is delivered as soon as the recipient is in reach, also after a restart.
     /// [`crate::Event::Status`] tells how far it is.

@@ -63,7 +63,7 @@ pub(super) const ANSWER_GAP: Duration = Duration::from_millis(50);
 /// Least time between two records for the same neighbour while it is not verified; shorter than the first retry.
 pub(super) const RECORD_GAP: Duration = Duration::from_millis(150);
 
-/// Requests for one record until it is given up; the next refresh of the route begins anew.
+/// Requests for a newer record of this node itself until that is given up: somebody must have made it up.
 pub(super) const MAX_REQUESTS: u32 = 8;
 
 /// Neighbours that are remembered as sources of one record.
@@ -145,3 +145,12 @@ pub(super) const MAX_NEIGHBOURS: usize = 2048;
 
 /// Control frames that wait to be sent.
 pub(super) const MAX_QUEUE: usize = 1024;
+
+/// Broadcasts of one origin: at once, and one more each time this has passed.
+pub(super) const BROADCASTS: (u32, Duration) = (8, Duration::from_secs(1));
+
+/// Signatures of broadcasts that are checked on a link: at once, and one more each time this has passed.
+pub(super) const SIGNATURE_CHECKS: (u32, Duration) = (64, Duration::from_millis(5));
+
+/// Copies of broadcasts that wait to be sent.
+pub(super) const MAX_FLOODING: usize = 256;

@@ -55,6 +55,8 @@ drop_reasons! {
     NoRoute = "no route to the destination",
     /// It does not fit the next link.
     TooBig = "too big for the next link",
+    /// A broadcast that came before.
+    DuplicateBroadcast = "duplicate broadcast",
     /// A hello that was heard before.
     DuplicateHello = "duplicate hello",
     /// A hello whose source lives at another station of the link.

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 use super::LinkInfo;
 use super::config::*;
 use super::neighbour::MAX_ENTRIES;
-use super::routing::Scope;
+use super::routing::{Scope, Told};
 use super::table::Table;
 use crate::types::{Address, Instant, LinkId, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
@@ -22,6 +22,8 @@ pub(super) struct Link {
     pub(super) scope: Scope,
     pub(super) table: Table,
     pub(super) outgoing: Outgoing,
+    /// Of broadcasts.
+    pub(super) signature_checks: TokenBucket,
     /// Seqno of the latest group hello.
     pub(super) seqno: u16,
     /// Where the rotation through the list of neighbours stands.
@@ -69,9 +71,9 @@ pub(super) struct Outgoing {
     /// Version up to which everybody on the link was told.
     pub(super) sent: u64,
     /// Version up to which there was nothing more to tell on this link.
-    pub(super) looked: u64,
+    pub(super) looked: Told,
     /// Who asked for what it missed, and from which version on it is to be told; [`Address::EVERYONE`]: all at once.
-    pub(super) asked: BTreeMap<Address, u64>,
+    pub(super) asked: BTreeMap<Address, Told>,
     pub(super) pace: TokenBucket,
     /// Reminders that were sent since the last update.
     pub(super) reminded: usize,
@@ -86,9 +88,10 @@ impl Link {
             mtu: info.mtu,
             scope: Scope { link: id, wired: info.wired, slot },
             table: Table::default(),
+            signature_checks: TokenBucket::new(SIGNATURE_CHECKS.0, SIGNATURE_CHECKS.1),
             outgoing: Outgoing {
                 sent: 0,
-                looked: 0,
+                looked: Told::default(),
                 asked: BTreeMap::new(),
                 pace: TokenBucket::new(UPDATE_BURST, UPDATE_PACE),
                 reminded: REMINDERS.len(),

@@ -4,6 +4,7 @@
 //! Neighbours tell each other their routes ([`routing`]). Only who a node is and how new its announcement is are signed:
 //! the rest decides where a frame goes, never who can read it.
 
+mod broadcast;
 mod config;
 mod counters;
 mod discovery;
@@ -39,6 +40,7 @@ use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficCla
 use crate::wire::hello::Hello;
 use crate::wire::identity::MAX_RECORD_LEN;
 
+use broadcast::Flood;
 use config::{ANNOUNCEMENTS, COLLECT, CONFLICT_GAP, ECHOES, MAX_LINKS, REFRESH, UNREACHABLE_HOLD};
 use echo::Asked;
 use forward::Watch;
@@ -264,6 +266,7 @@ pub struct Mesh {
     /// Nodes that were told to be reachable.
     told: BTreeMap<Address, Told>,
     watch: Watch,
+    flood: Flood,
     echoes: BTreeMap<u64, Asked>,
     echo_answers: TokenBucket,
     announcements: TokenBucket,
@@ -300,6 +303,7 @@ impl Mesh {
             published: 0,
             told: BTreeMap::new(),
             watch: Watch::default(),
+            flood: Flood::new(),
             echoes: BTreeMap::new(),
             echo_answers: TokenBucket::new(ECHOES.0, ECHOES.1),
             announcements: TokenBucket::new(ANNOUNCEMENTS.0, ANNOUNCEMENTS.1),
@@ -360,6 +364,7 @@ impl Mesh {
             self.timers.cancel(timer);
         }
         self.drop_queued(link);
+        self.flood.drop_queued(link);
         self.settle(now);
     }
 
@@ -400,6 +405,10 @@ impl Mesh {
             let frame = frame.get_mut(..frame_len).ok_or(DropReason::Malformed)?;
             return self.on_travelling(now, link, from, &header, frame);
         }
+        if header.kind == FrameType::Broadcast && header.destination == Address::EVERYONE {
+            let frame = frame.get_mut(..frame_len).ok_or(DropReason::Malformed)?;
+            return self.on_broadcast(now, link, from, &header, frame);
+        }
         let to_group = header.destination == Address::EVERYONE
             && matches!(header.kind, FrameType::Hello | FrameType::Update);
         if header.destination != self.own && !to_group {
@@ -416,7 +425,9 @@ impl Mesh {
             FrameType::UpdateRequest => self.on_update_request(now, link, from, source, payload),
             FrameType::SeqnoRequest => self.on_seqno_request(now, link, from, source, payload),
             FrameType::Probe => self.on_probe(now, link, from, source, payload),
-            FrameType::Stream | FrameType::Echo | FrameType::Unknown(_) => Err(DropReason::UnknownType),
+            FrameType::Stream | FrameType::Echo | FrameType::Broadcast | FrameType::Unknown(_) => {
+                Err(DropReason::UnknownType)
+            }
         }
         .map(|()| Handled::Done)
     }
@@ -485,6 +496,7 @@ impl Mesh {
                 self.identities.remove(&node);
             }
         }
+        self.flood.forget(|origin| self.identities.contains_key(origin));
     }
 
     /// A frame whose source is this node: our own echo, or a node with a copy of our key.

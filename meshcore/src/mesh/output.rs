@@ -127,7 +127,7 @@ impl Mesh {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
         let start = out.len();
         loop {
-            let control = self.queue.pop_front()?;
+            let Some(control) = self.queue.pop_front() else { return self.next_broadcast(out) };
             let sent = match control {
                 Control::Echo { to, echo, hop_limit } => self.emit_echo(now, to, echo, hop_limit, out),
                 _ => self.emit(now, control, out),
@@ -186,8 +186,8 @@ impl Mesh {
             }
             Control::Update { link, node } => self.emit_update(now, link, node, out)?,
             Control::UpdateRequest { .. } => {
-                let since = self.links.get(&id)?.table.get(node)?.sync.version();
-                UpdateRequest { heard, since }.emit(out);
+                let sync = &self.links.get(&id)?.table.get(node)?.sync;
+                UpdateRequest { heard, floor: sync.floor(), since: sync.version() }.emit(out);
             }
             Control::Reminder { link } | Control::ReminderTo { link, .. } => {
                 self.emit_refresh(now, link, false, out);

@@ -109,7 +109,10 @@ impl Mesh {
         // Records are long: links with long frames first.
         wanted.sources.sort_by_key(|(id, _)| std::cmp::Reverse(links.get(id).map(|link| link.mtu)));
         let tries = wanted.fetch.requests();
-        if wanted.sources.is_empty() || tries >= MAX_REQUESTS {
+        // A route that waits is worth asking for as long as it is announced: nothing else would bring it back soon. What
+        // a neighbour announces without having the record costs it its own places to wait.
+        let hopeless = node == own && tries >= MAX_REQUESTS;
+        if wanted.sources.is_empty() || hopeless {
             return self.give_up(node);
         }
         let (id, source) = wanted.sources[tries as usize % wanted.sources.len()];

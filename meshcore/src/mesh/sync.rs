@@ -11,6 +11,8 @@ use crate::wire::update::{Advert, Update};
 pub(super) struct Sync {
     /// Version of the neighbour's table up to which everything was taken in.
     version: u64,
+    /// The neighbour's floor when it began to tell its whole table: of what it forgot before, nothing is known here.
+    floor: u64,
     /// Latest version that it announced.
     announced: u64,
     asked_at: Option<Instant>,
@@ -36,6 +38,10 @@ impl Sync {
         self.version
     }
 
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
+    }
+
     /// The neighbour tells how far its table has come. One that restarts says so by its instance.
     pub(super) fn on_announced(&mut self, version: u64) {
         self.announced = self.announced.max(version);
@@ -44,19 +50,25 @@ impl Sync {
     /// Entries are taken in without a gap and in order only: then none can replace a newer one.
     pub(super) fn judge(&mut self, update: &Update) -> Verdict {
         self.on_announced(update.to);
-        let Update { from, to, .. } = *update;
+        let Update { floor, from, to, .. } = *update;
+        // A retraction of what the neighbour has forgotten would be missing.
+        let complete = self.version.max(self.floor) >= floor;
         match () {
             // A repetition of what is current, or a reminder.
             () if from == to && to == self.version => Verdict::Apply { whole: false },
-            () if to <= self.version => Verdict::Old,
+            () if to <= self.version && complete => Verdict::Old,
             () if from == 0 => Verdict::Apply { whole: self.version != 0 },
-            () if from > self.version => Verdict::Gap,
+            () if from > self.version || !complete => Verdict::Gap,
             () => Verdict::Apply { whole: false },
         }
     }
 
     pub(super) fn on_applied(&mut self, now: Instant, update: &Update) {
-        if update.to > self.version {
+        let begins = update.from == 0 && update.to != self.version;
+        if begins {
+            self.floor = update.floor;
+        }
+        if begins || update.to > self.version {
             self.version = update.to;
             self.asked = 0;
             // More is probably on its way.
@@ -97,7 +109,7 @@ mod tests {
     use super::*;
 
     fn update(from: u64, to: u64) -> Update {
-        Update { instance: 1, from, to }
+        Update { instance: 1, floor: 0, from, to }
     }
 
     fn synced(to: u64) -> Sync {
@@ -121,6 +133,26 @@ mod tests {
         assert_eq!(sync.judge(&update(19, 19)), Verdict::Old);
         assert_eq!(sync.judge(&update(20, 20)), Verdict::Apply { whole: false });
         assert_eq!(sync.judge(&update(0, 30)), Verdict::Apply { whole: true });
+    }
+
+    #[test]
+    fn nothing_counts_that_a_forgotten_retraction_may_be_missing_from() {
+        let now = Instant::from_micros(0);
+        let update = |floor, from, to| Update { instance: 1, floor, from, to };
+        let mut sync = synced(10);
+        assert_eq!(sync.judge(&update(15, 10, 20)), Verdict::Gap);
+        assert!(sync.is_behind());
+        // The whole table comes in parts, of which the first ends before what is known.
+        assert_eq!(sync.judge(&update(15, 0, 5)), Verdict::Apply { whole: true });
+        sync.on_applied(now, &update(15, 0, 5));
+        assert_eq!((sync.version(), sync.floor()), (5, 15));
+        assert_eq!(sync.judge(&update(15, 0, 5)), Verdict::Old);
+        // Something is forgotten meanwhile.
+        assert_eq!(sync.judge(&update(16, 5, 20)), Verdict::Gap);
+        assert_eq!(sync.judge(&update(15, 5, 20)), Verdict::Apply { whole: false });
+        sync.on_applied(now, &update(15, 5, 20));
+        assert!(!sync.is_behind());
+        assert_eq!(sync.judge(&update(20, 20, 21)), Verdict::Apply { whole: false });
     }
 
     #[test]

@@ -4,6 +4,7 @@ use rand::RngExt;
 
 use super::config::*;
 use super::output::Control;
+use super::routing::Told;
 use super::sync::Verdict;
 use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
@@ -162,9 +163,9 @@ impl Mesh {
         self.check_asker(now, id, from, node, request.heard)?;
         let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
         let asked = &mut link.outgoing.asked;
-        asked.insert(node, request.since);
+        asked.insert(node, Told { version: request.since, floor: request.floor });
         if asked.len() >= ANSWER_ALL {
-            let since = asked.values().copied().min().unwrap_or(0);
+            let since = asked.values().copied().min().unwrap_or_default();
             asked.clear();
             asked.insert(Address::EVERYONE, since);
         }
@@ -231,7 +232,7 @@ impl Mesh {
         let version = self.router.version();
         let Some(link) = self.links.get_mut(&id) else { return };
         let outgoing = &mut link.outgoing;
-        let group = outgoing.looked < version && link.table.len() > 0;
+        let group = outgoing.looked.version < version && link.table.len() > 0;
         if !group && outgoing.asked.is_empty() {
             return;
         }
@@ -261,33 +262,39 @@ impl Mesh {
         let asked = link.outgoing.asked.get(&node).copied();
         let since = asked.unwrap_or(link.outgoing.looked);
         let head = out.len();
-        Update { instance: self.instance, from: 0, to: 0 }.emit(out);
+        Update { instance: self.instance, floor: 0, from: 0, to: 0 }.emit(out);
         let body = out.len();
         let range = self.router.emit_changes(now, scope, since, room, out);
         let is_empty = out.len() == body;
         let version = self.router.version();
+        let mut floor = self.router.floor();
+        let told = Told { version: range.to, floor: if range.from == 0 { floor } else { since.floor } };
         let outgoing = &mut self.links.get_mut(&id)?.outgoing;
         let mut from = range.from;
         if asked.is_none() {
-            outgoing.looked = range.to;
+            outgoing.looked = told;
             if is_empty {
                 self.schedule_updates(now, id);
                 return None;
             }
-            from = if range.from == 0 { 0 } else { sent };
+            if range.from != 0 {
+                from = sent;
+                // Behind `sent` there was nothing to tell here, of what was forgotten either.
+                floor = if since.version < floor { floor } else { floor.min(sent) };
+            }
         } else if range.to >= version {
             outgoing.asked.remove(&node);
         } else {
-            outgoing.asked.insert(node, range.to);
+            outgoing.asked.insert(node, told);
         }
         if asked.is_none() || node == Address::EVERYONE {
             outgoing.sent = outgoing.sent.max(range.to);
-            outgoing.looked = outgoing.looked.max(range.to);
+            outgoing.looked = outgoing.looked.max(told);
             outgoing.reminded = 0;
             self.timers.set(Timer::Reminder(id), now + REMINDERS[0]);
         }
         let mut update = Vec::with_capacity(crate::wire::update::UPDATE_LEN);
-        Update { instance: self.instance, from, to: range.to }.emit(&mut update);
+        Update { instance: self.instance, floor, from, to: range.to }.emit(&mut update);
         out[head..body].copy_from_slice(&update);
         self.schedule_updates(now, id);
         Some(())
@@ -322,7 +329,8 @@ impl Mesh {
         let Some(link) = self.links.get(&id) else { return };
         let (scope, cursor, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
         let room = link.payload_mtu().saturating_sub(crate::wire::update::UPDATE_LEN);
-        Update { instance: self.instance, from: version, to: version }.emit(out);
+        let floor = self.router.floor().min(version);
+        Update { instance: self.instance, floor, from: version, to: version }.emit(out);
         if !entries {
             return;
         }

@@ -4,6 +4,7 @@ use super::InsecureEvent;
 pub use crate::message::IncomingMessage;
 use crate::message::messenger;
 use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
+use crate::wire::broadcast::MAX_CONTENT;
 
 /// Something that the application may want to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +26,13 @@ pub enum Event {
         to: NodeId,
         /// How far it has come now.
         status: Status,
+    },
+    /// A few words of a node for all nodes: signed by it, readable by everybody, not stored.
+    Broadcast {
+        /// Who says it.
+        from: NodeId,
+        /// What it says.
+        text: String,
     },
     /// Something went wrong that a person should know of; the node goes on.
     Warning(Warning),
@@ -62,6 +70,21 @@ pub struct RouteInfo {
     pub mtu: usize,
     /// The link to the next hop, as it was given, for example `ethernet:eth0`.
     pub link: String,
+}
+
+/// Why a broadcast was not taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// There is nothing to say.
+    #[error("the broadcast is empty")]
+    Empty,
+    /// It does not fit one frame.
+    #[error("the broadcast has {0} bytes; at most {MAX_CONTENT} fit")]
+    TooLong(usize),
+    /// Broadcasts go to everybody, so each node may send few.
+    #[error("too many broadcasts: wait a second")]
+    TooMany,
 }
 
 /// Why a message was not taken.

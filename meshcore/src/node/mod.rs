@@ -1,5 +1,6 @@
 //! Composes the layers: the one place where mesh, stream and message meet.
 
+mod broadcast;
 mod echoes;
 mod event;
 mod insecure;
@@ -10,7 +11,7 @@ mod stack;
 mod storage;
 
 pub use echoes::{EchoAnswer, EchoError};
-pub use event::{Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
+pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
 pub use insecure::{
     Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
 };

@@ -196,6 +196,9 @@ impl Stack {
                     self.streams.set_path_mtu(source, route.mtu);
                 }
             }
+            Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Broadcast => {
+                self.on_broadcast(delivery.source, delivery.payload);
+            }
             Ok(Handled::Deliver(_) | Handled::Done) | Err(_) => {}
         }
         self.settle(now);

@@ -43,6 +43,8 @@ pub enum FrameType {
     Probe,
     /// Ping and trace across the mesh ([`super::echo`]).
     Echo,
+    /// For every node of the mesh ([`super::broadcast`]).
+    Broadcast,
     /// A code that this version does not know.
     Unknown(u8),
 }
@@ -59,6 +61,7 @@ impl From<u8> for FrameType {
             7 => Self::SeqnoRequest,
             8 => Self::Probe,
             9 => Self::Echo,
+            10 => Self::Broadcast,
             other => Self::Unknown(other),
         }
     }
@@ -76,6 +79,7 @@ impl From<FrameType> for u8 {
             FrameType::SeqnoRequest => 7,
             FrameType::Probe => 8,
             FrameType::Echo => 9,
+            FrameType::Broadcast => 10,
             FrameType::Unknown(code) => code,
         }
     }
@@ -177,109 +181,7 @@ impl FrameHeader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::hello::Hello;
     use proptest::prelude::*;
-    use serde::Deserialize;
-
-    #[derive(Deserialize)]
-    struct Vectors {
-        frames: Vec<Vector>,
-        malformed_frames: Vec<Malformation>,
-        malformed_hellos: Vec<Malformation>,
-    }
-
-    #[derive(Deserialize)]
-    struct Vector {
-        name: String,
-        frame: String,
-        padding: usize,
-        #[serde(rename = "type")]
-        kind: u8,
-        hop_limit: u8,
-        traffic_class: u8,
-        source: String,
-        destination: String,
-        payload: String,
-        hello: Option<HelloVector>,
-    }
-
-    #[derive(Deserialize)]
-    struct HelloVector {
-        seqno: u16,
-        interval: u16,
-        instance: String,
-        record_number: u64,
-        total: u16,
-        heard: Vec<HeardVector>,
-    }
-
-    #[derive(Deserialize)]
-    struct HeardVector {
-        node: String,
-        seqno: u16,
-    }
-
-    #[derive(Deserialize)]
-    struct Malformation {
-        name: String,
-        #[serde(alias = "frame", alias = "payload")]
-        bytes: String,
-    }
-
-    fn vectors() -> Vectors {
-        serde_json::from_str(include_str!("../../tests/vectors/mesh.json")).unwrap()
-    }
-
-    #[test]
-    fn golden_frames_hold_in_both_directions() {
-        for vector in vectors().frames {
-            let header = FrameHeader {
-                kind: vector.kind.into(),
-                hop_limit: vector.hop_limit,
-                class: vector.traffic_class.into(),
-                source: vector.source.parse().unwrap(),
-                destination: vector.destination.parse().unwrap(),
-            };
-            let payload = hex::decode(&vector.payload).unwrap();
-            let mut frame = header.emit(payload.len() as u16).to_vec();
-            frame.extend(&payload);
-            assert_eq!(hex::encode(&frame), vector.frame, "{}", vector.name);
-            frame.resize(frame.len() + vector.padding, 0);
-            assert_eq!(FrameHeader::parse(&frame), Ok((header, &payload[..])), "{}", vector.name);
-        }
-    }
-
-    #[test]
-    fn golden_hellos_hold_in_both_directions() {
-        for vector in vectors().frames {
-            let Some(fields) = vector.hello else { continue };
-            let hello = Hello {
-                seqno: fields.seqno,
-                interval: fields.interval,
-                instance: u64::from_str_radix(&fields.instance, 16).unwrap(),
-                record_number: fields.record_number,
-                total: fields.total,
-            };
-            let heard: Vec<(Address, u16)> =
-                fields.heard.iter().map(|heard| (heard.node.parse().unwrap(), heard.seqno)).collect();
-            let mut payload = vec![0xa5];
-            hello.emit(heard.iter().copied(), &mut payload);
-            assert_eq!(hex::encode(&payload[1..]), vector.payload, "{}", vector.name);
-            let (parsed, list) = Hello::parse(&payload[1..]).unwrap();
-            assert_eq!((parsed, list.iter().collect()), (hello, heard), "{}", vector.name);
-        }
-    }
-
-    #[test]
-    fn golden_malformations_are_refused() {
-        let vectors = vectors();
-        for bad in vectors.malformed_frames {
-            assert!(FrameHeader::parse(&hex::decode(bad.bytes).unwrap()).is_err(), "{}", bad.name);
-        }
-        for bad in vectors.malformed_hellos {
-            assert!(Hello::parse(&hex::decode(bad.bytes).unwrap()).is_err(), "{}", bad.name);
-        }
-    }
 
     proptest! {
         #[test]

@@ -3,6 +3,7 @@
 //! Parsing checks bounds and structure only; whether a value makes sense now is decided by the layer that asked.
 //! Every emitter writes every byte it accounts for. The formats are specified in `docs/PROTOCOL.md`.
 
+pub mod broadcast;
 pub mod echo;
 pub mod frame;
 pub mod hello;
@@ -16,6 +17,9 @@ pub mod segment;
 pub mod update;
 pub mod v1;
 pub mod varint;
+
+#[cfg(test)]
+mod vectors;
 
 /// Bytes that are not what they claim to be. Always the sender's fault; the receiver drops and counts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

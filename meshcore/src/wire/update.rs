@@ -1,14 +1,15 @@
 //! Routes on the wire: updates, requests for updates, requests for seqnos (RFC 8966, sections 4.6.9 to 4.6.11).
 //!
 //! ```text
-//! update:          instance (8), from (8), to (8), then entries
+//! update:          instance (8), floor (8), from (8), to (8), then entries
 //! entry:           destination (16), seqno (12), metric (2), path MTU (2), hops (1), signature (64)
-//! update request:  seqno of the latest hello heard (2), since (8)
+//! update request:  seqno of the latest hello heard (2), floor (8), since (8)
 //! seqno request:   seqno of the latest hello heard (2), destination (16), seqno (12), hop limit (1)
 //! ```
 //!
 //! An update holds the latest state of every destination whose last change lies behind the version `from` and not
-//! behind `to`. An entry with an infinite metric is a retraction; it has no signature.
+//! behind `to`. The sender has forgotten destinations whose last change lies at its `floor` or before: they are
+//! missing in updates, and who may still know one needs the whole table, which starts with `from` 0. An entry with an infinite metric is a retraction; it has no signature.
 
 use super::{Malformed, reader::Reader};
 use crate::types::Address;
@@ -17,7 +18,7 @@ use crate::types::Address;
 pub const INFINITE: u16 = u16::MAX;
 
 /// Length of an update without entries.
-pub const UPDATE_LEN: usize = 24;
+pub const UPDATE_LEN: usize = 32;
 
 /// Length of an entry that is no retraction.
 pub const ENTRY_LEN: usize = RETRACTION_LEN + SIGNATURE_LEN;
@@ -123,6 +124,8 @@ impl Advert {
 pub struct Update {
     /// Instance of the sender, as in its hellos.
     pub instance: u64,
+    /// Latest version of a destination that the sender has forgotten.
+    pub floor: u64,
     /// Version behind which the entries changed.
     pub from: u64,
     /// Version up to which they changed.
@@ -133,7 +136,8 @@ impl Update {
     /// Reads an update; every entry is checked before the first is given out.
     pub fn parse(payload: &[u8]) -> Result<(Self, Adverts<'_>), Malformed> {
         let mut reader = Reader::new(payload);
-        let update = Self { instance: reader.u64()?, from: reader.u64()?, to: reader.u64()? };
+        let update =
+            Self { instance: reader.u64()?, floor: reader.u64()?, from: reader.u64()?, to: reader.u64()? };
         if update.from > update.to {
             return Err(Malformed::Field("from"));
         }
@@ -149,6 +153,7 @@ impl Update {
     /// Appends the head of an update.
     pub fn emit(&self, out: &mut Vec<u8>) {
         out.extend(self.instance.to_be_bytes());
+        out.extend(self.floor.to_be_bytes());
         out.extend(self.from.to_be_bytes());
         out.extend(self.to.to_be_bytes());
     }
@@ -173,6 +178,8 @@ impl Iterator for Adverts<'_> {
 pub struct UpdateRequest {
     /// Seqno of the latest hello heard from the neighbour: shows that its answer will be heard.
     pub heard: u16,
+    /// The neighbour's floor when it began to tell its whole table: what it forgot before is not known here.
+    pub floor: u64,
     /// Version that the asking node has; 0: nothing.
     pub since: u64,
 }
@@ -181,13 +188,14 @@ impl UpdateRequest {
     /// Reads the payload.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(payload);
-        let request = Self { heard: reader.u16()?, since: reader.u64()? };
+        let request = Self { heard: reader.u16()?, floor: reader.u64()?, since: reader.u64()? };
         reader.finish().map(|()| request)
     }
 
     /// Appends the payload.
     pub fn emit(&self, out: &mut Vec<u8>) {
         out.extend(self.heard.to_be_bytes());
+        out.extend(self.floor.to_be_bytes());
         out.extend(self.since.to_be_bytes());
     }
 }
@@ -250,8 +258,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn updates_round_trip(instance: u64, from in 0..=u64::MAX / 2, span in 0..1000u64, adverts in vec(advert(), 0..14)) {
-            let update = Update { instance, from, to: from + span };
+        fn updates_round_trip(
+            instance: u64, floor: u64, from in 0..=u64::MAX / 2, span in 0..1000u64, adverts in vec(advert(), 0..14),
+        ) {
+            let update = Update { instance, floor, from, to: from + span };
             let mut bytes = Vec::new();
             update.emit(&mut bytes);
             for advert in &adverts {
@@ -276,10 +286,13 @@ mod tests {
         }
 
         #[test]
-        fn requests_round_trip(heard: u16, since: u64, destination: [u8; 16], record: u64, count: u32, hop_limit: u8) {
+        fn requests_round_trip(
+            heard: u16, floor: u64, since: u64, destination: [u8; 16], record: u64, count: u32, hop_limit: u8,
+        ) {
             let mut bytes = Vec::new();
-            UpdateRequest { heard, since }.emit(&mut bytes);
-            prop_assert_eq!(UpdateRequest::parse(&bytes), Ok(UpdateRequest { heard, since }));
+            let request = UpdateRequest { heard, floor, since };
+            request.emit(&mut bytes);
+            prop_assert_eq!(UpdateRequest::parse(&bytes), Ok(request));
             bytes.push(0);
             prop_assert_eq!(UpdateRequest::parse(&bytes), Err(Malformed::TrailingBytes));
             let request =
@@ -301,7 +314,7 @@ mod tests {
     #[test]
     fn a_range_that_runs_backwards_is_refused() {
         let mut bytes = Vec::new();
-        Update { instance: 1, from: 3, to: 2 }.emit(&mut bytes);
+        Update { instance: 1, floor: 0, from: 3, to: 2 }.emit(&mut bytes);
         assert_eq!(Update::parse(&bytes).unwrap_err(), Malformed::Field("from"));
     }
 }

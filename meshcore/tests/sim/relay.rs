@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use meshcore::node::Event;
 
-use crate::net::{Faults, Segment, World};
+use meshcore::wire::frame::{FrameType, HEADER_LEN};
+
+use crate::net::{Faults, Segment, World, address};
 use crate::{ALICE, BOB, CAROL, SECOND, for_seeds, is_present, receive, send, take_texts};
 
 /// Alice and Carol, who hear Bob and not each other.
@@ -108,4 +110,51 @@ fn pings_and_their_limits() {
     let id = world.with(0, |stack, now| stack.echo(now, carol, 128, SECOND)).unwrap();
     world.run_until(2 * SECOND, |_| false);
     assert_eq!(world.with(0, |stack, _| stack.poll_echo()), Some((id, None)));
+}
+
+fn broadcasts(world: &mut World, at: usize) -> Vec<String> {
+    let text = |event: &Event| match event {
+        Event::Broadcast { text, .. } => Some(text.clone()),
+        _ => None,
+    };
+    world.stations[at].seen.drain(..).filter_map(|event| text(&event)).collect()
+}
+
+#[test]
+fn a_broadcast_reaches_everybody_once() {
+    // Carol hears Alice twice: through Bob and over a wire of their own, and every frame comes twice.
+    let mut world = chain(5, Faults { duplication: 1.0, ..Faults::NONE });
+    world.segments.push(Segment { members: Some(vec![0, 2]), mtu: 1500, up: true });
+    all_meet(&mut world, 2 * SECOND);
+    world.with(0, |stack, now| stack.broadcast(now, "dinner is ready")).unwrap();
+    world.run_until(SECOND, |_| false);
+    for (at, expected) in [(0, vec![]), (1, vec!["dinner is ready"]), (2, vec!["dinner is ready"])] {
+        assert_eq!(broadcasts(&mut world, at), expected, "node {at}");
+    }
+}
+
+#[test]
+fn nobody_can_flood_the_mesh_with_broadcasts() {
+    let mut world = chain(6, Faults::NONE);
+    all_meet(&mut world, SECOND);
+    world.capture = Some(Vec::new());
+    let results: Vec<_> =
+        (0..20).map(|n| world.with(0, |stack, now| stack.broadcast(now, &n.to_string())).is_ok()).collect();
+    assert_eq!(results.iter().filter(|ok| **ok).count(), 8);
+    world.run_until(SECOND, |_| false);
+    assert_eq!(broadcasts(&mut world, 2).len(), 8);
+
+    // Altered, it is signed by nobody; repeated, it came before.
+    let is_broadcast = |frame: &&Vec<u8>| frame[1] == u8::from(FrameType::Broadcast);
+    let mut frame = world.capture.take().unwrap().iter().find(is_broadcast).unwrap().clone();
+    let frames = world.frames;
+    for number in 0..1000u64 {
+        world.inject(1, address(0), &frame);
+        // The sequence and the content.
+        frame[HEADER_LEN + 8..HEADER_LEN + 16].copy_from_slice(&number.to_be_bytes());
+        *frame.last_mut().unwrap() ^= 1;
+    }
+    world.run_until(SECOND, |_| false);
+    assert_eq!((broadcasts(&mut world, 1).len(), broadcasts(&mut world, 2).len()), (8, 0));
+    assert!(world.frames - frames < 50, "{} frames", world.frames - frames);
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, Status, StatusChanged
+from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged
 from .safe import safe
 
 NEW = "================= NEW ================="
@@ -124,8 +124,15 @@ class Session:
 
     def list_nodes(self, nodes: list[NodeInfo]) -> str:
         self.learn(nodes)
-        rows = (f"{node.id}  {safe(node.name)}  {'here' if node.present else 'away'}" for node in nodes)
+        rows = (f"{node.id}  {safe(node.name)}  {self._presence(node)}" for node in nodes)
         return "\n".join(rows) or NO_NODES
+
+    def _presence(self, node: NodeInfo) -> str:
+        if not node.present:
+            return "away"
+        if node.route is None or node.route.hops == 1:
+            return "here"
+        return f"here, {node.route.hops} hops through {self.name(node.route.next_hop)}"
 
     # -- conversation -------------------------------------------------------------------------------------------
 
@@ -187,6 +194,9 @@ class Session:
         if isinstance(event, NodeLost):
             self.learn([event.node])
             return f"* lost {self.name(event.node.id)} {event.node.id}"
+        if isinstance(event, RouteChanged):
+            # Whoever talks need not know; /nodes tells the way.
+            return None
         if isinstance(event, StatusChanged):
             return self._status(event)
         if isinstance(event, Message):

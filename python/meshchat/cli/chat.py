@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +14,12 @@ from ..chat.run import Chat
 from ..chat.safe import safe
 from ..chat.screen import PlainScreen, write
 from ..chat.session import Session
+from ..control.server import Server
 from ..errors import HomeInUseError
-from ..identity import Identity, default_home
+from ..identity import default_home
 from ..node import Node
-from .common import Progress, add_home, add_passphrase, with_passphrase
+from .common import add_home, add_links, add_nickname, add_passphrase, run_with_node
+from .start import start
 
 if TYPE_CHECKING:
     from .common import Subparsers
@@ -29,79 +30,37 @@ _MAKING_KEY = "* making a key; this takes some seconds"
 def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("chat", help="chat on the console")
     add_home(parser)
-    parser.add_argument(
-        "--link",
-        metavar="SPEC",
-        action="append",
-        help="udp, udp:HOST:PORT or ethernet:IFACE; may be given several times (default: udp)",
-    )
-    parser.add_argument("--nickname", metavar="NAME", help="the name shown to others (default: that of last time)")
+    add_links(parser)
+    add_nickname(parser)
     parser.add_argument("--plain", action="store_true", help="lines in, lines out, also on a terminal")
     add_passphrase(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    # Called again with a passphrase when one is needed; nothing but a first line has been shown by then.
-    return with_passphrase(options, lambda passphrase: asyncio.run(_chat(options, passphrase)))
+    # Nothing but a first line has been shown when the passphrase turns out to be needed.
+    return run_with_node(options, _chat)
 
 
 async def _chat(options: argparse.Namespace, passphrase: str | None) -> int:
-    ending = _EndBySignal()
+    node = await _start(options, passphrase)
     try:
-        node = await _start(options, passphrase)
-        try:
+        async with Server(node, node.home) as server:
+            if server.problem is not None:
+                write(1, f"! {safe(server.problem)}")
             return await _converse(options, node)
-        finally:
-            await node.stop()
-    except asyncio.CancelledError:
-        if ending.code is None:
-            raise
-        return ending.code
-
-
-class _EndBySignal:
-    """SIGTERM and SIGHUP end the chat as Ctrl-C does: with a goodbye, and without a temporary home left behind."""
-
-    def __init__(self) -> None:
-        self.code: int | None = None
-        self._task = asyncio.current_task()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._end, number)
-
-    def _end(self, number: int) -> None:
-        self.code = 128 + number
-        if self._task is not None:
-            self._task.cancel()
-
-
-# -- start ------------------------------------------------------------------------------------------------------
+    finally:
+        await node.stop()
 
 
 async def _start(options: argparse.Namespace, passphrase: str | None) -> Node:
-    links = options.link or ["udp"]
     home: Path | None = options.home
     try:
-        node = Node(home, nickname=options.nickname, passphrase=passphrase, links=links)
-        await _begin(node, makes_key=not Identity.exists(home))
+        return await start(options, home, passphrase, _MAKING_KEY, sys.stdout)
     except HomeInUseError:
         path = safe(str(home or default_home()))
         write(1, f"* the home {path} is in use by a running chat; going on with a temporary identity")
-        node = Node(temporary=True, nickname=options.nickname, links=links)
-        await _begin(node, makes_key=True)
-    return node
-
-
-async def _begin(node: Node, *, makes_key: bool) -> None:
-    if not makes_key:
-        await node.start()
-        return
-    with Progress(_MAKING_KEY, sys.stdout) as progress:
-        start = asyncio.ensure_future(node.start())
-        while not start.done():
-            await asyncio.wait([start], timeout=progress.interval)
-            progress.tick()
-        await start
+        return await start(options, None, None, _MAKING_KEY, sys.stdout, temporary=True)
 
 
 # -- conversation -----------------------------------------------------------------------------------------------

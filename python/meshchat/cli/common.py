@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import math
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TextIO, TypeAlias, TypeVar
+from typing import Any, TextIO, TypeAlias, TypeVar
 
 from ..errors import ArgumentError, PassphraseNeededError
 
@@ -22,6 +25,33 @@ def add_home(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="folder of key, outbox and history (default: $MESHCHAT_HOME, else the XDG data directory)",
     )
+
+
+def add_temporary(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--temporary", action="store_true", help="use a home and an identity that are made for this run alone"
+    )
+
+
+def add_links(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--link",
+        metavar="SPEC",
+        action="append",
+        help="udp, udp:HOST:PORT or ethernet:IFACE; may be given several times (default: udp)",
+    )
+
+
+def add_nickname(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--nickname", metavar="NAME", help="the name shown to others (default: that of last time)")
+
+
+def seconds(text: str) -> float:
+    """Type of an option that is a time."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError
+    return value
 
 
 def add_passphrase(parser: argparse.ArgumentParser) -> None:
@@ -67,6 +97,34 @@ def ask(prompt: str) -> str:
         return getpass.getpass(prompt)
     except EOFError:
         raise KeyboardInterrupt from None
+
+
+def run_with_node(
+    options: argparse.Namespace, work: Callable[[argparse.Namespace, str | None], Coroutine[Any, Any, int]]
+) -> int:
+    """The exit code of `work`, which gets the passphrase; it is run again when that is needed and was not given."""
+    end_by = (signal.SIGTERM, signal.SIGHUP)
+    return with_passphrase(options, lambda passphrase: asyncio.run(until_signal(work(options, passphrase), *end_by)))
+
+
+async def until_signal(work: Coroutine[Any, Any, int], *signals: int) -> int:
+    """The exit code of `work`, or 128 and the number of the signal that cancelled it, with a goodbye to the others and
+    without a temporary home left behind."""
+    received: list[int] = []
+    task = asyncio.ensure_future(work)
+
+    def end(number: int) -> None:
+        received.append(number)
+        task.cancel()
+
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if not received:
+            raise
+        return 128 + received[0]
 
 
 _TURN = "|/-\\"

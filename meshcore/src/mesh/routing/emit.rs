@@ -16,6 +16,15 @@ pub(in crate::mesh) struct Scope {
     pub(in crate::mesh) slot: u8,
 }
 
+/// How far somebody has been told the table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::mesh) struct Told {
+    /// Version up to which the changes were told.
+    pub(in crate::mesh) version: u64,
+    /// Nothing was told of what had been forgotten up to this version.
+    pub(in crate::mesh) floor: u64,
+}
+
 /// The part of the table that an update covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::mesh) struct Range {
@@ -24,17 +33,17 @@ pub(in crate::mesh) struct Range {
 }
 
 impl Router {
-    /// Appends up to `room` bytes of entries for what changed behind version `since`; tells the range that they cover.
-    /// A range from 0 is a whole table.
+    /// Appends up to `room` bytes of entries for what changed after `since`; tells the range that they cover. A range
+    /// from 0 begins a whole table.
     pub(in crate::mesh) fn emit_changes(
         &mut self,
         now: Instant,
         scope: Scope,
-        since: u64,
+        since: Told,
         room: usize,
         out: &mut Vec<u8>,
     ) -> Range {
-        let from = if since < self.journal.floor() { 0 } else { since };
+        let from = if since.version.max(since.floor) < self.journal.floor() { 0 } else { since.version };
         let end = out.len() + room;
         let mut to = from;
         // First of a whole table: who does not know this node yet believes nothing else before.

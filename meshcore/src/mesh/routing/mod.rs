@@ -14,6 +14,8 @@ mod journal;
 mod requests;
 mod select;
 mod table;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -27,7 +29,7 @@ use requests::Requests;
 use select::{Candidate, select};
 use table::{Announced, Destination, Proof, Route};
 
-pub(super) use emit::Scope;
+pub(super) use emit::{Scope, Told};
 pub(super) use hops::{Hop, HopId};
 pub(super) use requests::Due;
 
@@ -276,16 +278,14 @@ impl Router {
         })
     }
 
-    /// Asks for a new announcement when only infeasible routes are left, or one is in use (RFC 8966, section 3.8.2.1).
+    /// Asks for a new announcement when nothing else helps.
     fn ask_for_seqno(&mut self, now: Instant, address: Address) {
         let Some(destination) = self.table.get(&address) else { return };
         let Some(newest) = destination.routes.iter().map(|route| route.seqno).max() else {
             return self.requests.end(address);
         };
         self.requests.on_seqno(address, newest);
-        let is_feasible = |route: &Route| self.feasibility.allows(address, route.seqno, route.metric);
-        let works = |route: &Route| self.hops.cost(route.via) < INFINITE;
-        if destination.selected_route().is_some_and(is_feasible) || !destination.routes.iter().any(works) {
+        if !starves(destination, address, &self.feasibility, &self.hops) {
             return;
         }
         let Some(Seqno { record, count }) = self.feasibility.seqno(address) else { return };
@@ -328,7 +328,9 @@ impl Router {
     }
 
     pub(super) fn pop_request(&mut self, now: Instant) -> Option<Due> {
-        self.requests.pop(now)
+        let (table, feasibility, hops) = (&self.table, &self.feasibility, &self.hops);
+        let starves = |node| table.get(&node).is_some_and(|entry| starves(entry, node, feasibility, hops));
+        self.requests.pop(now, starves)
     }
 
     /// Whom to ask: the next hop; when there is none, or it has not helped, the neighbours that are nearest.
@@ -384,9 +386,21 @@ impl Router {
         self.journal.latest()
     }
 
+    /// Latest version of a destination that was forgotten: its retraction cannot be told any more.
+    pub(super) fn floor(&self) -> u64 {
+        self.journal.floor()
+    }
+
     /// Destinations, routes to them, feasible distances, requests.
     pub(super) fn sizes(&self) -> [usize; 4] {
         let routes = self.table.values().map(|destination| destination.routes.len()).sum();
         [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
     }
+}
+
+/// Whether only infeasible routes are left of those that work, or one is in use (RFC 8966, section 3.8.2.1).
+fn starves(destination: &Destination, node: Address, feasibility: &FeasibilityTable, hops: &Hops) -> bool {
+    let is_feasible = |route: &Route| feasibility.allows(node, route.seqno, route.metric);
+    let works = |route: &Route| hops.cost(route.via) < INFINITE;
+    !destination.selected_route().is_some_and(is_feasible) && destination.routes.iter().any(works)
 }

@@ -15,7 +15,8 @@ pub(super) const CAPACITY: usize = 1024;
 /// First time between two repetitions; doubled each time.
 const RETRY: Duration = Duration::from_millis(120);
 
-/// How often a request is sent on.
+/// How often a request is sent on for another node. This node's own goes on, ever as seldom as after the last of these,
+/// as long as nothing else helps.
 const TRIES: u32 = 6;
 
 #[derive(Debug, Clone, Copy)]
@@ -80,18 +81,18 @@ impl Requests {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// The next request that is due at `now`.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Due> {
+    /// The next request that is due at `now`. `starves` tells whether this node itself has no other way to a destination.
+    pub(super) fn pop(&mut self, now: Instant, starves: impl Fn(Address) -> bool) -> Option<Due> {
         while let Some((due, destination)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.due.remove(&(due, destination));
             let Some(pending) = self.pending.get_mut(&destination) else { continue };
-            if pending.tries == TRIES {
+            if pending.tries >= TRIES && !starves(destination) {
                 self.pending.remove(&destination);
                 continue;
             }
             let Pending { seqno, hop_limit, tries, .. } = *pending;
-            pending.due = now + RETRY * (1 << tries);
-            pending.tries += 1;
+            pending.due = now + RETRY * (1 << tries.min(TRIES));
+            pending.tries = tries.saturating_add(1);
             self.due.insert((pending.due, destination));
             return Some(Due { destination, seqno, hop_limit, tries });
         }
@@ -120,12 +121,27 @@ mod tests {
         while let Some(due) = requests.next() {
             waits.push((due - last).as_millis());
             last = due;
-            while let Some(popped) = requests.pop(due) {
+            while let Some(popped) = requests.pop(due, |_| false) {
                 assert_eq!((popped.destination, popped.seqno, popped.hop_limit), (NODE, seqno(2), 9));
             }
         }
         assert_eq!(waits, [0, 120, 240, 480, 960, 1920, 3840]);
         assert_eq!(requests.len(), 0);
+    }
+
+    #[test]
+    fn who_has_no_other_way_goes_on_asking() {
+        let mut requests = Requests::default();
+        requests.start(Instant::from_micros(1000), NODE, seqno(2), 9);
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            let due = requests.next().unwrap();
+            assert!(requests.pop(due, |node| node == NODE).is_some());
+            waits.push((requests.next().unwrap() - due).as_millis());
+        }
+        assert_eq!(waits, [120, 240, 480, 960, 1920, 3840, 7680, 7680, 7680]);
+        let due = requests.next().unwrap();
+        assert!(requests.pop(due, |_| false).is_none() && requests.len() == 0);
     }
 
     #[test]

@@ -1,0 +1,9 @@
+//! Meshes of many nodes in virtual time.
+
+#![allow(clippy::disallowed_methods)] // tests are drivers
+
+mod files;
+mod property;
+mod random;
+mod shrink;
+mod sim;

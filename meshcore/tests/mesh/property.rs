@@ -1,0 +1,149 @@
+//! Over random meshes and events: no loop at any moment, and in the end everybody who has a path is reached in time.
+//!
+//! `MESH_CASES=n` runs so many cases; `SIM_SEED=n` runs the one of that seed alone. A failure is made small and written
+//! to a file that `MESH_FILE=path cargo test -p meshcore --test mesh files` replays.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use crate::random;
+use crate::shrink::shrink;
+use crate::sim::mesh_router::Node;
+use crate::sim::scenario::{Flow, Quality, Scenario};
+use crate::sim::world::{START, World};
+
+/// Within this time after the last event, everybody who has a path is reached (docs/PROTOCOL.md).
+const BOUND: Duration = Duration::from_secs(45);
+
+/// Cases of an ordinary test run, which is not optimised.
+const FEW: u64 = 150;
+
+/// How often the world is looked at.
+const STEP: Duration = Duration::from_millis(50);
+
+/// Probe frames of the last check are answered within this time.
+const ECHO: Duration = Duration::from_secs(3);
+
+/// What a case says about the time that the mesh needed.
+struct Report {
+    seed: u64,
+    took: Duration,
+    events: u64,
+}
+
+/// Runs a scenario; panics when the mesh does not do what it must.
+fn run(scenario: &Scenario) -> Report {
+    let mut world = World::<Node>::new(scenario.clone());
+    world.run_to(scenario.last_event().max(START));
+    let Some(took) = world.run_until_reached(BOUND, STEP) else {
+        let reach = world.reach();
+        let Some((from, to)) = world.find_unreached(&reach) else { panic!("reached too late") };
+        let names = &world.scenario.names;
+        let what = if reach.must(from, to) { "a path" } else { "no path" };
+        panic!("{} has {what} to {}, and knows it not within {BOUND:?}", names[from], names[to]);
+    };
+    world.check_all();
+    if is_quiet(scenario) {
+        probe_everybody(&mut world);
+    }
+    Report { seed: scenario.seed, took, events: world.events }
+}
+
+/// Whether nothing is lost on the way: then every frame has to arrive, and what is reached stays so.
+fn is_quiet(scenario: &Scenario) -> bool {
+    let lossless = |quality: &Quality| quality.loss == 0;
+    let of_media = scenario
+        .media
+        .iter()
+        .flat_map(|medium| medium.hearings.iter().map(|hearing| &hearing.quality).chain([&medium.quality]));
+    of_media.into_iter().all(lossless)
+        && scenario.media.iter().all(|medium| medium.bandwidth.is_none())
+        && !scenario.to_string().contains(" set ")
+}
+
+fn probe_everybody(world: &mut World<Node>) {
+    let reach = world.reach();
+    let nodes = world.stations.len();
+    let mut flows = Vec::new();
+    for from in 0..nodes {
+        for to in (0..nodes).filter(|to| reach.must(from, *to)) {
+            let start = world.elapsed();
+            let flow = world.start_flow(Flow { from, to, every: 2 * ECHO, start, end: start + ECHO });
+            flows.push((from, to, flow));
+        }
+    }
+    world.run_for(ECHO);
+    for (from, to, flow) in flows {
+        assert!(!world.flows.answers(flow).is_empty(), "n{from} reaches n{to}, and has no answer from it");
+    }
+    let unreached = world.find_unreached(&reach);
+    assert!(unreached.is_none(), "{unreached:?} was reached, and is no more");
+}
+
+fn fails(scenario: &Scenario) -> bool {
+    catch_unwind(AssertUnwindSafe(|| run(scenario))).is_err()
+}
+
+/// Runs a case; a failure is explained.
+fn case(seed: u64) -> Report {
+    let scenario = random::scenario(seed);
+    match catch_unwind(AssertUnwindSafe(|| run(&scenario))) {
+        Ok(report) => report,
+        Err(panic) => {
+            let mut small = shrink(scenario, fails);
+            small.end = small.last_event().max(START) + BOUND;
+            let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failed-{seed}.mesh"));
+            let kept = std::fs::write(&file, small.to_string());
+            eprintln!(
+                "seed {seed} fails (replay with SIM_SEED={seed}); made small ({kept:?}): {}",
+                file.display()
+            );
+            eprintln!("{small}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// Runs cases on all cores.
+fn campaign(seeds: std::ops::Range<u64>) -> Vec<Report> {
+    let next = AtomicU64::new(seeds.start);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (sender, reports) = mpsc::channel();
+    let sender = Mutex::new(sender);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some(seed) =
+                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end)
+                {
+                    let report = case(seed);
+                    let sender = sender.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+                    sender.send(report).unwrap();
+                }
+            });
+        }
+    });
+    drop(sender);
+    reports.into_iter().collect()
+}
+
+#[test]
+fn random_meshes_have_no_loops_and_reach_everybody() {
+    let number = |name| std::env::var(name).ok().and_then(|value: String| value.parse().ok());
+    let seeds = match (number("SIM_SEED"), number("MESH_CASES")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count) => 0..count.unwrap_or(FEW),
+    };
+    let mut reports = campaign(seeds);
+    reports.sort_by_key(|report| report.took);
+    let at = |share: usize| reports[(reports.len() - 1) * share / 100].took;
+    let events: u64 = reports.iter().map(|report| report.events).sum();
+    let (median, late, last) = (at(50), at(99), at(100));
+    eprintln!("{} cases, {events} events; after the last change everybody was reached within", reports.len());
+    eprintln!(
+        "{median:?} (median), {late:?} (99 of 100), {last:?} (all; seed {})",
+        reports[reports.len() - 1].seed
+    );
+}

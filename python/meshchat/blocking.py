@@ -1,0 +1,132 @@
+"""A node in a script without an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .errors import StoppedError
+from .events import Event, LinkStatus, NodeInfo, TraceHop
+
+if TYPE_CHECKING:
+    from .node import Node
+
+T = TypeVar("T")
+
+
+class BlockingNode:
+    """A node that runs while its ``with`` block does; get one from :meth:`Node.blocking`.
+
+    Its methods are those of :class:`Node`, and return when they are done. Ctrl-C interrupts each of them. It belongs to
+    the thread that entered the block.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._events = node.events()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def __enter__(self) -> BlockingNode:
+        self._loop = asyncio.new_event_loop()
+        try:
+            self._run(self._node.start())
+        except BaseException:
+            self._loop.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._loop is None or self._loop.is_closed():
+            return
+        try:
+            self._run(self._node.stop())
+        finally:
+            self._loop.close()
+
+    def stop(self) -> None:
+        """Says goodbye to the neighbours, closes disk and links. The end of the ``with`` block does it. Idempotent."""
+        self.__exit__()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop is None or self._loop.is_closed():
+            work.close()
+            raise StoppedError("the node is not running; use it inside 'with meshchat.Node().blocking() as node'")
+        task = self._loop.create_task(work)
+        try:
+            return self._loop.run_until_complete(task)
+        except KeyboardInterrupt:
+            # What was interrupted must not go on with the next call.
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(task)
+            raise
+
+    # -- facts --------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """NODE_ID of this node, 64 hexadecimal digits."""
+        return self._node.id
+
+    @property
+    def nickname(self) -> str | None:
+        """The name that this node shows to others."""
+        return self._node.nickname
+
+    @property
+    def home(self) -> Path:
+        """The folder of key, outbox and history."""
+        return self._node.home
+
+    @property
+    def links(self) -> list[LinkStatus]:
+        """The links that were asked for, each once, and how it went; all UDP links are one."""
+        return self._node.links
+
+    # -- calls --------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[NodeInfo]:
+        """As :meth:`Node.nodes`."""
+        return self._run(self._node.nodes())
+
+    def resolve(self, query: str) -> NodeInfo:
+        """As :meth:`Node.resolve`."""
+        return self._run(self._node.resolve(query))
+
+    def ping(self, to: str | NodeInfo, *, timeout: float = 2.0) -> float:
+        """As :meth:`Node.ping`."""
+        return self._run(self._node.ping(to, timeout=timeout))
+
+    def trace(self, to: str | NodeInfo) -> list[TraceHop]:
+        """As :meth:`Node.trace`."""
+        return self._run(self._node.trace(to))
+
+    def send(self, to: str | NodeInfo, text: str) -> str:
+        """As :meth:`Node.send`."""
+        return self._run(self._node.send(to, text))
+
+    # -- events -------------------------------------------------------------------------------------------------
+
+    def next_event(self, timeout: float | None = None) -> Event | None:
+        """What happens next; None when nothing does within `timeout` seconds, or when the node has stopped.
+
+        A message is confirmed when the next event is asked for. Until then it comes again after a restart.
+        """
+        return self._run(self._next(timeout))
+
+    async def _next(self, timeout: float | None) -> Event | None:
+        try:
+            return await asyncio.wait_for(anext(self._events), timeout)
+        except (StopAsyncIteration, asyncio.TimeoutError):
+            return None
+
+    def events(self) -> Iterator[Event]:
+        """What happens, until the node stops, with the same rule as :meth:`next_event`."""
+        while (event := self.next_event()) is not None:
+            yield event
+
+    def __repr__(self) -> str:
+        return f"<blocking {self._node!r}>"

@@ -1,0 +1,41 @@
+"""Starts the node that the options describe."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from pathlib import Path
+from typing import TextIO
+
+from ..identity import Identity
+from ..node import Node
+from .common import Progress
+
+
+async def start(
+    options: argparse.Namespace,
+    home: Path | None,
+    passphrase: str | None,
+    making_key: str,
+    stream: TextIO,
+    *,
+    temporary: bool = False,
+) -> Node:
+    """A running node; `making_key` is shown on `stream` while a key is made for it."""
+    node = Node(
+        home,
+        temporary=temporary,
+        nickname=getattr(options, "nickname", None),
+        passphrase=passphrase,
+        links=options.link or ["udp"],
+    )
+    if not temporary and Identity.exists(home):
+        await node.start()
+        return node
+    with Progress(making_key, stream) as progress:
+        running = asyncio.ensure_future(node.start())
+        while not running.done():
+            await asyncio.wait([running], timeout=progress.interval)
+            progress.tick()
+        await running
+    return node
