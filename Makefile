@@ -68,7 +68,7 @@ test-python: $(VENV)/.installed $(VENV)/.test-tools
 	$(BIN)/python -m pytest python/tests
 
 test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
-	@scripts/need cc ip nsenter openssl pkg-config setpriv sysctl unshare namespaces
+	@scripts/need cc ip nft nsenter openssl pkg-config setpriv sysctl unshare namespaces
 	@$(MAKE) --no-print-directory install-c PREFIX='$(TESTED_PREFIX)' DESTDIR=
 	MESHCHAT_C_CHAT='$(TESTED_PREFIX)/bin/meshchat-chat-c' $(BIN)/python -m pytest tests
 

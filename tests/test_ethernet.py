@@ -105,18 +105,20 @@ def test_a_cable_that_is_pulled(world: World) -> None:
 
 
 def test_a_node_in_the_middle(world: World) -> None:
-    """A node on two links knows the nodes of both."""
+    """Who is on two links makes one mesh of them: bob on Ethernet and carol on UDP talk through alice."""
     left, right = world.wire()
     alice = world.chat(left, world.home("alice"), *LINK, "--link", "udp", privileged=True)
     carol = world.chat(left, world.home("carol"))
     bob = world.chat(right, world.home("bob"), *LINK, privileged=True)
-    for chat in (bob, carol):
-        chat.wait_for(r"\* found alice .*")
-    for _ in range(2):
-        alice.wait_for(r"\* found (bob|carol) .*")
-    alice.type("@bob over the cable", "@carol inside the machine")
-    bob.wait_for_text("alice: over the cable")
-    carol.wait_for_text("alice: inside the machine")
+    everybody = {"alice": alice, "bob": bob, "carol": carol}
+    for chat in everybody.values():
+        for _ in range(2):
+            chat.wait_for(r"\* found (alice|bob|carol) .*")
+    for name, chat in everybody.items():
+        chat.type(*(f"@{other} {name} to {other}" for other in everybody if other != name))
+    for name, chat in everybody.items():
+        for _ in range(2):
+            chat.wait_for(rf"(\w+): \1 to {name}")
 
 
 def test_two_ways_to_one_node(world: World) -> None:

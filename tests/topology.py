@@ -7,7 +7,7 @@ lives in the namespace of its machine, and everything goes with the processes th
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from harness import Namespace, World
 
@@ -29,7 +29,7 @@ class Network:
         for _ in range(machines):
             self.spaces.append(_machine(world, self.spaces[0] if self.spaces else None, ip=ip))
         for a, b in cables:
-            self._join(self.spaces[a], f"to{b}", self.spaces[b], f"to{a}")
+            self.plug(a, b)
             self._interfaces[a].append(f"to{b}")
             self._interfaces[b].append(f"to{a}")
         for number, members in enumerate(segments):
@@ -59,6 +59,14 @@ class Network:
 
     # -- what happens to cables ---------------------------------------------------------------------------------
 
+    def plug(self, a: int, b: int) -> None:
+        """A cable, with new interfaces at both ends."""
+        self._join(self.spaces[a], f"to{b}", self.spaces[b], f"to{a}")
+
+    def unplug(self, a: int, b: int) -> None:
+        """The interfaces at both ends are gone."""
+        self.spaces[a].run("ip", "link", "delete", f"to{b}")
+
     def set(self, machine: int, interface: str, state: str) -> None:
         """Sets an interface "up" or "down"."""
         self.spaces[machine].run("ip", "link", "set", interface, state)
@@ -67,15 +75,20 @@ class Network:
         """Loses so many percent of what arrives there. 100: silence, which no device tells of."""
         rule = "drop" if percent >= 100 else f"numgen random mod 100 < {percent} drop"
         chain = f"type filter hook ingress device {interface} priority 0;\n{rule}\n"
-        self.nft(machine, f"table netdev loss-{interface} {{\nchain in {{\n{chain}}}\n}}\n")
-
-    def drop_nothing(self, machine: int, interface: str) -> None:
-        self.nft(machine, f"delete table netdev loss-{interface}\n")
-
-    def nft(self, machine: int, rules: str) -> None:
+        table = f"table netdev loss-{interface} {{\nchain in {{\n{chain}}}\n}}\n"
         command = [*self.spaces[machine].enter(privileged=True), "nft", "-f", "-"]
-        done = subprocess.run(command, input=rules, capture_output=True, text=True)
-        assert done.returncode == 0, f"{rules}{done.stderr}"
+        done = subprocess.run(command, input=table, capture_output=True, text=True)
+        assert done.returncode == 0, f"{table}{done.stderr}"
+
+    def busiest(self, machine: int, work: Callable[[], object]) -> str:
+        """The interface on which the machine sends most while `work` goes on."""
+        before = {name: self.counters(machine, name)[1] for name in self._interfaces[machine]}
+        work()
+        return max(before, key=lambda name: self.counters(machine, name)[1] - before[name])
+
+    def at_the_end(self, interface: str) -> int:
+        """The machine that a cable leads to."""
+        return int(interface.removeprefix("to"))
 
     def counters(self, machine: int, interface: str) -> tuple[int, int]:
         """Bytes that the machine has received and sent there, in whole frames."""

@@ -5,7 +5,7 @@
 
 #![allow(clippy::disallowed_methods)] // a bench is a driver
 
-#[allow(dead_code)] // the tests use the rest
+#[allow(dead_code, unused_imports)] // the tests use the rest
 #[path = "../tests/mesh/sim/mod.rs"]
 mod sim;
 

@@ -48,6 +48,12 @@ pub(super) const CHALLENGE_WAIT: Duration = Duration::from_millis(250);
 /// How long a challenge counts; there is not another one before.
 pub(super) const CHALLENGE_LIFE: Duration = Duration::from_secs(5);
 
+/// A seqno further than this from the latest one: the neighbour's link has started anew (RFC 8966, appendix A.1).
+pub(super) const MAX_JUMP: u16 = 16;
+
+/// How long hellos of an instance that was replaced are taken for late ones.
+pub(super) const FORMER_LIFE: Duration = Duration::from_secs(1);
+
 /// A group hello whose seqno is the latest one or one of this many before it has been heard already.
 pub(super) const DUPLICATE_WINDOW: u16 = 8;
 
@@ -94,6 +100,10 @@ pub(super) const SYNC_RETRY: (Duration, Duration) = (Duration::from_millis(150),
 /// A gap is asked about at once, unless it was asked about this short a time ago.
 pub(super) const GAP_WAIT: Duration = Duration::from_millis(30);
 
+/// A neighbour's routes are void when its updates could not be had for so long: less than destinations without route
+/// are remembered, so that no retraction is missed.
+pub(super) const STALE: Duration = Duration::from_secs(45);
+
 /// Time between two frames of the periodic refresh on a link, and least time of a round through the table.
 pub(super) const REFRESH: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(60));
 
@@ -105,6 +115,9 @@ pub(super) const COLLECT: Duration = Duration::from_secs(30);
 
 /// New announcements of this node that others can cause: at once, and one more each time this has passed.
 pub(super) const ANNOUNCEMENTS: (u32, Duration) = (8, Duration::from_secs(3));
+
+/// Seqno requests of neighbours on a link that are looked at: at once, and one more each time this has passed.
+pub(super) const SEQNO_REQUESTS: (u32, Duration) = (1024, Duration::from_millis(10));
 
 /// Links of a node.
 pub(super) const MAX_LINKS: usize = 64;

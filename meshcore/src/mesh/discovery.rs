@@ -1,7 +1,7 @@
 //! Neighbours come, stay and go: what hellos cause.
 
 use super::liveness::Due;
-use super::neighbour::{Neighbour, Reception, Refusal};
+use super::neighbour::{Neighbour, Reception, Refusal, Response};
 use super::output::Control;
 use super::routing::Hop;
 use super::{DropReason, Mesh, Timer};
@@ -30,16 +30,14 @@ impl Mesh {
         let reception = Reception { now, from, hello, group, listed, about_us };
         let answer = match link.table.get_mut(source) {
             Some(neighbour) => {
-                let (at, instance) = (neighbour.at, neighbour.instance);
+                let at = neighbour.at;
                 match neighbour.on_hello(&reception) {
-                    Ok(answer) => {
-                        let (hop, restarted) = (neighbour.hop, neighbour.instance != instance);
+                    Ok(Response { answer, fresh }) => {
                         if neighbour.at != at {
                             link.table.moved(source, at);
                         }
-                        if restarted {
-                            // Its routes are void, and it knows of none of ours.
-                            self.router.clear_hop(now, hop);
+                        if fresh {
+                            self.void_routes(now, id, source, hello.instance);
                         }
                         answer
                     }
@@ -58,6 +56,17 @@ impl Mesh {
         self.check_neighbour(now, id, source);
         self.schedule_sync(now, id, source, false);
         if answer { self.answer(now, id, source) } else { Ok(()) }
+    }
+
+    /// A neighbour has started anew. Its routes are void: on this link, and, as it is the same node, on others on which
+    /// its new life has not been heard of yet.
+    fn void_routes(&mut self, now: Instant, id: LinkId, node: Address, instance: u64) {
+        for (link, state) in &self.links {
+            let stale = state.table.get(node).filter(|n| *link == id || n.instance != instance);
+            if let Some(neighbour) = stale {
+                self.router.clear_hop(now, neighbour.hop);
+            }
+        }
     }
 
     /// A new neighbour; when there is no room, the oldest stranger goes.
@@ -132,9 +141,7 @@ impl Mesh {
             self.timers.cancel(timer);
         }
         self.router.remove_hop(now, neighbour.hop);
-        if !self.router.knows(node) {
-            self.identities.remove(&node);
-        }
+        self.forget_identity(node);
     }
 
     // -- probes ----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! State of one link: its neighbours, when to say hello, and how much strangers may make it send.
 
 use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -24,6 +25,8 @@ pub(super) struct Link {
     pub(super) outgoing: Outgoing,
     /// Of broadcasts.
     pub(super) signature_checks: TokenBucket,
+    /// Of neighbours, about others.
+    pub(super) seqno_requests: TokenBucket,
     /// Seqno of the latest group hello.
     pub(super) seqno: u16,
     /// Where the rotation through the list of neighbours stands.
@@ -74,12 +77,26 @@ pub(super) struct Outgoing {
     pub(super) looked: Told,
     /// Who asked for what it missed, and from which version on it is to be told; [`Address::EVERYONE`]: all at once.
     pub(super) asked: BTreeMap<Address, Told>,
+    /// Whom the latest update was for.
+    pub(super) turn: Address,
     pub(super) pace: TokenBucket,
     /// Reminders that were sent since the last update.
     pub(super) reminded: usize,
     /// Where the periodic refresh stands, and when its round began.
     pub(super) refresh: Option<Address>,
     pub(super) round_began: Instant,
+}
+
+impl Outgoing {
+    /// Whom the next update is for. Everybody, if there is news for the `group`, and those who asked take turns, so that
+    /// nobody is kept waiting by others who ask again and again.
+    pub(super) fn next_turn(&mut self, group: bool) -> Address {
+        let behind = self.asked.range((Excluded(self.turn), Unbounded)).next();
+        let wraps = self.turn == Address::EVERYONE || !group;
+        let next = behind.or_else(|| self.asked.first_key_value().filter(|_| wraps));
+        self.turn = next.map_or(Address::EVERYONE, |(node, _)| *node);
+        self.turn
+    }
 }
 
 impl Link {
@@ -89,10 +106,12 @@ impl Link {
             scope: Scope { link: id, wired: info.wired, slot },
             table: Table::default(),
             signature_checks: TokenBucket::new(SIGNATURE_CHECKS.0, SIGNATURE_CHECKS.1),
+            seqno_requests: TokenBucket::new(SEQNO_REQUESTS.0, SEQNO_REQUESTS.1),
             outgoing: Outgoing {
                 sent: 0,
                 looked: Told::default(),
                 asked: BTreeMap::new(),
+                turn: Address::EVERYONE,
                 pace: TokenBucket::new(UPDATE_BURST, UPDATE_PACE),
                 reminded: REMINDERS.len(),
                 refresh: None,

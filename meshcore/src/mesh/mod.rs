@@ -24,6 +24,9 @@ mod table;
 mod timers;
 mod updates;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -491,10 +494,7 @@ impl Mesh {
     fn collect(&mut self, now: Instant) {
         self.timers.set(Timer::Collect, now + COLLECT);
         for node in self.router.collect(now) {
-            let is_neighbour = self.links.values().any(|link| link.table.get(node).is_some());
-            if !is_neighbour {
-                self.identities.remove(&node);
-            }
+            self.forget_identity(node);
         }
         self.flood.forget(|origin| self.identities.contains_key(origin));
     }

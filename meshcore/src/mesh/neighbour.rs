@@ -44,6 +44,15 @@ pub(super) enum Refusal {
     },
 }
 
+/// What a hello calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Response {
+    /// The neighbour should be answered.
+    pub(super) answer: bool,
+    /// It has started anew, as a whole or on this link: what it said before is void.
+    pub(super) fresh: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Neighbour {
     /// Station on the link.
@@ -67,6 +76,8 @@ pub(super) struct Neighbour {
     /// Hellos that a rotation through its list takes.
     rotation: u32,
     challenged_at: Option<Instant>,
+    /// The instance before this one, and when it was replaced.
+    former: Option<(u64, Instant)>,
     answered_at: Option<Instant>,
     probe_answered_at: Option<Instant>,
     served_at: Option<Instant>,
@@ -99,6 +110,7 @@ impl Neighbour {
             listed_until: reception.now,
             rotation: 1,
             challenged_at: None,
+            former: None,
             answered_at: None,
             probe_answered_at: None,
             served_at: None,
@@ -107,8 +119,8 @@ impl Neighbour {
         neighbour
     }
 
-    /// Takes a hello in. `Ok(true)`: the neighbour should be answered.
-    pub(super) fn on_hello(&mut self, reception: &Reception) -> Result<bool, Refusal> {
+    /// Takes a hello in.
+    pub(super) fn on_hello(&mut self, reception: &Reception) -> Result<Response, Refusal> {
         let Reception { now, from, hello, group, .. } = *reception;
         if from != self.at && !self.is_silent(now) {
             let fresh = self.challenged_at.is_some_and(|at| now - at < CHALLENGE_LIFE);
@@ -116,38 +128,50 @@ impl Neighbour {
             return Err(Refusal::Held { challenge });
         }
         let restarted = hello.instance != self.instance;
+        let is_former = |(instance, at)| instance == hello.instance && now - at < FORMER_LIFE;
+        if self.former.is_some_and(is_former) {
+            return Err(Refusal::Duplicate);
+        }
         if hello.interval == 0 {
             if !restarted {
                 self.leaves_at.get_or_insert(now + LEAVING_HOLD);
             }
-            return Ok(false);
+            return Ok(Response { answer: false, fresh: false });
         }
         let age = self.seqno.wrapping_sub(hello.seqno);
         if group && !restarted && age < DUPLICATE_WINDOW {
             self.on_frame(now, from);
             return Err(Refusal::Duplicate);
         }
+        let ahead = hello.seqno.wrapping_sub(self.seqno);
+        // RFC 8966, appendix A.1: the neighbour has forgotten what it said on this link, so nothing of it holds.
+        let fresh = restarted || ahead.min(age) > MAX_JUMP;
         if restarted {
+            self.former = Some((self.instance, now));
+        }
+        if fresh {
             self.listed_at = None;
             self.listed_until = now;
             self.liveness = Liveness::default();
             self.sync = Sync::default();
             self.quality = Quality::new();
         } else if group {
-            let missed = hello.seqno.wrapping_sub(self.seqno).wrapping_sub(1);
-            self.quality.on_hello(if missed > u16::MAX / 2 { 0 } else { missed });
+            self.quality.on_hello(if ahead > MAX_JUMP { 0 } else { ahead.saturating_sub(1) });
         }
         if from != self.at {
             self.at = from;
             self.challenged_at = None;
         }
         self.instance = hello.instance;
-        self.seqno = hello.seqno;
+        // An answer that was overtaken by a later hello does not count back.
+        if fresh || ahead <= MAX_JUMP {
+            self.seqno = hello.seqno;
+        }
         self.heard_at = now;
         self.leaves_at = None;
         self.believe(reception);
         let asks = !group && !reception.lists_us();
-        Ok(restarted || asks || self.listed_at.is_none())
+        Ok(Response { answer: fresh || asks || self.listed_at.is_none(), fresh })
     }
 
     /// Takes over what the hello says about its sender and about us.

@@ -6,6 +6,7 @@ use rand::RngExt;
 
 use super::config::{MAX_REQUESTS, MAX_SOURCES};
 use super::fetch::Fetch;
+use super::link::Link;
 use super::output::Control;
 use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
@@ -17,6 +18,8 @@ pub(super) struct Wanted {
     fetch: Fetch,
     /// Neighbours that announce the node, and so have its record.
     sources: Vec<(LinkId, Address)>,
+    /// Who was asked last: nobody else's answer is taken.
+    asked: Option<(LinkId, Address)>,
 }
 
 impl Mesh {
@@ -30,16 +33,22 @@ impl Mesh {
             self.identities.insert(node, identity);
         }
         self.on_verified(now, node);
+        self.forget_identity(node);
         self.update_fetch(now, node);
         self.settle(now);
     }
 
     /// The record of `node` that came in could not be verified. It is asked for again after a growing time.
     pub fn identity_refused(&mut self, now: Instant, node: Address) {
-        if let Some(wanted) = self.wanted.get_mut(&node) {
-            wanted.fetch.on_refused(now);
-            self.update_fetch(now, node);
+        let Some(wanted) = self.wanted.get_mut(&node) else { return };
+        wanted.fetch.on_refused(now);
+        // Who serves rubbish has to announce the node anew before it is asked again.
+        if let Some((id, source)) = wanted.asked.take()
+            && let Some(neighbour) = self.neighbour_mut(id, source)
+        {
+            neighbour.sync.pending.remove(&node);
         }
+        self.update_fetch(now, node);
     }
 
     pub(super) fn is_verified(&self, node: Address) -> bool {
@@ -48,7 +57,6 @@ impl Mesh {
 
     /// The node counts as verified, and what waited for its identity is taken in.
     fn on_verified(&mut self, now: Instant, node: Address) {
-        let sources = self.wanted.get(&node).map_or_else(Vec::new, |wanted| wanted.sources.clone());
         let neighbours = self.links.iter_mut().filter_map(|(id, link)| {
             link.table.verify(node);
             link.table.get_mut(node).map(|neighbour| {
@@ -57,7 +65,7 @@ impl Mesh {
             })
         });
         let links: Vec<LinkId> = neighbours.collect();
-        self.take_pending(now, node, &sources);
+        self.take_pending(now, node);
         links.into_iter().for_each(|id| self.schedule_sync(now, id, node, false));
     }
 
@@ -86,11 +94,30 @@ impl Mesh {
         }
     }
 
+    /// Neighbours with a route to `node` that waits for its record.
+    pub(super) fn waiting_for(&self, node: Address) -> Vec<(LinkId, Address)> {
+        let waiting = |(id, link): (&LinkId, &Link)| {
+            let waits = |source: &Address| {
+                link.table.get(*source).is_some_and(|n| n.sync.pending.contains_key(&node))
+            };
+            link.table.nodes().filter(waits).map(|source| (*id, source)).collect::<Vec<_>>()
+        };
+        self.links.iter().flat_map(waiting).collect()
+    }
+
+    /// An identity is kept while there is a route to its node, or was lately, and of neighbours.
+    pub(super) fn forget_identity(&mut self, node: Address) {
+        let is_neighbour = self.links.values().any(|link| link.table.get(node).is_some());
+        if !is_neighbour && !self.router.knows(node) {
+            self.identities.remove(&node);
+        }
+    }
+
     /// Nobody waits for the record any more, or it cannot be had: the routes are not taken in.
     fn give_up(&mut self, node: Address) {
         self.timers.cancel(Timer::Fetch(node));
-        let Some(wanted) = self.wanted.remove(&node) else { return };
-        for (id, source) in wanted.sources {
+        self.wanted.remove(&node);
+        for (id, source) in self.waiting_for(node) {
             if let Some(neighbour) = self.neighbour_mut(id, source) {
                 neighbour.sync.pending.remove(&node);
             }
@@ -98,7 +125,7 @@ impl Mesh {
     }
 
     pub(super) fn request_due(&mut self, now: Instant, node: Address) {
-        let own = self.own;
+        let (own, others) = (self.own, self.waiting_for(node));
         let Some(wanted) = self.wanted.get_mut(&node) else { return };
         let links = &self.links;
         let waits = |(id, source): &(LinkId, Address)| {
@@ -106,6 +133,9 @@ impl Mesh {
             neighbour.is_some_and(|n| node == own || n.sync.pending.contains_key(&node))
         };
         wanted.sources.retain(waits);
+        if wanted.sources.is_empty() {
+            wanted.sources.extend(others.into_iter().take(MAX_SOURCES));
+        }
         // Records are long: links with long frames first.
         wanted.sources.sort_by_key(|(id, _)| std::cmp::Reverse(links.get(id).map(|link| link.mtu)));
         let tries = wanted.fetch.requests();
@@ -119,6 +149,7 @@ impl Mesh {
         let verified = self.identities.contains_key(&source);
         let Some(link) = self.links.get_mut(&id) else { return };
         if link.budget(verified).requests.take(now) {
+            wanted.asked = Some((id, source));
             let next = wanted.fetch.on_request(now);
             self.timers.set(Timer::Fetch(node), next);
             self.push(Control::IdentityRequest { link: id, node: source, about: node });
@@ -179,7 +210,7 @@ impl Mesh {
             return self.on_own_record(now, record);
         }
         let wanted = self.wanted.get_mut(&node).ok_or(DropReason::Unsolicited)?;
-        if !wanted.fetch.on_record() {
+        if wanted.asked != Some((id, source)) || !wanted.fetch.on_record() {
             return Err(DropReason::Unsolicited);
         }
         self.timers.cancel(Timer::Fetch(node));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::config::{GAP_WAIT, SYNC_RETRY};
+use super::config::{GAP_WAIT, STALE, SYNC_RETRY};
 use crate::types::{Address, Instant};
 use crate::wire::update::{Advert, Update};
 
@@ -16,6 +16,8 @@ pub(super) struct Sync {
     /// Latest version that it announced.
     announced: u64,
     asked_at: Option<Instant>,
+    /// Since when updates are missing, or the last progress.
+    behind_since: Option<Instant>,
     /// Requests since the last progress.
     asked: u32,
     /// Routes whose destination's identity is not known yet.
@@ -71,6 +73,7 @@ impl Sync {
         if begins || update.to > self.version {
             self.version = update.to;
             self.asked = 0;
+            self.behind_since = self.is_behind().then_some(now);
             // More is probably on its way.
             self.asked_at = self.asked_at.map(|_| now);
         }
@@ -88,6 +91,15 @@ impl Sync {
         })
     }
 
+    /// Whether updates have been missing for too long. Then everything begins anew, and the routes known are void.
+    pub(super) fn start_over(&mut self, now: Instant) -> bool {
+        let stale = self.version > 0 && self.behind_since.is_some_and(|since| now - since >= STALE);
+        if stale {
+            *self = Self { announced: self.announced, behind_since: Some(now), ..Self::default() };
+        }
+        stale
+    }
+
     /// What hindered taking updates in is gone.
     pub(super) fn ask_now(&mut self) {
         (self.asked_at, self.asked) = (None, 0);
@@ -95,6 +107,7 @@ impl Sync {
 
     pub(super) fn on_asked(&mut self, now: Instant) {
         self.asked_at = Some(now);
+        self.behind_since.get_or_insert(now);
         self.asked = self.asked.saturating_add(1);
     }
 }

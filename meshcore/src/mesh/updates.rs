@@ -125,11 +125,11 @@ impl Mesh {
     }
 
     /// The identity of a node is known now: routes to it need not wait any longer.
-    pub(super) fn take_pending(&mut self, now: Instant, node: Address, sources: &[(LinkId, Address)]) {
-        for (id, source) in sources {
-            let pending = self.neighbour_mut(*id, *source).and_then(|n| n.sync.pending.remove(&node));
+    pub(super) fn take_pending(&mut self, now: Instant, node: Address) {
+        for (id, source) in self.waiting_for(node) {
+            let pending = self.neighbour_mut(id, source).and_then(|n| n.sync.pending.remove(&node));
             if let Some(advert) = pending {
-                self.take(now, *id, *source, &advert);
+                self.take(now, id, source, &advert);
             }
         }
     }
@@ -201,10 +201,14 @@ impl Mesh {
     pub(super) fn sync_due(&mut self, now: Instant, id: LinkId, node: Address) {
         let Some(neighbour) = self.neighbour_mut(id, node) else { return };
         if neighbour.up && neighbour.sync.is_behind() {
+            let (hop, void) = (neighbour.hop, neighbour.sync.start_over(now));
             neighbour.sync.on_asked(now);
             let due = neighbour.sync.due(now, false);
             due.into_iter().for_each(|due| self.timers.set(Timer::Sync(id, node), due));
             self.push(Control::UpdateRequest { link: id, node });
+            if void {
+                self.router.clear_hop(now, hop);
+            }
         }
     }
 
@@ -239,9 +243,7 @@ impl Mesh {
         if !outgoing.pace.take(now) {
             return self.timers.set(Timer::Updates(id), now + UPDATE_PACE);
         }
-        // Group and single answers take turns.
-        let single = outgoing.asked.keys().next().copied();
-        let node = single.filter(|_| !group || outgoing.reminded == 0).unwrap_or(Address::EVERYONE);
+        let node = outgoing.next_turn(group);
         if !self.push(Control::Update { link: id, node }) && !self.leaving {
             self.timers.set(Timer::Updates(id), now + UPDATE_PACE);
         }
@@ -313,13 +315,11 @@ impl Mesh {
     pub(super) fn refresh_due(&mut self, now: Instant, id: LinkId) {
         let Some(link) = self.links.get_mut(&id) else { return };
         let (pace, round) = REFRESH;
-        let next = match link.outgoing.refresh {
-            Some(_) => now + pace,
-            None => (link.outgoing.round_began + round).max(now + pace),
-        };
-        let is_alone = link.table.len() == 0;
+        let began = link.outgoing.round_began;
+        let rests = link.outgoing.refresh.is_none() && now < began + round;
+        let next = if rests { began + round } else { now + pace };
         self.timers.set(Timer::Refresh(id), next + pace.mul_f64(self.rng.random_range(0.0..0.1)));
-        if !is_alone {
+        if !rests && link.table.len() > 0 {
             self.push(Control::Refresh { link: id });
         }
     }
@@ -357,6 +357,9 @@ impl Mesh {
         self.check_asker(now, id, from, node, request.heard)?;
         if !self.is_verified(node) {
             return Err(DropReason::UnknownNeighbour);
+        }
+        if !self.links.get_mut(&id).is_some_and(|link| link.seqno_requests.take(now)) {
+            return Err(DropReason::RateLimited);
         }
         let SeqnoRequest { destination, seqno, hop_limit, .. } = request;
         match self.router.on_seqno_request(now, destination, seqno, hop_limit) {

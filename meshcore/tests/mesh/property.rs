@@ -4,8 +4,9 @@
 //! to a file that `MESH_FILE=path cargo test -p meshcore --test mesh files` replays.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use crate::random;
@@ -19,6 +20,9 @@ const BOUND: Duration = Duration::from_secs(45);
 
 /// Cases of an ordinary test run, which is not optimised.
 const FEW: u64 = 150;
+
+/// Failures that are made small.
+const EXPLAINED: usize = 3;
 
 /// How often the world is looked at.
 const STEP: Duration = Duration::from_millis(50);
@@ -82,51 +86,50 @@ fn probe_everybody(world: &mut World<Node>) {
     assert!(unreached.is_none(), "{unreached:?} was reached, and is no more");
 }
 
-fn fails(scenario: &Scenario) -> bool {
-    catch_unwind(AssertUnwindSafe(|| run(scenario))).is_err()
+fn message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
 }
 
-/// Runs a case; a failure is explained.
-fn case(seed: u64) -> Report {
-    let scenario = random::scenario(seed);
-    match catch_unwind(AssertUnwindSafe(|| run(&scenario))) {
-        Ok(report) => report,
-        Err(panic) => {
-            let mut small = shrink(scenario, fails);
-            small.end = small.last_event().max(START) + BOUND;
-            let file = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failed-{seed}.mesh"));
-            let kept = std::fs::write(&file, small.to_string());
-            eprintln!(
-                "seed {seed} fails (replay with SIM_SEED={seed}); made small ({kept:?}): {}",
-                file.display()
-            );
-            eprintln!("{small}");
-            std::panic::resume_unwind(panic);
-        }
-    }
+/// Runs a scenario; `Err`: why it fails.
+fn attempt(scenario: &Scenario) -> Result<Report, String> {
+    catch_unwind(AssertUnwindSafe(|| run(scenario))).map_err(|panic| message(&*panic))
 }
 
-/// Runs cases on all cores.
-fn campaign(seeds: std::ops::Range<u64>) -> Vec<Report> {
+/// Makes a failure small and keeps it in a file.
+fn explain(seed: u64) -> String {
+    let mut small = shrink(random::scenario(seed), |scenario| attempt(scenario).is_err());
+    let why = attempt(&small).err().unwrap_or_default();
+    small.end = small.last_event().max(START) + BOUND;
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("failed-{seed}.mesh"));
+    let kept = std::fs::write(&file, small.to_string());
+    format!("# {why}\n{small}# SIM_SEED={seed} replays the whole; this is in {} ({kept:?})", file.display())
+}
+
+/// Runs cases on all cores; gives the reports, and the seeds that failed with the reason.
+fn campaign(seeds: std::ops::Range<u64>) -> (Vec<Report>, Vec<(u64, String)>) {
     let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let (sender, reports) = mpsc::channel();
-    let sender = Mutex::new(sender);
+    let results = Mutex::new((Vec::new(), Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some(seed) =
-                    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end)
-                {
-                    let report = case(seed);
-                    let sender = sender.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                    sender.send(report).unwrap();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        break;
+                    }
+                    let result = attempt(&random::scenario(seed));
+                    let mut results = results.lock().unwrap();
+                    match result {
+                        Ok(report) => results.0.push(report),
+                        Err(why) => results.1.push((seed, why)),
+                    }
                 }
             });
         }
     });
-    drop(sender);
-    reports.into_iter().collect()
+    results.into_inner().unwrap()
 }
 
 #[test]
@@ -136,14 +139,28 @@ fn random_meshes_have_no_loops_and_reach_everybody() {
         (Some(seed), _) => seed..seed + 1,
         (None, count) => 0..count.unwrap_or(FEW),
     };
-    let mut reports = campaign(seeds);
+    let (mut reports, failures) = campaign(seeds);
     reports.sort_by_key(|report| report.took);
-    let at = |share: usize| reports[(reports.len() - 1) * share / 100].took;
-    let events: u64 = reports.iter().map(|report| report.events).sum();
-    let (median, late, last) = (at(50), at(99), at(100));
-    eprintln!("{} cases, {events} events; after the last change everybody was reached within", reports.len());
-    eprintln!(
-        "{median:?} (median), {late:?} (99 of 100), {last:?} (all; seed {})",
-        reports[reports.len() - 1].seed
-    );
+    if let Some(last) = reports.last() {
+        let at = |share: usize| reports[(reports.len() - 1) * share / 100].took;
+        let events: u64 = reports.iter().map(|report| report.events).sum();
+        eprintln!(
+            "{} cases, {events} events; everybody was reached, after the last change, within",
+            reports.len()
+        );
+        eprintln!(
+            "{:?} (median), {:?} (99 of 100), {:?} (all; seed {})",
+            at(50),
+            at(99),
+            last.took,
+            last.seed
+        );
+    }
+    for (seed, why) in &failures {
+        eprintln!("seed {seed}: {why}");
+    }
+    for (seed, _) in failures.iter().take(EXPLAINED) {
+        eprintln!("{}", explain(*seed));
+    }
+    assert!(failures.is_empty(), "{} cases failed", failures.len());
 }

@@ -100,6 +100,9 @@ impl Router {
     /// What a link is told of a destination.
     fn advert(&self, scope: Scope, address: Address, retract: bool) -> Option<Advert> {
         if address == self.own {
+            if self.own_version == 0 {
+                return None;
+            }
             let (seqno, signature) = (self.own_proof.seqno, self.own_proof.signature);
             return Some(Advert {
                 destination: address,
@@ -132,7 +135,9 @@ impl Router {
         if advert.metric == INFINITE || advert.destination == self.own {
             return;
         }
-        self.feasibility.on_announced(now, advert.destination, advert.seqno, advert.metric);
+        let table = &self.table;
+        let kept = |node: &Address| table.get(node).is_some_and(|entry| !entry.routes.is_empty());
+        self.feasibility.on_announced(now, advert.destination, (advert.seqno, advert.metric), kept);
         if let Some(new) = self.announceable(advert.destination)
             && let Some(destination) = self.table.get_mut(&advert.destination)
         {

@@ -47,8 +47,15 @@ impl FeasibilityTable {
         self.distances.get(&destination).map(|distance| distance.seqno)
     }
 
-    /// This node announces the destination (RFC 8966, section 3.7.3).
-    pub(super) fn on_announced(&mut self, now: Instant, destination: Address, seqno: Seqno, metric: u16) {
+    /// This node announces the destination (RFC 8966, section 3.7.3). When there are too many, one that is not `kept`
+    /// makes room.
+    pub(super) fn on_announced(
+        &mut self,
+        now: Instant,
+        destination: Address,
+        (seqno, metric): (Seqno, u16),
+        kept: impl Fn(&Address) -> bool,
+    ) {
         let new = Distance { seqno, metric, used_at: now };
         let distance = self.distances.entry(destination).or_insert(new);
         distance.used_at = now;
@@ -56,7 +63,7 @@ impl FeasibilityTable {
             *distance = new;
         }
         if self.distances.len() > CAPACITY {
-            let oldest = self.distances.iter().filter(|(node, _)| **node != destination);
+            let oldest = self.distances.iter().filter(|(node, _)| **node != destination && !kept(node));
             let oldest = oldest.min_by_key(|(_, distance)| distance.used_at).map(|(node, _)| *node);
             oldest.map(|node| self.distances.remove(&node));
         }
@@ -83,7 +90,7 @@ mod tests {
     fn only_newer_or_nearer_is_feasible() {
         let mut table = FeasibilityTable::default();
         assert!(table.allows(NODE, seqno(0), 65534));
-        table.on_announced(NOW, NODE, seqno(5), 200);
+        table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         for (count, metric, feasible) in
             [(5, 199, true), (5, 200, false), (4, 0, false), (6, 65534, true), (5, 65534, false)]
         {
@@ -94,21 +101,21 @@ mod tests {
     #[test]
     fn the_distance_falls_and_never_rises_under_one_seqno() {
         let mut table = FeasibilityTable::default();
-        table.on_announced(NOW, NODE, seqno(5), 200);
-        table.on_announced(NOW, NODE, seqno(5), 300);
+        table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
+        table.on_announced(NOW, NODE, (seqno(5), 300), |_| false);
         assert!(!table.allows(NODE, seqno(5), 200));
-        table.on_announced(NOW, NODE, seqno(5), 100);
+        table.on_announced(NOW, NODE, (seqno(5), 100), |_| false);
         assert!(!table.allows(NODE, seqno(5), 100));
-        table.on_announced(NOW, NODE, seqno(4), 1);
+        table.on_announced(NOW, NODE, (seqno(4), 1), |_| false);
         assert_eq!(table.seqno(NODE), Some(seqno(5)));
-        table.on_announced(NOW, NODE, seqno(6), 900);
+        table.on_announced(NOW, NODE, (seqno(6), 900), |_| false);
         assert!(table.allows(NODE, seqno(6), 899));
     }
 
     #[test]
     fn it_outlives_the_route_and_is_bounded() {
         let mut table = FeasibilityTable::default();
-        table.on_announced(NOW, NODE, seqno(5), 200);
+        table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         table.forget(NOW + LIFE / 2, |_| false);
         assert_eq!(table.len(), 1);
         table.forget(NOW + LIFE, |_| true);
@@ -117,7 +124,7 @@ mod tests {
         assert_eq!(table.len(), 0);
         for number in 0..=CAPACITY as u128 {
             let node = Address(number.to_be_bytes());
-            table.on_announced(NOW + Duration::from_micros(number as u64), node, seqno(0), 1);
+            table.on_announced(NOW + Duration::from_micros(number as u64), node, (seqno(0), 1), |_| false);
         }
         assert_eq!(table.len(), CAPACITY);
         assert_eq!(table.seqno(Address([0; 16])), None);

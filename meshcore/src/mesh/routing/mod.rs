@@ -305,7 +305,7 @@ impl Router {
     ) -> Asked {
         if address == self.own {
             let own = self.own_seqno();
-            let newer = seqno.record == own.record && seqno.count > own.count;
+            let newer = self.own_version > 0 && seqno.record == own.record && seqno.count > own.count;
             return if newer { Asked::Announce } else { Asked::Nothing };
         }
         let Some(destination) = self.table.get(&address) else { return Asked::Nothing };

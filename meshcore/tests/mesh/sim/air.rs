@@ -59,7 +59,8 @@ pub(crate) fn station(port: usize) -> LinkAddr {
     LinkAddr::new(&(port as u64).to_be_bytes()).expect("eight bytes fit")
 }
 
-fn port_at(address: LinkAddr) -> Option<usize> {
+/// The port with this station address.
+pub(crate) fn port_at(address: LinkAddr) -> Option<usize> {
     address.as_bytes().try_into().ok().map(|bytes| u64::from_be_bytes(bytes) as usize)
 }
 

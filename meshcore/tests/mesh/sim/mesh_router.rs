@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use meshcore::mesh::{Config, Handled, Identity, LinkInfo, Mesh, MeshEvent, Signatures, Sizes};
 use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId};
-use meshcore::wire::frame::{FrameType, TrafficClass};
+use meshcore::wire::frame::{DEFAULT_HOP_LIMIT, FrameHeader, FrameType, TrafficClass};
 
 use super::router::{Acquaintance, Birth, Notice, Received, Router};
 use super::signatures::{Certificate, Signer, Subkey};
@@ -145,6 +145,12 @@ impl Router for Node {
         out.extend(self.mesh.unicast_header(destination, FrameType::Stream, TrafficClass::Bulk, length));
         out.extend(payload);
         Some((hop.link, hop.to))
+    }
+
+    fn stray_frame(source: Address, destination: Address) -> Vec<u8> {
+        let (kind, class) = (FrameType::Stream, TrafficClass::Bulk);
+        let header = FrameHeader { kind, hop_limit: DEFAULT_HOP_LIMIT, class, source, destination };
+        header.emit(0).to_vec()
     }
 
     fn confirm_path(&mut self, _now: Instant, node: Address) {

@@ -151,6 +151,11 @@ impl Router for Naive {
         Some((entry.link, entry.at))
     }
 
+    fn stray_frame(source: Address, destination: Address) -> Vec<u8> {
+        let head = [DATA].into_iter();
+        head.chain(*source.as_bytes()).chain(*destination.as_bytes()).collect()
+    }
+
     fn confirm_path(&mut self, _now: Instant, _node: Address) {}
 
     fn leave(&mut self, _now: Instant) {}

@@ -74,6 +74,8 @@ pub(crate) trait Router: Sized {
         payload: &[u8],
         out: &mut Vec<u8>,
     ) -> Option<(LinkId, LinkAddr)>;
+    /// A frame of somebody else that is to be passed on.
+    fn stray_frame(source: Address, destination: Address) -> Vec<u8>;
     fn confirm_path(&mut self, now: Instant, node: Address);
     fn leave(&mut self, now: Instant);
     /// What is larger than it may be.

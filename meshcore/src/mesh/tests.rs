@@ -1,0 +1,21 @@
+//! The mesh piece by piece, and small meshes under a seeded simulation.
+
+mod discovery;
+mod forge;
+mod hostile;
+mod sim;
+mod steps;
+
+use super::MeshEvent;
+
+fn is_restarted(event: &MeshEvent) -> bool {
+    matches!(event, MeshEvent::Restarted { .. })
+}
+
+fn is_unreachable(event: &MeshEvent) -> bool {
+    matches!(event, MeshEvent::Unreachable { .. })
+}
+
+fn is_record(event: &MeshEvent) -> bool {
+    matches!(event, MeshEvent::IdentityReceived { .. })
+}
