@@ -12,7 +12,7 @@ pub struct Config {
 }
 
 impl Config {
-    fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
+    pub(crate) fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
         self.builder = change(mem::take(&mut self.builder));
     }
 }
