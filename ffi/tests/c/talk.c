@@ -280,6 +280,8 @@ int main(int argc, char **argv)
     check_found(event, bob_id, "bob");
     meshchat_event_free(event);
     check_list(ada, bob_id);
+    /* Each knows the other: then an answer finds its way back. */
+    meshchat_event_free(wait_for(bob, MESHCHAT_EVENT_NODE_FOUND));
     check_echoes(ada, bob_id);
     memcpy(prefix, bob_id, sizeof prefix - 1);
     EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, prefix, resolved));
@@ -287,7 +289,6 @@ int main(int argc, char **argv)
     EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, "bob", resolved));
     CHECK(strcmp(resolved, bob_id) == 0);
 
-    meshchat_event_free(wait_for(bob, MESHCHAT_EVENT_NODE_FOUND));
     check_broadcast(ada, ada_id, bob);
     EXPECT(MESHCHAT_OK, meshchat_node_send(ada, bob_id, greeting, GREETING_LEN, message_id));
     event = wait_for(bob, MESHCHAT_EVENT_MESSAGE);

@@ -96,7 +96,7 @@ async def _until_ended(options: argparse.Namespace, passphrase: str | None) -> i
 
 async def _ping(options: argparse.Namespace, passphrase: str | None, pings: Pings) -> int:
     async with a_node(options, passphrase) as asked:
-        target = await in_reach(asked.node, options.node, _WAIT if options.wait is None else options.wait)
+        target = await in_reach(asked, options.node, _WAIT if options.wait is None else options.wait)
         await pings.run(asked.node, target, options)
     return 0
 
