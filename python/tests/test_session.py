@@ -84,9 +84,9 @@ def test_presence() -> None:
 
 def test_nodes() -> None:
     session = Session()
-    assert session.list_nodes([]) == NO_NODES
+    assert session.list_nodes([], []) == NO_NODES
     away = NodeInfo(NAMELESS.id, None, False, 0.0)
-    assert session.list_nodes([ALICE, away]) == f"{ALICE.id}  alice  here\n{away.id}  6789a  away"
+    assert session.list_nodes([ALICE, away], []) == f"{ALICE.id}  alice  here\n{away.id}  6789a  away"
     assert session.knows(ALICE.id)
 
 

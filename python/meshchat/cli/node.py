@@ -10,12 +10,13 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..chat import insecure
 from ..chat.safe import safe
 from ..control.server import Server
 from ..errors import StoppedError
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged
+from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
 from ..node import Node
-from .common import add_home, add_links, add_nickname, add_passphrase, add_temporary, until_signal, with_passphrase
+from .common import add_home, add_links, add_nickname, add_passphrase, add_temporary, add_v1, until_signal, with_passphrase
 from .start import start
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def add_parser(commands: Subparsers) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_v1(parser)
     add_nickname(parser)
     add_passphrase(parser)
     parser.set_defaults(run=_run)
@@ -87,7 +89,9 @@ def describe(event: Event, names: dict[str, str]) -> str | None:
         return f"message from {name} {event.sender}: it waits on disk for a chat"
     if isinstance(event, StatusChanged):
         return f"message {event.id} to {event.to}: {event.status}"
-    return f"warning: {event.text}"
+    if isinstance(event, Warning):
+        return f"warning: {event.text}"
+    return insecure.describe(event)
 
 
 def _way(node: NodeInfo, names: dict[str, str]) -> str:

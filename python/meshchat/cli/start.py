@@ -28,6 +28,7 @@ async def start(
         nickname=getattr(options, "nickname", None),
         passphrase=passphrase,
         links=options.link or ["udp"],
+        v1=getattr(options, "v1", None) or [],
     )
     if not temporary and Identity.exists(home):
         await node.start()
