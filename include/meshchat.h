@@ -74,10 +74,10 @@
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
 
-// There is no key in the home.
+// There is no key in the home, or no network key in the file.
 #define MESHCHAT_NO_KEY 41
 
-// There is a key in the home already.
+// There is a key in the home, or the file of the network key, already.
 #define MESHCHAT_KEY_EXISTS 42
 
 // The key file is readable by others.
@@ -274,6 +274,16 @@ int32_t meshchat_config_set_passphrase(meshchat_config *config, const char *pass
 // Size of the RSA key in bits, should the start make one: 2048 to 4096 in steps of 8, default 3072. The start checks it.
 int32_t meshchat_config_set_key_bits(meshchat_config *config,
                                      uint32_t bits);
+
+// Makes the node part of a private mesh: `file` holds the network key that all its nodes share, made by
+// `meshchat_network_key_create`. Frames of others are dropped, and a listener sees neither names nor routes. The start
+// reads it.
+int32_t meshchat_config_set_network_key_file(meshchat_config *config,
+                                             const char *file);
+
+// Makes a network key for a private mesh, in a new file of mode 0600 that is to be copied to all of its nodes. A file
+// that exists is not overwritten: `MESHCHAT_KEY_EXISTS`.
+int32_t meshchat_network_key_create(const char *file);
 
 // Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Several may be added; all UDP links
 // become one. Without any, "udp" is used. The start checks it.

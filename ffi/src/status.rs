@@ -38,9 +38,9 @@ pub const MESHCHAT_STREAM_CLOSED: i32 = 25;
 
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
-/// There is no key in the home.
+/// There is no key in the home, or no network key in the file.
 pub const MESHCHAT_NO_KEY: i32 = 41;
-/// There is a key in the home already.
+/// There is a key in the home, or the file of the network key, already.
 pub const MESHCHAT_KEY_EXISTS: i32 = 42;
 /// The key file is readable by others.
 pub const MESHCHAT_KEY_TOO_OPEN: i32 = 43;

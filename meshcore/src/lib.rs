@@ -32,7 +32,10 @@ pub use driver::{
     create_network_key, default_home,
 };
 pub use node::{
-    Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
-    NodeInfo, RouteInfo, Warning,
+    Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,
+    InsecureStreamId, NodeInfo, RouteInfo, Warning,
 };
-pub use types::{MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime, V1Address};
+pub use types::{
+    MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime,
+    V1Address,
+};

@@ -42,7 +42,7 @@ from .events import (
     TraceHop,
     Warning,
 )
-from .identity import Identity, default_home
+from .identity import Identity, create_network_key, default_home
 from .insecure import (
     InsecureDelivered,
     InsecureEvent,
@@ -107,6 +107,7 @@ __all__ = [
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",
+    "create_network_key",
     "default_home",
     "insecure_address",
 ]

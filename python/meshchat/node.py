@@ -21,7 +21,8 @@ class Node:
     made for this run and removed at its end. `passphrase` opens the key file, and protects a
     key that this start makes, of `key_bits` bits (2048 to 4096 in steps of 8; this takes seconds). `links` are ``udp``,
     ``udp:HOST:PORT`` and ``ethernet:IFACE``; one that cannot be opened is reported by :attr:`links`, and the start
-    fails only when none can be opened.
+    fails only when none can be opened. With `network_key_file` the node belongs to the private mesh whose nodes share that
+    key (:func:`meshchat.create_network_key` makes one): it neither hears nor is heard by others.
 
     `v1` are Ethernet interfaces on which programs that speak only AlexMesh v1 may find this node, send it messages and
     chat with it: **insecure**, as anybody on the segment can read and forge all of it. Not in a private mesh.
@@ -39,12 +40,13 @@ class Node:
         links: Iterable[str] = ("udp",),
         v1: Iterable[str] = (),
         key_bits: int | None = None,
+        network_key_file: StrPath | None = None,
     ) -> None:
         for name, value, what in (("links", links, "links"), ("v1", v1, "interfaces")):
             if isinstance(value, str):
                 # A text is iterable, too: each letter would count as a link.
                 raise ArgumentError(f"{name} is a list of {what}, not a text: write [{value!r}]")
-        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), list(v1))
+        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), list(v1), network_key_file)
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None

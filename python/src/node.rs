@@ -36,6 +36,7 @@ pub(crate) fn start(
     key_bits: Option<usize>,
     links: Vec<String>,
     v1: Vec<String>,
+    network_key_file: Option<PathBuf>,
 ) -> PyResult<Job> {
     let mut builder = meshcore::Node::builder();
     if let Some(home) = home {
@@ -52,6 +53,9 @@ pub(crate) fn start(
     }
     if let Some(bits) = key_bits {
         builder = builder.key_bits(bits);
+    }
+    if let Some(file) = network_key_file {
+        builder = builder.network_key_file(file);
     }
     builder = links.into_iter().fold(builder, meshcore::Builder::link);
     builder = v1.into_iter().fold(builder, meshcore::Builder::v1);

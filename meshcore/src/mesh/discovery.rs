@@ -61,9 +61,11 @@ impl Mesh {
     /// A neighbour has started anew. Its routes are void: on this link, and, as it is the same node, on others on which
     /// its new life has not been heard of yet.
     fn void_routes(&mut self, now: Instant, id: LinkId, node: Address, instance: u64) {
-        for (link, state) in &self.links {
-            let stale = state.table.get(node).filter(|n| *link == id || n.instance != instance);
+        for (link, state) in &mut self.links {
+            let stale = state.table.get_mut(node).filter(|n| *link == id || n.instance != instance);
             if let Some(neighbour) = stale {
+                // The hello may have been forged: then they are asked for again.
+                neighbour.sync.begin_anew();
                 self.router.clear_hop(now, neighbour.hop);
             }
         }

@@ -49,7 +49,7 @@ pub(super) enum Refusal {
 pub(super) struct Response {
     /// The neighbour should be answered.
     pub(super) answer: bool,
-    /// It has started anew, as a whole or on this link: what it said before is void.
+    /// It has started anew, as a whole or on this link, or contradicts itself: what it said before is void.
     pub(super) fresh: bool,
 }
 
@@ -169,15 +169,15 @@ impl Neighbour {
         }
         self.heard_at = now;
         self.leaves_at = None;
-        self.believe(reception);
+        let fresh = self.believe(reception) || fresh;
         let asks = !group && !reception.lists_us();
         Ok(Response { answer: fresh || asks || self.listed_at.is_none(), fresh })
     }
 
-    /// Takes over what the hello says about its sender and about us.
-    fn believe(&mut self, reception: &Reception) {
+    /// Takes over what the hello says about its sender and about us. Whether it makes void what was said before.
+    fn believe(&mut self, reception: &Reception) -> bool {
         let Reception { now, hello, group, listed, about_us, .. } = *reception;
-        self.sync.on_announced(hello.version);
+        let void = self.sync.on_hello(hello.version, group);
         self.interval = clamp_interval(Duration::from_millis(10 * u64::from(hello.interval)));
         let total = u32::from(hello.total);
         let per_hello = if group { listed.max(1) } else { MAX_ENTRIES as u32 };
@@ -194,6 +194,7 @@ impl Neighbour {
         if let Some(listed_at) = self.listed_at {
             self.listed_until = listed_at + self.interval * (self.rotation + 2) + self.interval / 2;
         }
+        void
     }
 
     /// Any frame that comes from the neighbour's station shows that it is there.

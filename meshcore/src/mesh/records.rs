@@ -32,7 +32,14 @@ impl Mesh {
         if node != self.own && is_newer {
             self.identities.insert(node, identity);
         }
+        let asked = wanted.asked.take();
         self.on_verified(now, node);
+        // Who announces a record that it does not have was misunderstood, or lies.
+        if let Some((id, source)) = asked
+            && self.neighbour_mut(id, source).is_some_and(|n| n.sync.pending.contains_key(&node))
+        {
+            self.doubt(now, id, source, node);
+        }
         self.forget_identity(node);
         self.update_fetch(now, node);
         self.settle(now);
@@ -43,16 +50,32 @@ impl Mesh {
         let Some(wanted) = self.wanted.get_mut(&node) else { return };
         wanted.fetch.on_refused(now);
         // Who serves rubbish has to announce the node anew before it is asked again.
-        if let Some((id, source)) = wanted.asked.take()
-            && let Some(neighbour) = self.neighbour_mut(id, source)
-        {
-            neighbour.sync.pending.remove(&node);
+        if let Some((id, source)) = wanted.asked.take() {
+            self.doubt(now, id, source, node);
         }
         self.update_fetch(now, node);
     }
 
+    /// What a neighbour says of `node` cannot be. A frame may have been damaged: its table is asked for again, but not for
+    /// ever.
+    pub(super) fn doubt(&mut self, now: Instant, id: LinkId, source: Address, node: Address) {
+        let Some(neighbour) = self.neighbour_mut(id, source) else { return };
+        neighbour.sync.pending.remove(&node);
+        if neighbour.sync.tolerates_flaw() {
+            neighbour.sync.begin_anew();
+            self.schedule_sync(now, id, source, false);
+        }
+    }
+
     pub(super) fn is_verified(&self, node: Address) -> bool {
         self.identities.contains_key(&node)
+    }
+
+    /// Forgets the identities of who is no destination any more, and no neighbour.
+    pub(super) fn forget_identities(&mut self) {
+        let (links, router) = (&self.links, &self.router);
+        let is_neighbour = |node| links.values().any(|link| link.table.get(node).is_some());
+        self.identities.retain(|node, _| router.knows(*node) || is_neighbour(*node));
     }
 
     /// The node counts as verified, and what waited for its identity is taken in.

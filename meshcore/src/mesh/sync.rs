@@ -7,12 +7,20 @@ use super::config::{GAP_WAIT, STALE, SYNC_RETRY};
 use crate::types::{Address, Instant};
 use crate::wire::update::{Advert, Update};
 
+/// Times that damaged entries are asked for again before one is passed over.
+const MAX_FLAWS: u32 = 2;
+
+/// Group hellos in a row that contradict what was taken in.
+const MAX_CONTRADICTIONS: u32 = 2;
+
 #[derive(Debug, Default)]
 pub(super) struct Sync {
     /// Version of the neighbour's table up to which everything was taken in.
     version: u64,
     /// The neighbour's floor when it began to tell its whole table: of what it forgot before, nothing is known here.
     floor: u64,
+    /// Something was taken in that the next whole table may lack.
+    holds: bool,
     /// Latest version that it announced.
     announced: u64,
     asked_at: Option<Instant>,
@@ -20,6 +28,10 @@ pub(super) struct Sync {
     behind_since: Option<Instant>,
     /// Requests since the last progress.
     asked: u32,
+    /// Entries with a bad signature that were asked for again.
+    flaws: u32,
+    /// Hellos in a row that announced less than what was taken in.
+    contradictions: u32,
     /// Routes whose destination's identity is not known yet.
     pub(super) pending: BTreeMap<Address, Advert>,
 }
@@ -44,14 +56,25 @@ impl Sync {
         self.floor
     }
 
-    /// The neighbour tells how far its table has come. One that restarts says so by its instance.
-    pub(super) fn on_announced(&mut self, version: u64) {
-        self.announced = self.announced.max(version);
+    /// A hello tells how far everybody on the link was told. What it says is believed, however little: a larger number
+    /// that came before may have been forged. Whether the neighbour contradicts what was taken in, twice: then everything
+    /// begins anew, and the routes known are void.
+    pub(super) fn on_hello(&mut self, version: u64, group: bool) -> bool {
+        self.announced = version.max(self.version);
+        if group {
+            // Once may be a hello that was overtaken by an update.
+            self.contradictions = if version < self.version { self.contradictions + 1 } else { 0 };
+        }
+        let void = self.contradictions >= MAX_CONTRADICTIONS;
+        if void {
+            *self = Self { announced: version, ..Self::default() };
+        }
+        void
     }
 
     /// Entries are taken in without a gap and in order only: then none can replace a newer one.
     pub(super) fn judge(&mut self, update: &Update) -> Verdict {
-        self.on_announced(update.to);
+        self.announced = self.announced.max(update.to);
         let Update { floor, from, to, .. } = *update;
         // A retraction of what the neighbour has forgotten would be missing.
         let complete = self.version.max(self.floor) >= floor;
@@ -59,7 +82,7 @@ impl Sync {
             // A repetition of what is current, or a reminder.
             () if from == to && to == self.version => Verdict::Apply { whole: false },
             () if to <= self.version && complete => Verdict::Old,
-            () if from == 0 => Verdict::Apply { whole: self.version != 0 },
+            () if from == 0 => Verdict::Apply { whole: std::mem::replace(&mut self.holds, true) },
             () if from > self.version || !complete => Verdict::Gap,
             () => Verdict::Apply { whole: false },
         }
@@ -71,6 +94,7 @@ impl Sync {
             self.floor = update.floor;
         }
         if begins || update.to > self.version {
+            self.flaws *= u32::from(begins);
             self.version = update.to;
             self.asked = 0;
             self.behind_since = self.is_behind().then_some(now);
@@ -98,6 +122,19 @@ impl Sync {
             *self = Self { announced: self.announced, behind_since: Some(now), ..Self::default() };
         }
         stale
+    }
+
+    /// Whether a damaged entry is to be asked for again. Not for ever: it may have been sent like that, and what comes
+    /// behind it must not wait.
+    pub(super) fn tolerates_flaw(&mut self) -> bool {
+        self.flaws += 1;
+        self.flaws <= MAX_FLAWS
+    }
+
+    /// The whole table is to be told again; what is known stays until then.
+    pub(super) fn begin_anew(&mut self) {
+        (self.announced, self.version, self.floor) = (self.announced.max(self.version), 0, 0);
+        self.ask_now();
     }
 
     /// What hindered taking updates in is gone.
@@ -169,11 +206,33 @@ mod tests {
     }
 
     #[test]
+    fn forged_numbers_are_forgotten() {
+        let mut sync = synced(10);
+        assert_eq!(sync.judge(&update(u64::MAX - 1, u64::MAX)), Verdict::Gap);
+        assert!(sync.is_behind() && !sync.on_hello(10, true) && !sync.is_behind());
+        sync.on_applied(Instant::from_micros(0), &update(10, u64::MAX));
+        assert_eq!(sync.judge(&update(10, 11)), Verdict::Old);
+        assert!(!sync.on_hello(11, true) && !sync.on_hello(11, false) && sync.on_hello(11, true));
+        assert_eq!((sync.version(), sync.is_behind()), (0, true));
+    }
+
+    #[test]
+    fn damage_is_asked_about_twice() {
+        let mut sync = synced(10);
+        assert_eq!([(); 3].map(|()| sync.tolerates_flaw()), [true, true, false]);
+        sync.on_applied(Instant::from_micros(0), &update(10, 11));
+        assert!(sync.tolerates_flaw());
+        sync.begin_anew();
+        assert!(sync.is_behind());
+        assert_eq!(sync.judge(&update(0, 11)), Verdict::Apply { whole: true }, "it may lack what is known");
+    }
+
+    #[test]
     fn what_is_missing_is_asked_for_ever_more_rarely() {
         let mut sync = synced(10);
         let mut now = Instant::from_micros(1000);
         assert_eq!(sync.due(now, false), None);
-        sync.on_announced(11);
+        sync.on_hello(11, true);
         let mut waits = Vec::new();
         for _ in 0..8 {
             let due = sync.due(now, false).unwrap();

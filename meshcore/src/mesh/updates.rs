@@ -15,8 +15,10 @@ use crate::wire::update::{Advert, INFINITE, SeqnoRequest, Update, UpdateRequest}
 enum Taken {
     /// It was taken in, or is not to be.
     Done,
-    /// There is no room to let it wait for an identity: what follows is asked for again.
+    /// There is no room to let it wait for an identity: it is asked for again, with what follows.
     NoRoom,
+    /// It is not signed by its destination. If a frame was damaged, asking again helps.
+    Flawed,
 }
 
 impl Mesh {
@@ -51,11 +53,16 @@ impl Mesh {
             Verdict::Apply { .. } => {}
         }
         for advert in adverts {
-            if self.take(now, id, source, &advert) == Taken::NoRoom {
+            let taken = self.take(now, id, source, &advert);
+            if taken == Taken::Done {
+                continue;
+            }
+            if taken == Taken::NoRoom {
                 self.counters.count(DropReason::TooManyPending);
-                if let Some(neighbour) = self.neighbour_mut(id, source) {
-                    neighbour.sync.on_asked(now);
-                }
+            }
+            let Some(neighbour) = self.neighbour_mut(id, source) else { return Ok(()) };
+            if taken == Taken::NoRoom || neighbour.sync.tolerates_flaw() {
+                neighbour.sync.on_asked(now);
                 self.schedule_sync(now, id, source, false);
                 return Ok(());
             }
@@ -99,7 +106,9 @@ impl Mesh {
                 if !self.router.is_proven(node, advert.seqno) && !self.is_signed(identity, advert) {
                     self.counters.count(DropReason::BadSignature);
                     self.on_outdated(now, id, source, advert);
-                } else if self.router.learn(now, hop, advert).is_err() {
+                    return Taken::Flawed;
+                }
+                if self.router.learn(now, hop, advert).is_err() {
                     self.counters.count(DropReason::TableFull);
                 }
                 self.note_restart(node);
@@ -128,8 +137,10 @@ impl Mesh {
     pub(super) fn take_pending(&mut self, now: Instant, node: Address) {
         for (id, source) in self.waiting_for(node) {
             let pending = self.neighbour_mut(id, source).and_then(|n| n.sync.pending.remove(&node));
-            if let Some(advert) = pending {
-                self.take(now, id, source, &advert);
+            if let Some(advert) = pending
+                && self.take(now, id, source, &advert) == Taken::Flawed
+            {
+                self.doubt(now, id, source, node);
             }
         }
     }
@@ -266,9 +277,10 @@ impl Mesh {
         let head = out.len();
         Update { instance: self.instance, floor: 0, from: 0, to: 0 }.emit(out);
         let body = out.len();
-        let range = self.router.emit_changes(now, scope, since, room, out);
+        // Answers go as far as everybody was told: what follows, everybody is told soon.
+        let until = if asked.is_some() { sent } else { self.router.version() };
+        let range = self.router.emit_changes(now, scope, since, until, room, out);
         let is_empty = out.len() == body;
-        let version = self.router.version();
         let mut floor = self.router.floor();
         let told = Told { version: range.to, floor: if range.from == 0 { floor } else { since.floor } };
         let outgoing = &mut self.links.get_mut(&id)?.outgoing;
@@ -284,14 +296,13 @@ impl Mesh {
                 // Behind `sent` there was nothing to tell here, of what was forgotten either.
                 floor = if since.version < floor { floor } else { floor.min(sent) };
             }
-        } else if range.to >= version {
+        } else if range.to >= until {
             outgoing.asked.remove(&node);
         } else {
             outgoing.asked.insert(node, told);
         }
-        if asked.is_none() || node == Address::EVERYONE {
+        if asked.is_none() {
             outgoing.sent = outgoing.sent.max(range.to);
-            outgoing.looked = outgoing.looked.max(told);
             outgoing.reminded = 0;
             self.timers.set(Timer::Reminder(id), now + REMINDERS[0]);
         }
@@ -383,7 +394,7 @@ impl Mesh {
 
     pub(super) fn seqno_requests_due(&mut self, now: Instant) {
         while let Some(due) = self.router.pop_request(now) {
-            for hop in self.router.whom_to_ask(&due) {
+            for hop in self.router.whom_to_ask(now, &due) {
                 let Some(hop) = self.router.hop(hop).copied() else { continue };
                 self.push(Control::SeqnoRequest {
                     link: hop.link,

@@ -13,6 +13,7 @@ mod storage;
 pub use echoes::{EchoAnswer, EchoError};
 pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
 pub use insecure::{
-    Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId,
+    Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode,
+    InsecureStreamId,
 };
 pub use stack::{Now, Stack, StackConfig, StackError};

@@ -141,7 +141,8 @@ impl Insider {
     /// Tells everybody on the link the next version of its table.
     pub(crate) fn update(&mut self, world: &mut World<Node>, adverts: &[Advert]) {
         for some in adverts.chunks(12) {
-            let update = Update { instance: self.instance, floor: 0, from: self.version, to: self.version + 1 };
+            let update =
+                Update { instance: self.instance, floor: 0, from: self.version, to: self.version + 1 };
             self.version += 1;
             let mut payload = Vec::new();
             update.emit(&mut payload);

@@ -16,7 +16,17 @@ from ..control.server import Server
 from ..errors import StoppedError
 from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
 from ..node import Node
-from .common import add_home, add_links, add_nickname, add_passphrase, add_temporary, add_v1, until_signal, with_passphrase
+from .common import (
+    add_home,
+    add_links,
+    add_network_key,
+    add_nickname,
+    add_passphrase,
+    add_temporary,
+    add_v1,
+    until_signal,
+    with_passphrase,
+)
 from .start import start
 
 if TYPE_CHECKING:
@@ -34,6 +44,7 @@ def add_parser(commands: Subparsers) -> None:
     add_temporary(parser)
     add_links(parser)
     add_v1(parser)
+    add_network_key(parser)
     add_nickname(parser)
     add_passphrase(parser)
     parser.set_defaults(run=_run)
