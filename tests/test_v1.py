@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from v1_peer import EVERYONE, Frame, Kind, mac_of
 NEW = "============ NEW: INSECURE ============"
 END = "================= END ================="
 
-pytestmark = pytest.mark.parametrize("which", ["python", "c"])
+each_chat = pytest.mark.parametrize("which", ["python", "c"])
 
 
 def start_chat(world: World, host: Namespace, which: str, *options: str, name: str = "alice") -> Program:
@@ -38,9 +39,12 @@ def found(chat: Program, address: str) -> None:
 
 
 def address_of(host: Namespace) -> str:
-    return "v1:" + host.run("cat", "/sys/class/net/eth0/address").strip()
+    link = re.search("link/ether ([0-9a-f:]{17})", host.run("ip", "link", "show", "eth0"))
+    assert link is not None
+    return f"v1:{link[1]}"
 
 
+@each_chat
 def test_messages_both_ways(world: World, which: str) -> None:
     left, right = world.wire()
     chat = start_chat(world, left, which)
@@ -50,9 +54,10 @@ def test_messages_both_ways(world: World, which: str) -> None:
     listener.wait_for_text(f"node {own[3:]}")
     chat.type("/nodes")
     chat.wait_for_text(f"{address}  insecure  here")
-    chat.type(f"@{address} ahoj, Žofie", "and more")
+    chat.type(f"@{address}")
     chat.wait_for_text(NEW)
     for number, text in enumerate(("ahoj, Žofie", "and more"), 1):
+        chat.type(text)
         listener.wait_for_text(f"message {own[3:]} {text}")
         chat.wait_for_text(f"You (insecure): {text}")
         chat.wait_for_text(f"* [{number}] sent (insecure)")
@@ -65,11 +70,15 @@ def test_messages_both_ways(world: World, which: str) -> None:
     chat.wait_for_text(f"insecure {address} to all: all of you")
     listener.kill()
     chat.type("is anybody there?")
+    chat.wait_for_text("* [3] sent (insecure)")
+    left.run("ip", "link", "set", "eth0", "down")
+    chat.wait_for('! link v1:eth0: the interface "eth0" is down; .*')
     chat.wait_for_text("* [3] failed (insecure)")
     chat.wait_for_text(f"* lost insecure {address}")
     chat.exit()
 
 
+@each_chat
 def test_a_stream_of_the_chat(world: World, which: str) -> None:
     left, right = world.wire()
     chat = start_chat(world, left, which)
@@ -96,6 +105,7 @@ def test_a_stream_of_the_chat(world: World, which: str) -> None:
     chat.exit()
 
 
+@each_chat
 def test_a_stream_to_the_chat(world: World, which: str) -> None:
     left, right = world.wire()
     chat = start_chat(world, left, which)
@@ -119,6 +129,7 @@ def test_a_stream_to_the_chat(world: World, which: str) -> None:
     assert client.end() == 0
 
 
+@each_chat
 def test_nobody_answers(world: World, which: str) -> None:
     left, _ = world.wire()
     chat = start_chat(world, left, which)
@@ -134,6 +145,7 @@ def test_nobody_answers(world: World, which: str) -> None:
     chat.exit()
 
 
+@each_chat
 def test_the_mesh_goes_on_beside_it(world: World, which: str) -> None:
     """Two chats on one wire are found twice: by v2, which is secure, and by v1."""
     left, right = world.wire()
@@ -149,6 +161,7 @@ def test_the_mesh_goes_on_beside_it(world: World, which: str) -> None:
     bob.exit()
 
 
+@each_chat
 def test_relaying(world: World, which: str) -> None:
     """left - middle - right: the chat in the middle passes on what v1 nodes say to each other through it."""
     left, middle = world.wire()
@@ -165,6 +178,7 @@ def test_relaying(world: World, which: str) -> None:
     chat.exit()
 
 
+@each_chat
 def test_hostile_bytes(world: World, which: str) -> None:
     left, right = world.wire()
     chat = start_chat(world, left, which)
@@ -199,6 +213,7 @@ def test_hostile_bytes(world: World, which: str) -> None:
     chat.exit()
 
 
+@each_chat
 def test_an_interface_that_cannot_be_opened(world: World, which: str) -> None:
     host = world.namespace()
     plain = ["--plain"] if which == "python" else []
@@ -212,3 +227,43 @@ def test_an_interface_that_cannot_be_opened(world: World, which: str) -> None:
     chat = world.start(host, *chat_command(which, home, *plain, "--v1", "lo"))
     chat.wait_for("! link v1:lo: no permission for raw frames .*")
     chat.exit()
+
+
+def test_from_a_script(world: World) -> None:
+    left, right = world.wire()
+    listener, address = start_peer(world, right, "listen")
+    code = """
+import sys, meshchat
+with meshchat.Node(temporary=True, key_bits=2048, v1=["eth0"]).blocking() as node:
+    while not isinstance(event := node.next_event(), meshchat.InsecureNodeFound):
+        pass
+    print(event.node, node.insecure_nodes()[0].address, flush=True)
+    message = node.send_insecure(event.node, "from a script")
+    while not isinstance(event := node.next_event(), meshchat.InsecureDelivered):
+        pass
+    print(event.id == message, flush=True)
+    node.broadcast_insecure("to all")
+    stream = node.connect_insecure(event.to)
+    while not isinstance(event := node.next_event(), meshchat.InsecureStreamClosed):
+        pass
+    print(event.stream == stream, event.reason, flush=True)
+    for call in (lambda: node.write_insecure(stream, b"x"), lambda: node.close_insecure(stream)):
+        try:
+            call()
+        except meshchat.StreamClosedError as error:
+            print(error, flush=True)
+    try:
+        node.send_insecure(event.peer, "x" * 1478)
+    except meshchat.MessageTooLongError as error:
+        print(error, flush=True)
+"""
+    script = world.start(left, PYTHON, "-c", code, privileged=True)
+    script.wait_for_text(f"{address} {address}")
+    listener.wait_for(f"message {address_of(left)[3:]} from a script")
+    script.wait_for_text("True")
+    listener.wait_for(f"broadcast {address_of(left)[3:]} to all")
+    script.wait_for_text("True no-answer")
+    for _ in range(2):
+        script.wait_for("the insecure stream .* does not exist any more")
+    script.wait_for_text("the text has 1478 bytes, a v1 frame carries 1477")
+    assert script.end() == 0

@@ -177,16 +177,16 @@ class Node:
 
         The future gives the message's id, before the first :class:`StatusChanged` event of that message.
         """
-        return self._ask(lambda core, token: core.send(token, to, text))
-
-    def _ask(self, call: Callable[[_core.Node, int], None]) -> asyncio.Future[str]:
-        """The answer to a call of the core, in the order of the calls and before any event that it causes."""
         core = self._core
+        return self._ask(lambda token: core.send(token, to, text))
+
+    def _ask(self, call: Callable[[int], None]) -> asyncio.Future[str]:
+        """The answer to a call of the core, in the order of the calls and before any event that it causes."""
         if self._is_stopping:
             # Nobody takes answers any more.
             raise StoppedError("the node has been stopped; start another one")
         self._tokens += 1
-        call(core, self._tokens)
+        call(self._tokens)
         answer: asyncio.Future[str] = self._core_loop.create_future()
         self._sends[self._tokens] = answer
         return answer
@@ -216,7 +216,8 @@ class Node:
         It is neither kept nor sent again. The number that comes back is told by :class:`InsecureDelivered` when it was
         acknowledged, by :class:`InsecureFailed` when it was not within 5 s.
         """
-        return int(await self._ask(lambda core, token: core.send_insecure(token, to, text)))
+        core = self._core
+        return int(await self._ask(lambda token: core.send_insecure(token, to, text)))
 
     async def broadcast_insecure(self, text: str) -> None:
         """Sends a text to every v1 node of each segment. Nobody acknowledges it."""
@@ -228,7 +229,8 @@ class Node:
         :class:`InsecureStreamOpened` follows, or :class:`InsecureStreamClosed` when nobody answers within 5 s. Streams
         that others open are told by the same events.
         """
-        return int(await self._ask(lambda core, token: core.connect_insecure(token, to)))
+        core = self._core
+        return int(await self._ask(lambda token: core.connect_insecure(token, to)))
 
     async def write_insecure(self, stream: int, data: bytes) -> None:
         """Sends data on an open stream, in as many frames as it takes.

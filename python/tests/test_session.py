@@ -94,7 +94,7 @@ def test_ways() -> None:
     session = Session()
     near = NodeInfo(ALICE.id, "alice", True, 0.0, Route(ALICE.id, 1, 96, 1400, "udp"))
     far = NodeInfo(NAMELESS.id, None, True, 0.0, Route(ALICE.id, 3, 300, 1400, "udp"))
-    assert session.list_nodes([near, far]) == (
+    assert session.list_nodes([near, far], []) == (
         f"{ALICE.id}  alice  here\n{NAMELESS.id}  6789a  here, 3 hops through alice"
     )
     assert session.event(RouteChanged(far)) is None, "who talks need not know"
