@@ -493,9 +493,8 @@ impl Mesh {
     /// Forgets what is not needed any more.
     fn collect(&mut self, now: Instant) {
         self.timers.set(Timer::Collect, now + COLLECT);
-        for node in self.router.collect(now) {
-            self.forget_identity(node);
-        }
+        self.router.collect(now);
+        self.forget_identities();
         self.flood.forget(|origin| self.identities.contains_key(origin));
     }
 

@@ -71,6 +71,13 @@ impl Mesh {
         self.identities.contains_key(&node)
     }
 
+    /// Forgets the identities of who is no destination any more, and no neighbour.
+    pub(super) fn forget_identities(&mut self) {
+        let (links, router) = (&self.links, &self.router);
+        let is_neighbour = |node| links.values().any(|link| link.table.get(node).is_some());
+        self.identities.retain(|node, _| router.knows(*node) || is_neighbour(*node));
+    }
+
     /// The node counts as verified, and what waited for its identity is taken in.
     fn on_verified(&mut self, now: Instant, node: Address) {
         let neighbours = self.links.iter_mut().filter_map(|(id, link)| {

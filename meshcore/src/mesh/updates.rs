@@ -394,7 +394,7 @@ impl Mesh {
 
     pub(super) fn seqno_requests_due(&mut self, now: Instant) {
         while let Some(due) = self.router.pop_request(now) {
-            for hop in self.router.whom_to_ask(&due) {
+            for hop in self.router.whom_to_ask(now, &due) {
                 let Some(hop) = self.router.hop(hop).copied() else { continue };
                 self.push(Control::SeqnoRequest {
                     link: hop.link,

@@ -49,14 +49,14 @@ impl Router {
         let mut to = from;
         // First of a whole table: who does not know this node yet believes nothing else before.
         if from == 0
-            && let Some(own) = self.advert(scope, self.own, false)
+            && let Some(own) = self.advert(now, scope, self.own, false)
         {
             self.announce(now, scope, &own, out);
         }
         let mut at = from;
         while let Some((version, destination)) = self.journal.next_after(at).filter(|(at, _)| *at <= until) {
             let repeated = from == 0 && destination == self.own;
-            if let Some(advert) = self.advert(scope, destination, from != 0).filter(|_| !repeated) {
+            if let Some(advert) = self.advert(now, scope, destination, from != 0).filter(|_| !repeated) {
                 if out.len() + advert.wire_len() > end {
                     return Range { from, to };
                 }
@@ -79,7 +79,7 @@ impl Router {
     ) -> Option<Address> {
         let end = out.len() + room;
         if cursor.is_none()
-            && let Some(own) = self.advert(scope, self.own, false)
+            && let Some(own) = self.advert(now, scope, self.own, false)
         {
             self.announce(now, scope, &own, out);
         }
@@ -87,7 +87,7 @@ impl Router {
         let mut last = cursor;
         while let Some((address, _)) = self.table.range((at, Unbounded)).next() {
             let address = *address;
-            if let Some(advert) = self.advert(scope, address, false) {
+            if let Some(advert) = self.advert(now, scope, address, false) {
                 if out.len() + advert.wire_len() > end {
                     return last;
                 }
@@ -99,7 +99,7 @@ impl Router {
     }
 
     /// What a link is told of a destination.
-    fn advert(&self, scope: Scope, address: Address, retract: bool) -> Option<Advert> {
+    fn advert(&self, now: Instant, scope: Scope, address: Address, retract: bool) -> Option<Advert> {
         if address == self.own {
             if self.own_version == 0 {
                 return None;
@@ -113,6 +113,9 @@ impl Router {
                 hops: 0,
                 signature,
             });
+        }
+        if self.is_withheld(now, address) {
+            return None;
         }
         let destination = self.table.get(&address)?;
         let hidden = |hop: &super::Hop| scope.wired && hop.link == scope.link;

@@ -218,15 +218,14 @@ impl Router {
         }
     }
 
-    /// Forgets what has had no route for long. Gives the destinations that are gone.
-    pub(super) fn collect(&mut self, now: Instant) -> Vec<Address> {
+    /// Forgets what has had no route for long.
+    pub(super) fn collect(&mut self, now: Instant) {
         let is_old = |d: &Destination| d.routes.is_empty() && now - d.idle_since >= IDLE_LIFE;
         let old: Vec<Address> = self.table.iter().filter(|(_, d)| is_old(d)).map(|(node, _)| *node).collect();
         old.iter().for_each(|node| self.forget(*node));
         let table = &self.table;
         self.feasibility.forget(now, |node| table.get(node).is_some_and(|d| !d.routes.is_empty()));
         self.avoided.retain(|_, until| *until > now);
-        old
     }
 
     // -- selection -------------------------------------------------------------------------------------------------
@@ -237,7 +236,7 @@ impl Router {
             via: route.via,
             metric: route.metric.saturating_add(self.hops.cost(route.via)),
             feasible: self.feasibility.allows(address, route.seqno, route.metric),
-            avoided: self.avoided.get(&(address, route.via)).is_some_and(|until| *until > now),
+            avoided: self.is_avoided(now, address, route.via),
         });
         let before = destination.selected;
         let selected = select(candidates, before);
@@ -250,7 +249,9 @@ impl Router {
             let (was_reachable, reachable) = (before.is_some(), selected.is_some());
             self.changes.push_back(Change { destination: address, was_reachable, reachable });
         }
-        self.note_news(address);
+        if !self.is_withheld(now, address) {
+            self.note_news(address);
+        }
         self.ask_for_seqno(now, address);
     }
 
@@ -285,12 +286,40 @@ impl Router {
             return self.requests.end(address);
         };
         self.requests.on_seqno(address, newest);
-        if !starves(destination, address, &self.feasibility, &self.hops) {
+        if !self.starves(now, address) {
             return;
         }
         let Some(Seqno { record, count }) = self.feasibility.seqno(address) else { return };
         let next = Seqno { record, count: count.saturating_add(1) };
         self.requests.start(now, address, next, crate::wire::frame::DEFAULT_HOP_LIMIT);
+    }
+
+    /// Whether a new announcement would help: only infeasible routes are left of those that work, or one is in use (RFC
+    /// 8966, section 3.8.2.1), or there is a way round a next hop that is avoided.
+    fn starves(&self, now: Instant, address: Address) -> bool {
+        let Some(destination) = self.table.get(&address) else { return false };
+        let is_feasible = |route: &&Route| self.feasibility.allows(address, route.seqno, route.metric);
+        match destination.selected_route().filter(is_feasible) {
+            Some(_) => self.is_withheld(now, address),
+            None => destination.routes.iter().any(|route| self.hops.cost(route.via) < INFINITE),
+        }
+    }
+
+    /// The route in use is avoided, and another one would do as soon as it is feasible. Nothing is said of the
+    /// destination meanwhile: announcing it under a new seqno by the avoided way would make the other one infeasible
+    /// again.
+    fn is_withheld(&self, now: Instant, address: Address) -> bool {
+        let is_avoided = |route: &Route| self.is_avoided(now, address, route.via);
+        let Some(destination) = self.table.get(&address) else { return false };
+        destination.selected_route().is_some_and(is_avoided)
+            && destination
+                .routes
+                .iter()
+                .any(|other| self.hops.cost(other.via) < INFINITE && !is_avoided(other))
+    }
+
+    fn is_avoided(&self, now: Instant, address: Address, via: HopId) -> bool {
+        self.avoided.get(&(address, via)).is_some_and(|until| *until > now)
     }
 
     // -- seqno requests --------------------------------------------------------------------------------------------
@@ -328,15 +357,18 @@ impl Router {
     }
 
     pub(super) fn pop_request(&mut self, now: Instant) -> Option<Due> {
-        let (table, feasibility, hops) = (&self.table, &self.feasibility, &self.hops);
-        let starves = |node| table.get(&node).is_some_and(|entry| starves(entry, node, feasibility, hops));
-        self.requests.pop(now, starves)
+        let mut requests = std::mem::take(&mut self.requests);
+        let due = requests.pop(now, |node| self.starves(now, node));
+        self.requests = requests;
+        due
     }
 
-    /// Whom to ask: the next hop; when there is none, or it has not helped, the neighbours that are nearest.
-    pub(super) fn whom_to_ask(&self, due: &Due) -> Vec<HopId> {
+    /// Whom to ask: the next hop; when there is none, or it is avoided, or it has not helped, the neighbours that are
+    /// nearest.
+    pub(super) fn whom_to_ask(&self, now: Instant, due: &Due) -> Vec<HopId> {
         let Some(destination) = self.table.get(&due.destination) else { return Vec::new() };
-        if let (Some(selected), ..2) = (destination.selected, due.tries) {
+        let selected = destination.selected.filter(|via| !self.is_avoided(now, due.destination, *via));
+        if let (Some(selected), ..2) = (selected, due.tries) {
             return vec![selected];
         }
         let works = |route: &&Route| self.hops.cost(route.via) < INFINITE;
@@ -368,9 +400,16 @@ impl Router {
         self.table.contains_key(&destination)
     }
 
-    /// Frames to the destination vanish behind its next hop: another one is tried, if there is any.
+    /// Frames to the destination vanish behind its next hop: another one is tried, if there is any. When all of them
+    /// have been tried, they begin anew.
     pub(super) fn avoid_next_hop(&mut self, now: Instant, destination: Address) {
-        let Some(via) = self.table.get(&destination).and_then(|entry| entry.selected) else { return };
+        let Some(entry) = self.table.get(&destination) else { return };
+        let Some(via) = entry.selected else { return };
+        let mut working = entry.routes.iter().filter(|route| self.hops.cost(route.via) < INFINITE);
+        let others = working.any(|other| other.via != via && !self.is_avoided(now, destination, other.via));
+        if !others {
+            self.avoided.retain(|(node, _), _| *node != destination);
+        }
         if self.avoided.len() < MAX_AVOIDED {
             self.avoided.insert((destination, via), now + AVOID);
             self.reselect(now, destination);
@@ -396,11 +435,4 @@ impl Router {
         let routes = self.table.values().map(|destination| destination.routes.len()).sum();
         [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
     }
-}
-
-/// Whether only infeasible routes are left of those that work, or one is in use (RFC 8966, section 3.8.2.1).
-fn starves(destination: &Destination, node: Address, feasibility: &FeasibilityTable, hops: &Hops) -> bool {
-    let is_feasible = |route: &Route| feasibility.allows(node, route.seqno, route.metric);
-    let works = |route: &Route| hops.cost(route.via) < INFINITE;
-    !destination.selected_route().is_some_and(is_feasible) && destination.routes.iter().any(works)
 }

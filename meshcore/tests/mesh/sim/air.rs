@@ -191,6 +191,13 @@ impl Air {
         self.ports[port].arcs.iter().map(|arc| arc.to).filter(move |to| self.loss(port, *to).is_some())
     }
 
+    /// Ports with which frames are exchanged in both directions, more often than not, with the losses on the way there.
+    pub(crate) fn partners(&self, port: usize) -> impl Iterator<Item = (usize, u32)> {
+        let open = self.ports[port].arcs.iter().filter(|arc| !arc.cut && arc.quality.loss <= USABLE_LOSS);
+        let back = move |to: usize| self.loss(to, port).is_some_and(|loss| loss <= USABLE_LOSS);
+        open.filter(move |arc| back(arc.to)).map(|arc| (arc.to, arc.quality.loss))
+    }
+
     /// Whether frames pass in both directions, more often than not.
     pub(crate) fn is_usable(&self, from: usize, to: usize) -> bool {
         let fine = |loss: Option<u32>| loss.is_some_and(|loss| loss <= USABLE_LOSS);

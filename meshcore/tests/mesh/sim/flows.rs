@@ -1,6 +1,6 @@
 //! Probe frames between nodes, forwarded hop by hop by the nodes themselves and answered at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use meshcore::types::{Address, Instant};
 
@@ -19,6 +19,8 @@ const PAYLOAD: usize = 64;
 pub(crate) struct Flows {
     all: Vec<Progress>,
     pub total: Delivery,
+    /// What the oracle says of frames from a node, for one version of the world.
+    best: BTreeMap<usize, (u64, Vec<f64>)>,
 }
 
 #[derive(Debug)]
@@ -74,7 +76,7 @@ impl<R: Router> World<R> {
         if !self.is_up(flow.from) {
             return;
         }
-        let best = best_delivery(&self.air, |node| self.is_up(node), self.stations.len(), flow.from)[flow.to];
+        let best = self.best(flow.from, flow.to);
         let progress = &mut self.flows.all[number];
         progress.sent += 1;
         let request = payload(REQUEST, number, progress.sent);
@@ -86,6 +88,18 @@ impl<R: Router> World<R> {
             self.flows.total.hopeless += 1;
         }
         self.send_probe(flow.from, self.stations[flow.to].address, &request);
+    }
+
+    /// Share of frames that arrives by the best way.
+    fn best(&mut self, from: usize, to: usize) -> f64 {
+        let known = self.flows.best.get(&from).filter(|(version, _)| *version == self.changes);
+        if let Some((_, best)) = known {
+            return best[to];
+        }
+        let best = best_delivery(&self.air, |node| self.is_up(node), self.stations.len(), from);
+        let share = best[to];
+        self.flows.best.insert(from, (self.changes, best));
+        share
     }
 
     fn send_probe(&mut self, from: usize, to: Address, payload: &[u8]) {
@@ -102,6 +116,8 @@ impl<R: Router> World<R> {
         match kind {
             REQUEST if node == progress.flow.to && node_at(source) == Some(progress.flow.from) => {
                 self.flows.total.arrived += u64::from(progress.on_the_way.remove(&number));
+                // As the layer above does: whatever is authentic is a sign of life.
+                self.with(node, |router, now| router.confirm_path(now, source));
                 self.send_probe(node, source, &payload(REPLY, flow, number));
             }
             REPLY if node == progress.flow.from => {

@@ -14,7 +14,7 @@ const BOUNDS: Sizes = Sizes {
     neighbours: 2048,
     destinations: 4096,
     routes: 4096 * 64,
-    identities: 4096 + 2048,
+    identities: 8192,
     pending: 128 * 64,
     feasibility: 8192,
     requests: 1024,

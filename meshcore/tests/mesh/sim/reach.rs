@@ -89,8 +89,8 @@ pub(crate) fn best_delivery(
             continue;
         }
         for port in air.ports_of(node) {
-            for to in air.hearers(*port).filter(|to| air.is_usable(*port, *to)) {
-                let (next, loss) = (air.ports[to].node, air.loss(*port, to).unwrap_or(1_000_000));
+            for (to, loss) in air.partners(*port) {
+                let next = air.ports[to].node;
                 let through = share * (1.0 - f64::from(loss) / 1e6);
                 if is_up(next) && through > best[next] + 1e-9 {
                     best[next] = through;

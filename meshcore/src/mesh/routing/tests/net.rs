@@ -82,7 +82,7 @@ impl Net {
     /// Sends on the seqno requests of a node that are due.
     fn ask(&mut self, from: usize) {
         while let Some(due) = self.routers[from].pop_request(self.now) {
-            for via in self.routers[from].whom_to_ask(&due) {
+            for via in self.routers[from].whom_to_ask(self.now, &due) {
                 let to = self.edges[from].iter().find(|edge| edge.via == via).unwrap().to;
                 let Due { destination, seqno, hop_limit, .. } = due;
                 if self.routers[to].on_seqno_request(self.now, destination, seqno, hop_limit)
