@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import Namespace, Program, World, chat_command, meet
+from harness import PYTHON, Namespace, Program, World, chat_command, meet
 from topology import chain
 
 LONGEST = "x" * (1 << 20)
@@ -98,6 +98,33 @@ def test_a_node_behind_another_one(world: World) -> None:
         assert f"{carol_id}  carol  here" in alice.lines
         # Who is found first is a matter of luck, as is whether the kernel has told by then that the cable is in.
         return sorted(line for line in heard(alice) if not line.startswith("! link"))
+
+    both(world, run)
+
+
+# Waits for a message, and says something to everybody.
+SHOUT = r"""
+import sys, meshchat
+with meshchat.Node(sys.argv[1], nickname="dave").blocking() as node:
+    while not isinstance(node.next_event(), meshchat.Message):
+        pass
+    node.broadcast("hear\nme \x1b[1m")
+    node.next_event(timeout=60)
+"""
+
+
+def test_a_broadcast(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        dave = world.start(host, PYTHON, "-c", SHOUT, world.home(f"dave-{which}", key="dave"))
+        alice.wait_for(r"\* found dave .*")
+        alice.type("@dave go")
+        alice.wait_for_text("dave to all: hear")
+        alice.wait_for_text("  me \ufffd[1m")
+        alice.exit()
+        assert dave.end() == 0, dave.report()
+        return sorted(heard(alice))
 
     both(world, run)
 

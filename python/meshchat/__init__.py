@@ -6,6 +6,7 @@ from .blocking import BlockingNode
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
+    BusyError,
     EmptyMessageError,
     HomeInUseError,
     InternalError,
@@ -22,11 +23,13 @@ from .errors import (
     PassphraseNeededError,
     StorageError,
     StoppedError,
+    StreamClosedError,
     TimedOutError,
     UnknownNodeError,
     WrongPassphraseError,
 )
 from .events import (
+    Broadcast,
     Event,
     LinkStatus,
     Message,
@@ -47,6 +50,8 @@ __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
     "BlockingNode",
+    "Broadcast",
+    "BusyError",
     "EmptyMessageError",
     "Event",
     "HomeInUseError",
@@ -75,6 +80,7 @@ __all__ = [
     "StatusChanged",
     "StorageError",
     "StoppedError",
+    "StreamClosedError",
     "TimedOutError",
     "TraceHop",
     "UnknownNodeError",

@@ -108,6 +108,10 @@ class BlockingNode:
         """As :meth:`Node.send`."""
         return self._run(self._node.send(to, text))
 
+    def broadcast(self, text: str) -> None:
+        """As :meth:`Node.broadcast`."""
+        self._run(self._node.broadcast(text))
+
     # -- events -------------------------------------------------------------------------------------------------
 
     def next_event(self, timeout: float | None = None) -> Event | None:

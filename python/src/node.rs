@@ -107,6 +107,12 @@ impl Node {
         Job::spawn(move || pending.wait(), convert)
     }
 
+    /// Says something to every node in reach; a Job.
+    fn broadcast(&self, text: String) -> PyResult<Job> {
+        let pending = self.core.broadcast(text);
+        Job::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
+    }
+
     /// Asks a node for an answer for at most `timeout` seconds; a Job of the round-trip time in seconds.
     fn ping(&self, py: Python<'_>, to: &str, timeout: f64) -> PyResult<Job> {
         let to = parse_id(py, to)?;

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 from ..errors import MeshChatError, StoppedError
-from ..events import Message
+from ..events import Broadcast, Message
 from ..node import Node
 from .lines import BadLine
 from .safe import safe
@@ -49,7 +49,7 @@ class Chat:
 
     async def _show_events(self) -> None:
         async for event in self._node.events(auto_confirm=False):
-            if isinstance(event, Message) and not self._session.knows(event.sender):
+            if isinstance(event, (Message, Broadcast)) and not self._session.knows(event.sender):
                 self._session.learn(await self._node.nodes())
             text = self._session.event(event)
             if text is not None:

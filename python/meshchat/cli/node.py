@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..chat.safe import safe
 from ..control.server import Server
 from ..errors import StoppedError
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged
 from ..node import Node
 from .common import (
     add_home,
@@ -95,6 +95,8 @@ def describe(event: Event, names: dict[str, str]) -> str | None:
     if isinstance(event, Message):
         name = names.get(event.sender, event.sender[-5:])
         return f"message from {name} {event.sender}: it waits on disk for a chat"
+    if isinstance(event, Broadcast):
+        return f"broadcast of {names.get(event.sender, event.sender[-5:])} {event.sender}: {event.text}"
     if isinstance(event, StatusChanged):
         return f"message {event.id} to {event.to}: {event.status}"
     return f"warning: {event.text}"
