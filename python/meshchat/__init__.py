@@ -44,6 +44,19 @@ from .events import (
     Warning,
 )
 from .identity import Identity, create_network_key, default_home
+from .insecure import (
+    InsecureDelivered,
+    InsecureEvent,
+    InsecureFailed,
+    InsecureMessage,
+    InsecureNode,
+    InsecureNodeFound,
+    InsecureNodeLost,
+    InsecureStreamClosed,
+    InsecureStreamData,
+    InsecureStreamOpened,
+    insecure_address,
+)
 from .node import Node
 
 __all__ = [
@@ -56,6 +69,16 @@ __all__ = [
     "Event",
     "HomeInUseError",
     "Identity",
+    "InsecureDelivered",
+    "InsecureEvent",
+    "InsecureFailed",
+    "InsecureMessage",
+    "InsecureNode",
+    "InsecureNodeFound",
+    "InsecureNodeLost",
+    "InsecureStreamClosed",
+    "InsecureStreamData",
+    "InsecureStreamOpened",
     "InternalError",
     "KeyCorruptError",
     "KeyExistsError",
@@ -78,8 +101,8 @@ __all__ = [
     "RouteChanged",
     "Status",
     "StatusChanged",
-    "StorageError",
     "StoppedError",
+    "StorageError",
     "StreamClosedError",
     "TimedOutError",
     "TraceHop",
@@ -88,4 +111,5 @@ __all__ = [
     "WrongPassphraseError",
     "create_network_key",
     "default_home",
+    "insecure_address",
 ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
 from .errors import MeshChatError
+from .insecure import InsecureEvent, insecure_event_of
 
 if TYPE_CHECKING:
     from ._core import Incoming, _RawEvent, _RawInfo
@@ -157,11 +158,12 @@ class Warning:
     """Something went wrong that a person should know of; the node goes on."""
 
     kind: str
-    """``nickname-taken``, ``address-conflict``, ``link``, ``storage`` or ``other``."""
+    """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage`` or
+    ``other``."""
     text: str
 
 
-Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
@@ -184,6 +186,8 @@ def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
         return StatusChanged(message, to, Status(code))
     if raw[0] == "warning":
         return Warning(*raw[1])
+    if raw[0] != "message":
+        return insecure_event_of(raw)
     incoming = raw[1]
     return Message(
         sender=incoming.sender,

@@ -3,7 +3,7 @@
 use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, RouteInfo, TraceHop, UnixTime, Warning};
 use pyo3::prelude::*;
 
-use crate::error;
+use crate::{error, insecure};
 
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
@@ -94,6 +94,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
         Event::Warning(warning) => {
             ("warning", (warning_kind(&warning), warning.to_string())).into_pyobject(py)?.into_any()
         }
+        Event::Insecure(event) => return insecure::event(py, event),
         _ => return Ok(None),
     };
     Ok(Some(object.unbind()))
@@ -104,6 +105,7 @@ fn warning_kind(warning: &Warning) -> &'static str {
         Warning::NicknameTaken { .. } => "nickname-taken",
         Warning::AddressConflict => "address-conflict",
         Warning::Link { .. } => "link",
+        Warning::InsecureDropped { .. } => "insecure-dropped",
         Warning::Storage(_) => "storage",
         _ => "other",
     }
