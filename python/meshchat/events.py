@@ -163,9 +163,7 @@ class Warning:
     text: str
 
 
-Event = Union[
-    NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent
-]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:

@@ -6,18 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ..events import (
-    Broadcast,
-    Event,
-    Message,
-    NodeFound,
-    NodeInfo,
-    NodeLost,
-    RouteChanged,
-    Status,
-    StatusChanged,
-    Warning,
-)
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged, Warning
 from ..insecure import (
     InsecureDelivered,
     InsecureEvent,

@@ -14,17 +14,7 @@ from ..chat import insecure
 from ..chat.safe import safe
 from ..control.server import Server
 from ..errors import StoppedError
-from ..events import (
-    Broadcast,
-    Event,
-    Message,
-    NodeFound,
-    NodeInfo,
-    NodeLost,
-    RouteChanged,
-    StatusChanged,
-    Warning,
-)
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
 from ..node import Node
 from .common import (
     add_home,
