@@ -188,10 +188,12 @@ impl Router {
             self.make_room()?;
             self.table.insert(destination, Destination::new(now));
         }
-        if let Some(entry) = self.table.get_mut(&destination) {
-            entry.update(Route { via, seqno, metric, mtu, hops }, signature);
+        let route = Route { via, seqno, metric, mtu, hops };
+        let changed = self.table.get_mut(&destination).is_some_and(|entry| entry.update(route, signature));
+        // What is avoided may be so no longer.
+        if changed || !self.avoided.is_empty() {
+            self.reselect(now, destination);
         }
-        self.reselect(now, destination);
         Ok(())
     }
 
@@ -232,10 +234,11 @@ impl Router {
 
     fn reselect(&mut self, now: Instant, address: Address) {
         let Some(destination) = self.table.get(&address) else { return };
+        let distance = self.feasibility.distance(address);
         let candidates = destination.routes.iter().map(|route| Candidate {
             via: route.via,
             metric: route.metric.saturating_add(self.hops.cost(route.via)),
-            feasible: self.feasibility.allows(address, route.seqno, route.metric),
+            feasible: distance.is_none_or(|distance| distance.allows(route.seqno, route.metric)),
             avoided: self.is_avoided(now, address, route.via),
         });
         let before = destination.selected;
@@ -298,7 +301,9 @@ impl Router {
     /// 8966, section 3.8.2.1), or there is a way round a next hop that is avoided.
     fn starves(&self, now: Instant, address: Address) -> bool {
         let Some(destination) = self.table.get(&address) else { return false };
-        let is_feasible = |route: &&Route| self.feasibility.allows(address, route.seqno, route.metric);
+        let distance = self.feasibility.distance(address);
+        let is_feasible =
+            |route: &&Route| distance.is_none_or(|distance| distance.allows(route.seqno, route.metric));
         match destination.selected_route().filter(is_feasible) {
             Some(_) => self.is_withheld(now, address),
             None => destination.routes.iter().any(|route| self.hops.cost(route.via) < INFINITE),
@@ -309,6 +314,9 @@ impl Router {
     /// destination meanwhile: announcing it under a new seqno by the avoided way would make the other one infeasible
     /// again.
     fn is_withheld(&self, now: Instant, address: Address) -> bool {
+        if self.avoided.is_empty() {
+            return false;
+        }
         let is_avoided = |route: &Route| self.is_avoided(now, address, route.via);
         let Some(destination) = self.table.get(&address) else { return false };
         destination.selected_route().is_some_and(is_avoided)
@@ -319,7 +327,7 @@ impl Router {
     }
 
     fn is_avoided(&self, now: Instant, address: Address, via: HopId) -> bool {
-        self.avoided.get(&(address, via)).is_some_and(|until| *until > now)
+        !self.avoided.is_empty() && self.avoided.get(&(address, via)).is_some_and(|until| *until > now)
     }
 
     // -- seqno requests --------------------------------------------------------------------------------------------
