@@ -1,5 +1,6 @@
 # make chat       build everything into .venv and open the console chat
 # make test       run all tests
+# make bench-mesh-peers  MeshChat beside babeld on the same meshes, into docs/BENCHMARKS.md
 # make lint       formatting, clippy, documentation, types
 # make libraries  libmeshchat and the console chat in C, in target/release
 # make install    PREFIX=/usr/local [DESTDIR=]: these, with header and pkg-config file
@@ -25,7 +26,7 @@ FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: chat test test-rust test-python test-end-to-end lint libraries install clean
+.PHONY: chat test test-rust test-python test-end-to-end bench-mesh-peers lint libraries install clean
 .DELETE_ON_ERROR:
 
 # 130: ended by Ctrl-C, which is no error here.
@@ -71,6 +72,11 @@ test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
 	@scripts/need cc ip nft nsenter openssl pkg-config setpriv sysctl unshare namespaces
 	@$(MAKE) --no-print-directory install-c PREFIX='$(TESTED_PREFIX)' DESTDIR=
 	MESHCHAT_C_CHAT='$(TESTED_PREFIX)/bin/meshchat-chat-c' $(BIN)/python -m pytest tests
+
+# Half an hour; other work on the machine disturbs it.
+bench-mesh-peers: $(VENV)/.installed
+	@scripts/need babeld ip nsenter openssl setpriv sysctl unshare namespaces
+	$(BIN)/python tests/bench_mesh_peers.py
 
 lint: $(VENV)/.installed $(VENV)/.test-tools
 	@scripts/need cargo clippy rustfmt

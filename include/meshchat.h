@@ -65,13 +65,19 @@
 // No answer came in time.
 #define MESHCHAT_TIMED_OUT 23
 
+// Too much of this is under way: try again in a moment.
+#define MESHCHAT_BUSY 24
+
+// The stream is not open, or no more.
+#define MESHCHAT_STREAM_CLOSED 25
+
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
 
-// There is no key in the home.
+// There is no key in the home, or no network key in the file.
 #define MESHCHAT_NO_KEY 41
 
-// There is a key in the home already.
+// There is a key in the home, or the file of the network key, already.
 #define MESHCHAT_KEY_EXISTS 42
 
 // The key file is readable by others.
@@ -138,6 +144,58 @@
 // Size of a buffer for safety words, with room to spare.
 #define MESHCHAT_SAFETY_WORDS_SIZE 128
 
+// Size of a buffer for the address of a v1 node: "v1:02:00:5e:10:00:01" and NUL.
+#define MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE 21
+
+// A v1 node was heard. Has: insecure address.
+#define MESHCHAT_EVENT_INSECURE_NODE_FOUND 100
+
+// A v1 node was silent for 17.5 s, newer ones took its place, or the interface went down. Has: insecure address.
+#define MESHCHAT_EVENT_INSECURE_NODE_LOST 101
+
+// A message, perhaps of a v1 node that was never found. Has: insecure address (who claims to have sent it), text,
+// insecure to-all.
+#define MESHCHAT_EVENT_INSECURE_MESSAGE 102
+
+// Somebody acknowledged a message in the name of its recipient. Has: insecure address (the recipient), insecure message.
+#define MESHCHAT_EVENT_INSECURE_DELIVERED 103
+
+// No acknowledgement came within 5 s; the message may have arrived nevertheless. Has: insecure address (the recipient),
+// insecure message.
+#define MESHCHAT_EVENT_INSECURE_FAILED 104
+
+// A stream is open. Has: insecure address (its other end), insecure stream, insecure by-peer.
+#define MESHCHAT_EVENT_INSECURE_STREAM_OPENED 105
+
+// Data of a stream, in the order of arrival; what was lost is missing without notice. Has: insecure address, insecure
+// stream, insecure data.
+#define MESHCHAT_EVENT_INSECURE_STREAM_DATA 106
+
+// A stream has ended; one that could not be opened ends without having been open. Has: insecure address, insecure stream,
+// insecure close reason, text (the reason in words).
+#define MESHCHAT_EVENT_INSECURE_STREAM_CLOSED 107
+
+// This node closed the stream, and the peer knows.
+#define MESHCHAT_INSECURE_CLOSED_HERE 0
+
+// The peer closed the stream.
+#define MESHCHAT_INSECURE_CLOSED_BY_PEER 1
+
+// The peer did not answer that the stream was opened, or closed.
+#define MESHCHAT_INSECURE_CLOSED_NO_ANSWER 2
+
+// The peer was silent for too long.
+#define MESHCHAT_INSECURE_CLOSED_IDLE 3
+
+// The peer opened newer streams in its place, or others did while it was never used.
+#define MESHCHAT_INSECURE_CLOSED_REPLACED 4
+
+// The interface went down.
+#define MESHCHAT_INSECURE_CLOSED_LINK_DOWN 5
+
+// A reason that this header does not know.
+#define MESHCHAT_INSECURE_CLOSED_OTHER 99
+
 // Size of a buffer for a NODE_ID: 64 hexadecimal digits and NUL.
 #define MESHCHAT_ID_TEXT_SIZE 65
 
@@ -147,6 +205,10 @@
 // How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
 // times), freed by `meshchat_config_free`. One thread at a time may use it.
 typedef struct meshchat_config meshchat_config;
+
+// v1 nodes as they were known when the list was made by `meshchat_node_insecure_nodes`. Freed by
+// `meshchat_insecure_list_free`. Entries are numbered from 0. Several threads may read one list.
+typedef struct meshchat_insecure_list meshchat_insecure_list;
 
 // Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
 // change, needs no node, and several threads may read it.
@@ -213,6 +275,16 @@ int32_t meshchat_config_set_passphrase(meshchat_config *config, const char *pass
 int32_t meshchat_config_set_key_bits(meshchat_config *config,
                                      uint32_t bits);
 
+// Makes the node part of a private mesh: `file` holds the network key that all its nodes share, made by
+// `meshchat_network_key_create`. Frames of others are dropped, and a listener sees neither names nor routes. The start
+// reads it.
+int32_t meshchat_config_set_network_key_file(meshchat_config *config,
+                                             const char *file);
+
+// Makes a network key for a private mesh, in a new file of mode 0600 that is to be copied to all of its nodes. A file
+// that exists is not overwritten: `MESHCHAT_KEY_EXISTS`.
+int32_t meshchat_network_key_create(const char *file);
+
 // Adds a link: "udp", "udp:HOST:PORT" (with a peer to contact) or "ethernet:IFACE". Several may be added; all UDP links
 // become one. Without any, "udp" is used. The start checks it.
 int32_t meshchat_config_add_link(meshchat_config *config,
@@ -245,7 +317,7 @@ int32_t meshchat_event_last_seen(const meshchat_event *event,
 // The way that frames to the node take now, NULL when it is out of reach. Valid as long as the event.
 int32_t meshchat_event_route(const meshchat_event *event, const meshchat_route **route);
 
-// Text of a message or a warning: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
+// Text of a message or a warning, why an insecure stream ended: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
 // length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
 // as the event.
 int32_t meshchat_event_text(const meshchat_event *event,
@@ -302,6 +374,85 @@ int32_t meshchat_identity_safety_words(const meshchat_identity *identity,
                                        const char *peer_id,
                                        char *words,
                                        size_t words_size);
+
+// Lets programs that speak only AlexMesh v1 find the node on an Ethernet interface, send it messages and chat with it.
+// INSECURE: anybody on the segment can read and forge all of it. Several interfaces may be added. One that cannot be
+// opened is told by `meshchat_node_link_status`, and used as soon as it can be. Not in a private mesh. The start checks it.
+int32_t meshchat_config_add_v1(meshchat_config *config,
+                               const char *interface);
+
+// The address of a v1 node as events tell it ("v1:02:00:5e:10:00:01"), from any way to write it, into a buffer of
+// `MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE` bytes. `MESHCHAT_INVALID_ARGUMENT` when it is none.
+int32_t meshchat_insecure_address(const char *text,
+                                  char *address);
+
+// The v1 nodes that were heard lately. The list is to be freed by `meshchat_insecure_list_free`.
+int32_t meshchat_node_insecure_nodes(const meshchat_node *node, meshchat_insecure_list **list);
+
+// Sends a text of at most 1477 bytes, on an interface with the usual MTU, to the v1 node with the address `to`. It is
+// neither kept nor sent again. `message` becomes its number; an event of type `MESHCHAT_EVENT_INSECURE_DELIVERED` or
+// `MESHCHAT_EVENT_INSECURE_FAILED` follows.
+int32_t meshchat_node_send_insecure(meshchat_node *node,
+                                    const char *to,
+                                    const char *text,
+                                    size_t text_len,
+                                    uint64_t *message);
+
+// Sends a text to every v1 node of each segment. Nobody acknowledges it.
+int32_t meshchat_node_broadcast_insecure(meshchat_node *node, const char *text, size_t text_len);
+
+// Opens a stream to the v1 node with the address `to`; `stream` becomes its number. An event of type
+// `MESHCHAT_EVENT_INSECURE_STREAM_OPENED` follows, or `MESHCHAT_EVENT_INSECURE_STREAM_CLOSED` when nobody answers. Streams
+// that others open are told by the same events.
+int32_t meshchat_node_connect_insecure(meshchat_node *node,
+                                       const char *to,
+                                       uint64_t *stream);
+
+// Sends data on an open stream, in as many frames as it takes. What gets lost stays lost, and zero bytes at the end of a
+// frame do not arrive: v1 carries text. `MESHCHAT_STREAM_CLOSED` when the stream is not open.
+int32_t meshchat_node_write_insecure(meshchat_node *node,
+                                     uint64_t stream,
+                                     const char *data,
+                                     size_t data_len);
+
+// Ends a stream in both directions; an event of type `MESHCHAT_EVENT_INSECURE_STREAM_CLOSED` follows.
+// `MESHCHAT_STREAM_CLOSED` when the stream is not open.
+int32_t meshchat_node_close_insecure(meshchat_node *node, uint64_t stream);
+
+// Frees a list. NULL does nothing.
+void meshchat_insecure_list_free(meshchat_insecure_list *list);
+
+// Number of entries.
+int32_t meshchat_insecure_list_count(const meshchat_insecure_list *list, size_t *count);
+
+// Address of an entry, into a buffer of `MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE` bytes.
+int32_t meshchat_insecure_list_address(const meshchat_insecure_list *list, size_t index, char *address);
+
+// Whether the node is heard itself, not only through other v1 nodes.
+int32_t meshchat_insecure_list_direct(const meshchat_insecure_list *list, size_t index, bool *direct);
+
+// Address of the v1 node that an insecure event is about, into a buffer of `MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE` bytes.
+// Anybody can use any address.
+int32_t meshchat_event_insecure_address(const meshchat_event *event,
+                                        char *address);
+
+// Whether an insecure message went to everyone.
+int32_t meshchat_event_insecure_to_all(const meshchat_event *event, bool *to_all);
+
+// The message whose fate is told, as `meshchat_node_send_insecure` numbered it.
+int32_t meshchat_event_insecure_message(const meshchat_event *event, uint64_t *message);
+
+// The number of the stream.
+int32_t meshchat_event_insecure_stream(const meshchat_event *event, uint64_t *stream);
+
+// Whether the peer opened the stream.
+int32_t meshchat_event_insecure_by_peer(const meshchat_event *event, bool *by_peer);
+
+// Data that came on a stream, `data_len` bytes without a NUL behind them. Valid as long as the event.
+int32_t meshchat_event_insecure_data(const meshchat_event *event, const char **data, size_t *data_len);
+
+// Why the stream ended: one of MESHCHAT_INSECURE_CLOSED_... Later versions may have more reasons.
+int32_t meshchat_event_insecure_close_reason(const meshchat_event *event, int32_t *reason);
 
 // Frees a list and all texts in it. NULL does nothing.
 void meshchat_node_list_free(meshchat_node_list *list);

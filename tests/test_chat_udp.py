@@ -107,7 +107,7 @@ def test_home_in_use(world: World, host: Namespace) -> None:
     first = world.chat(host, home)
     first_id = first.node_id()
     second = world.chat(host, home)
-    second.wait_for_text(f"* the home {home} is in use by a running chat; going on with a temporary identity")
+    second.wait_for_text(f"* the home {home} is in use by a running chat or node; going on with a temporary identity")
     second.wait_for_text("* making a key; this takes some seconds")
     second_id = second.node_id()
     assert first_id != second_id

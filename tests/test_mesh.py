@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -65,14 +66,20 @@ def test_every_pair_of_a_grid(world: World) -> None:
     talk(world, grid(world, 4))
 
 
+def test_every_pair_of_two_segments(world: World) -> None:
+    """Machine 3 is plugged into both switches."""
+    talk(world, Network(world, 7, segments=[(0, 1, 2, 3), (3, 4, 5, 6)]))
+
+
+def relay(world: World, network: Network, home: Path) -> Program:
+    """Runs `meshchat node` on machine n in the home "node<n>"."""
+    machine = int(home.name.removeprefix("node"))
+    command = ("node", "--home", str(home), "--nickname", home.name, *network.links(machine))
+    return world.start(network.spaces[machine], PYTHON, "-m", "meshchat", *command, privileged=True)
+
+
 def relays(world: World, network: Network, *machines: int) -> dict[int, Program]:
-    """Runs `meshchat node` on these machines."""
-    nodes = {}
-    for machine in machines:
-        command = ("node", "--home", str(world.new_home(f"node{machine}")), "--nickname", f"node{machine}")
-        space, links = network.spaces[machine], network.links(machine)
-        nodes[machine] = world.start(space, PYTHON, "-m", "meshchat", *command, *links, privileged=True)
-    return nodes
+    return {machine: relay(world, network, world.new_home(f"node{machine}")) for machine in machines}
 
 
 def chat(world: World, network: Network, machine: int, name: str) -> Program:
@@ -143,7 +150,8 @@ class Ring:
 
     def __init__(self, world: World) -> None:
         self.network = ring(world, 6)
-        self.nodes = relays(world, self.network, 1, 2, 4, 5)
+        self.homes = {machine: world.new_home(f"node{machine}") for machine in (1, 2, 4, 5)}
+        self.nodes = {machine: relay(world, self.network, home) for machine, home in self.homes.items()}
         self.alice, self.bob = chat(world, self.network, 0, "alice"), chat(world, self.network, 3, "bob")
         for node in self.nodes.values():
             node.node_id()
@@ -178,6 +186,19 @@ def test_a_relay_that_comes_and_goes(world: World) -> None:
         for name in ring.network.interfaces(ring.relay):
             ring.network.set(ring.relay, name, state)
         ring.speak()
+
+
+def test_a_relay_that_starts_again(world: World) -> None:
+    """It carries the chat when the other half of the ring fails."""
+    ring = Ring(world)
+    ring.kill_relay()
+    ring.speak()
+    again = relay(world, ring.network, ring.homes[ring.relay])
+    again.node_id()
+    for machine in {1, 2} if ring.relay == 5 else {4, 5}:
+        ring.nodes[machine].kill()
+    ring.speak()
+    assert again.process.poll() is None
 
 
 def test_a_lossy_chain(world: World) -> None:

@@ -8,8 +8,11 @@ import subprocess
 
 import pytest
 
-from harness import PYTHON, REPOSITORY, Namespace, World
+from meshchat.cli import _parser
+
+from harness import PYTHON, REPOSITORY, Namespace, World, meet
 from test_terminal import Screen
+from topology import chain
 
 README = (REPOSITORY / "README.md").read_text()
 PACKAGE_README = (REPOSITORY / "python/README.md").read_text()
@@ -17,6 +20,11 @@ PACKAGE_README = (REPOSITORY / "python/README.md").read_text()
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def screens() -> list[str]:
+    """What terminals show after a command."""
+    return re.findall(r"^```\n(\$ .*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
 def only_block(text: str, language: str) -> str:
@@ -62,7 +70,7 @@ def shortened(line: str) -> str:
 
 def test_the_conversation(world: World, host: Namespace) -> None:
     """Each line of the screen, and behind it what anna typed."""
-    first, *rest = blocks(README, "")[0].splitlines()
+    first, *rest = screens()[0].splitlines()
     shown = [re.split(r" {2,}\(anna types (.*)\)$", line) for line in rest]
     ben = world.chat(host, world.home("ben", key="bob"))
     home = world.home("anna", key="alice")
@@ -77,6 +85,34 @@ def test_the_conversation(world: World, host: Namespace) -> None:
             ben.type(f"@anna {line.removeprefix('ben: ')}")
         wanted = [line for line, *_ in shown[: count + 1]]
         screen.until(lambda lines: [shortened(line) for line in lines[: len(wanted)]] == wanted)
+
+
+def test_the_trace(world: World) -> None:
+    """The way over carol, but for the times."""
+    network = chain(world, 3)
+    homes = [world.home(name, key=key) for name, key in (("anna", "alice"), ("carol", "carol"), ("ben", "bob"))]
+    chats = [
+        world.chat(space, home, *network.links(machine), privileged=True)
+        for machine, (space, home) in enumerate(zip(network.spaces, homes, strict=True))
+    ]
+    meet(*chats)
+    first, *rest = screens()[1].splitlines()
+    command = first.removeprefix("$ .venv/bin/meshchat ").split()
+    trace = world.start(network.spaces[0], PYTHON, "-m", "meshchat", *command, "--home", homes[0], privileged=True)
+    assert trace.end() == 0, trace.report()
+    shown, said = ([re.sub(r"[0-9.]+ ms$", "", shortened(line)) for line in lines] for lines in (trace.lines, rest))
+    assert shown == said
+
+
+def test_its_commands_exist() -> None:
+    """Every command line that it names is one."""
+    commands = re.findall(r"(?:`|\$ )(?:\.venv/bin/)?meshchat ([a-z][^`\n]*)", README)
+    assert len(commands) > 8
+    for command in commands:
+        if command == "id":
+            continue
+        options = _parser().parse_args(command.split())
+        assert callable(options.run), command
 
 
 def test_links_lead_somewhere() -> None:

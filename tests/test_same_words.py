@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Namespace, Program, World, chat_command
+from harness import Namespace, Program, World, chat_command, meet
+from topology import chain
 
 LONGEST = "x" * (1 << 20)
 
@@ -78,6 +79,29 @@ def test_a_conversation(world: World) -> None:
     both(world, run)
 
 
+def test_a_node_behind_another_one(world: World) -> None:
+    network = chain(world, 3)
+    carol_home, bob_home = world.home("carol"), world.home("bob")
+    carol = world.chat(network.spaces[1], carol_home, *network.links(1), privileged=True)
+    bob = world.chat(network.spaces[2], bob_home, *network.links(2), privileged=True)
+    carol_id, bob_id = meet(carol, bob)
+
+    def run(which: str) -> list[str]:
+        home = world.home(f"alice-{which}", key="alice")
+        command = chat_command(which, home, *plain(which), "--nickname", "alice", *network.links(0))
+        alice = world.start(network.spaces[0], *command, privileged=True)
+        for _ in range(2):
+            alice.wait_for(r"\* found (bob|carol) .*")
+        alice.type("/nodes")
+        alice.wait_for_text(f"{bob_id}  bob  here, 2 hops through carol")
+        alice.exit()
+        assert f"{carol_id}  carol  here" in alice.lines
+        # Who is found first is a matter of luck, as is whether the kernel has told by then that the cable is in.
+        return sorted(line for line in heard(alice) if not line.startswith("! link"))
+
+    both(world, run)
+
+
 def test_names_that_two_have(world: World) -> None:
     def run(which: str) -> list[str]:
         host = world.namespace()
@@ -129,7 +153,7 @@ def test_home_in_use(world: World, host: Namespace) -> None:
         program.node_id()
         program.exit()
         assert program.lines[:2] == [
-            f"* the home {home} is in use by a running chat; going on with a temporary identity",
+            f"* the home {home} is in use by a running chat or node; going on with a temporary identity",
             "* making a key; this takes some seconds",
         ]
         return [re.sub("[0-9a-f]{64}", "ID", line) for line in program.lines] + program.errors().splitlines()
@@ -146,6 +170,8 @@ def test_home_in_use(world: World, host: Namespace) -> None:
         (["--link", "ethernet:lo", "--link", "udp"], {}, 0, "! link ethernet:lo: no permission"),
         (["--link", "udp", "--link", "ethernet:nowhere"], {}, 0, "! link ethernet:nowhere: there is no interface"),
         (["--nickname", "two words"], {}, 2, "white space"),
+        (["--network-key-file", "/nowhere"], {}, 1, "/nowhere: there is no network key"),
+        (["--network-key-file", "/dev/null"], {}, 1, "/dev/null: not a network key"),
         (["--home", "/proc/nowhere"], {}, 1, "/proc/nowhere"),
         ([], {"MESHCHAT_PASSPHRASE": "the key has none"}, 0, "NODE_ID"),
         ([], {"MESHCHAT_PASSPHRASE": ""}, 0, "NODE_ID"),

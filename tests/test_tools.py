@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import stat
+import time
 from pathlib import Path
 from typing import Any
 
 from harness import PYTHON, Namespace, Program, World, meet
-
-LINK = ("--link", "ethernet:eth0")
+from test_ethernet import LINK, Capture
+from topology import chain
 
 
 def meshchat(world: World, namespace: Namespace, *arguments: str | Path, privileged: bool = False) -> Program:
@@ -38,17 +40,12 @@ class Chain:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.left, middle = world.wire()
-        self.right = world.namespace(self.left)
-        middle.run("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", str(self.right.pid))
-        for namespace, interface in ((middle, "eth1"), (self.right, "eth0")):
-            namespace.run("sysctl", "-q", "-w", f"net.ipv6.conf.{interface}.disable_ipv6=1")
-            namespace.run("ip", "link", "set", interface, "up")
+        network = chain(world, 3)
+        self.left, middle, right = network.spaces
         self.alice_home = world.home("alice")
-        links = (*LINK, "--link", "ethernet:eth1")
-        self.carol = relay(world, middle, world.home("carol"), *links, privileged=True)
-        self.alice = world.chat(self.left, self.alice_home, *LINK, privileged=True)
-        self.bob = world.chat(self.right, world.home("bob"), *LINK, privileged=True)
+        self.carol = relay(world, middle, world.home("carol"), *network.links(1), privileged=True)
+        self.alice = world.chat(self.left, self.alice_home, *network.links(0), privileged=True)
+        self.bob = world.chat(right, world.home("bob"), *network.links(2), privileged=True)
         self.carol_id = self.carol.node_id()
         self.alice_id, self.bob_id = meet_over(self.alice, self.bob)
 
@@ -66,47 +63,47 @@ def meet_over(*chats: Program) -> list[str]:
 
 
 def test_a_chain(world: World) -> None:
-    chain = Chain(world)
-    chain.alice.type("@bob over somebody else")
-    chain.bob.wait_for_text("alice: over somebody else")
+    mesh = Chain(world)
+    mesh.alice.type("@bob over somebody else")
+    mesh.bob.wait_for_text("alice: over somebody else")
 
-    nodes = {node["id"]: node for node in chain.ask("nodes")}
-    assert nodes.keys() == {chain.bob_id, chain.carol_id}
-    near, far = nodes[chain.carol_id], nodes[chain.bob_id]
+    nodes = {node["id"]: node for node in mesh.ask("nodes")}
+    assert nodes.keys() == {mesh.bob_id, mesh.carol_id}
+    near, far = nodes[mesh.carol_id], nodes[mesh.bob_id]
     assert list(far) == ["id", "nickname", "present", "last_seen", "next_hop", "hops", "metric", "mtu", "link"]
-    assert (near["nickname"], near["hops"], near["next_hop"]) == ("carol", 1, chain.carol_id)
-    assert (far["nickname"], far["hops"], far["next_hop"]) == ("bob", 2, chain.carol_id)
-    assert far["present"] and far["link"] == "ethernet:eth0" and far["metric"] >= 192 and far["mtu"] > 1000
-    chain.alice.type("/nodes")
-    chain.alice.wait_for_text(f"{chain.bob_id}  bob  here, 2 hops through carol")
+    assert (near["nickname"], near["hops"], near["next_hop"]) == ("carol", 1, mesh.carol_id)
+    assert (far["nickname"], far["hops"], far["next_hop"]) == ("bob", 2, mesh.carol_id)
+    assert far["present"] and far["link"] == "ethernet:to1" and far["metric"] >= 192 and far["mtu"] > 1000
+    mesh.alice.type("/nodes")
+    mesh.alice.wait_for_text(f"{mesh.bob_id}  bob  here, 2 hops through carol")
 
-    hops = chain.ask("trace", "bob")
+    hops = mesh.ask("trace", "bob")
     assert [(hop["hop"], hop["id"], hop["nickname"]) for hop in hops] == [
-        (1, chain.carol_id, "carol"),
-        (2, chain.bob_id, "bob"),
+        (1, mesh.carol_id, "carol"),
+        (2, mesh.bob_id, "bob"),
     ]
     assert all(0 < hop["rtt"] < 2 for hop in hops)
-    shown = ended(meshchat(world, chain.left, "trace", chain.bob_id[-5:], "--home", chain.alice_home))
+    shown = ended(meshchat(world, mesh.left, "trace", mesh.bob_id[-5:], "--home", mesh.alice_home))
     assert [line.split()[:3] for line in shown.splitlines()] == [
-        ["TRACE", "bob", chain.bob_id],
-        ["1", "carol", chain.carol_id],
-        ["2", "bob", chain.bob_id],
+        ["TRACE", "bob", mesh.bob_id],
+        ["1", "carol", mesh.carol_id],
+        ["2", "bob", mesh.bob_id],
     ]
 
-    shown = ended(meshchat(world, chain.left, "ping", "bob", "-c", "3", "-i", "0.05", "--home", chain.alice_home))
+    shown = ended(meshchat(world, mesh.left, "ping", "bob", "-c", "3", "-i", "0.05", "--home", mesh.alice_home))
     lines = shown.splitlines()
-    assert lines[0] == f"PING bob {chain.bob_id}" and lines[4] == f"--- bob {chain.bob_id}"
+    assert lines[0] == f"PING bob {mesh.bob_id}" and lines[4] == f"--- bob {mesh.bob_id}"
     assert [line.split(" time=")[0] for line in lines[1:4]] == [f"bob: seq={n}" for n in (1, 2, 3)]
     assert lines[5] == "3 sent, 3 answered, 0 % lost" and lines[6].startswith("min/avg/max = ")
 
-    chain.carol.process.send_signal(signal.SIGTERM)
-    assert chain.carol.end() == 0 and chain.carol.lines == [f"NODE_ID: {chain.carol_id}"]
-    log = chain.carol.errors()
-    assert f" found alice {chain.alice_id}, 1 hop on ethernet:eth0\n" in log
-    assert f" found bob {chain.bob_id}, 1 hop on ethernet:eth1\n" in log
+    mesh.carol.process.send_signal(signal.SIGTERM)
+    assert mesh.carol.end() == 0 and mesh.carol.lines == [f"NODE_ID: {mesh.carol_id}"]
+    log = mesh.carol.errors()
+    assert f" found alice {mesh.alice_id}, 1 hop on ethernet:to0\n" in log
+    assert f" found bob {mesh.bob_id}, 1 hop on ethernet:to2\n" in log
     assert "warning" not in log
-    chain.alice.wait_for_text(f"* lost bob {chain.bob_id}")
-    shown = ended(meshchat(world, chain.left, "ping", "bob", "--wait", "0", "--home", chain.alice_home), code=1)
+    mesh.alice.wait_for_text(f"* lost bob {mesh.bob_id}")
+    shown = ended(meshchat(world, mesh.left, "ping", "bob", "--wait", "0", "--home", mesh.alice_home), code=1)
     assert shown == ""
 
 
@@ -184,6 +181,38 @@ def test_ping_of_a_node_that_vanishes(world: World) -> None:
     assert total.startswith("40 sent, ") and not total.endswith(" 0 % lost")
 
 
+def test_signals_leave_nothing_behind(world: World, host: Namespace) -> None:
+    home = world.home("alice")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        program = meshchat(world, host, "nodes", "--wait", "600", "--home", home)
+        # A lock on the home tells that its node has started.
+        while not (home / "lock").exists() or is_free(home):
+            assert program.process.poll() is None, program.report()
+            time.sleep(0.02)
+        program.process.send_signal(number)
+        assert program.end() == code
+        assert program.lines == [] and program.errors() == ""
+
+
+def is_free(home: Path) -> bool:
+    """Whether no node runs there."""
+    with (home / "lock").open("r+b") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def test_a_program_that_answers_no_questions(world: World, host: Namespace) -> None:
+    home = world.home("alice")
+    chat = world.c_chat(host, home)
+    chat.node_id()
+    program = meshchat(world, host, "nodes", "--wait", "0.2", "--home", home)
+    assert program.end() == 1 and "is in use by a program that answers no questions" in program.errors()
+    chat.exit()
+
+
 def test_the_socket_is_private_and_goes(world: World, host: Namespace) -> None:
     home = world.home("alice")
     alice = world.chat(host, home)
@@ -209,3 +238,63 @@ def test_a_home_with_a_long_path(world: World, host: Namespace) -> None:
     node.node_id()
     assert ask(world, host, "nodes", "--home", deep) == []
     assert "warning" not in node.errors()
+
+
+# -- private meshes ---------------------------------------------------------------------------------------------
+
+
+def network_key(world: World, host: Namespace, folder: Path, name: str) -> str:
+    path = folder / name
+    shown = ended(meshchat(world, host, "network-key", path))
+    assert shown.startswith(f"made {path}: ") and stat.S_IMODE(path.stat().st_mode) == 0o600
+    return str(path)
+
+
+def test_only_those_with_the_key_meet(world: World, host: Namespace) -> None:
+    folder = world.folder("keys")
+    ours, theirs = (network_key(world, host, folder, name) for name in ("ours", "theirs"))
+    alice = world.chat(host, world.home("alice"), "--network-key-file", ours)
+    bob = relay(world, host, world.home("bob"), "--network-key-file", ours)
+    others = [world.chat(host, world.home("carol")), world.chat(host, world.home("dave"), "--network-key-file", theirs)]
+    ids = [other.node_id() for other in others]
+    alice_id = alice.node_id()
+    bob_id = bob.node_id()
+    alice.wait_for_text(f"* found bob {bob_id}")
+
+    shown = ended(meshchat(world, host, "nodes", "--temporary", "--wait", "3", "--network-key-file", ours))
+    assert sorted(line.split()[0] for line in shown.splitlines()[1:]) == sorted([alice_id, bob_id])
+    shown = ended(meshchat(world, host, "nodes", "--temporary", "--wait", "3"))
+    assert [line.split()[0] for line in shown.splitlines()[1:]] == [ids[0]]
+    for other in others:
+        other.exit()
+        assert not any(ours in line for line in other.lines for ours in (alice_id, bob_id)), other.report()
+
+
+def test_a_listener_without_the_key_learns_no_name(world: World) -> None:
+    left, right = world.wire()
+    key = network_key(world, left, world.folder("keys"), "network.key")
+    capture = Capture(world, left)
+    options = (*LINK, "--network-key-file", key)
+    alice = world.chat(left, world.home("alice"), "--nickname", "alice-in-chains", *options, privileged=True)
+    bob = world.chat(right, world.home("bob"), "--nickname", "bob-the-builder", *options, privileged=True)
+    ids = meet(alice, bob)
+    alice.type("@bob-the-builder hello")
+    alice.wait_for_text("* [1] delivered")
+    alice.exit()
+    bob.exit()
+    seen = b"".join(capture.frames())
+    assert len(seen) > 5000
+    for secret in (b"alice-in-chains", b"bob-the-builder", *(bytes.fromhex(node)[:16] for node in ids)):
+        assert secret not in seen
+
+
+def test_network_keys_that_cannot_be_used(world: World, host: Namespace) -> None:
+    folder = world.folder("keys")
+    key = Path(network_key(world, host, folder, "network.key"))
+    again = meshchat(world, host, "network-key", key)
+    assert again.end() == 1 and "is not overwritten" in again.errors()
+    missing = relay(world, host, world.home("alice"), "--network-key-file", str(folder / "none"))
+    assert missing.end() == 1 and "there is no network key" in missing.errors() and missing.lines == []
+    key.chmod(0o644)
+    too_open = meshchat(world, host, "nodes", "--home", world.home("bob"), "--network-key-file", key)
+    assert too_open.end() == 1 and f"chmod 600 {key}" in too_open.errors()

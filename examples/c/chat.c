@@ -19,6 +19,7 @@ enum { EXIT_USAGE = 2 };
 struct options {
     const char *home;
     const char *nickname;
+    const char *network_key_file;
     /* Room for as many as there are arguments. */
     const char **links;
     size_t link_count;
@@ -32,6 +33,8 @@ static const char usage[] =
     "\n"
     "  --home DIR       folder of key, outbox and history (default: $MESHCHAT_HOME, else the XDG data directory)\n"
     "  --link SPEC      udp, udp:HOST:PORT or ethernet:IFACE; may be given several times (default: udp)\n"
+    "  --network-key-file FILE\n"
+    "                   be part of the private mesh with the key in FILE\n"
     "  --nickname NAME  the name shown to others (default: that of last time)\n"
     "  --help           show this\n"
     "\n"
@@ -71,6 +74,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->home = value;
         } else if ((value = value_of("--nickname", argv, &i)) != NULL) {
             options->nickname = value;
+        } else if ((value = value_of("--network-key-file", argv, &i)) != NULL) {
+            options->network_key_file = value;
         } else if ((value = value_of("--link", argv, &i)) != NULL) {
             options->links[options->link_count++] = value;
         } else {
@@ -95,6 +100,8 @@ static int32_t configure(meshchat_config *config, const struct options *options,
         status = meshchat_config_set_home(config, options->home);
     if (status == MESHCHAT_OK && options->nickname != NULL)
         status = meshchat_config_set_nickname(config, options->nickname);
+    if (status == MESHCHAT_OK && options->network_key_file != NULL)
+        status = meshchat_config_set_network_key_file(config, options->network_key_file);
     if (status == MESHCHAT_OK && passphrase != NULL)
         status = meshchat_config_set_passphrase(config, passphrase);
     for (i = 0; status == MESHCHAT_OK && i < options->link_count; i++)
@@ -142,7 +149,7 @@ static void say_home_in_use(struct chat *chat, const char *home)
     if (home == NULL && meshchat_default_home(place, sizeof place) == MESHCHAT_OK)
         home = place;
     buffer_add_text(&line, home != NULL ? home : "");
-    buffer_add_text(&line, " is in use by a running chat; going on with a temporary identity");
+    buffer_add_text(&line, " is in use by a running chat or node; going on with a temporary identity");
     buffer_add(&line, "", 1);
     chat_say(chat, "* the home ", line.data);
     buffer_free(&line);

@@ -12,7 +12,7 @@ pub struct Config {
 }
 
 impl Config {
-    fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
+    pub(crate) fn change(&mut self, change: impl FnOnce(Builder) -> Builder) {
         self.builder = change(mem::take(&mut self.builder));
     }
 }
@@ -80,6 +80,30 @@ pub unsafe extern "C" fn meshchat_config_set_key_bits(config: *mut Config, bits:
     guard! {
         let config = borrow_mut!(config);
         config.change(|builder| builder.key_bits(crate::identity::key_bits(bits)));
+    }
+}
+
+/// Makes the node part of a private mesh: `file` holds the network key that all its nodes share, made by
+/// `meshchat_network_key_create`. Frames of others are dropped, and a listener sees neither names nor routes. The start
+/// reads it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_network_key_file(
+    config: *mut Config,
+    file: *const c_char,
+) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let file = path!(file);
+        config.change(|builder| builder.network_key_file(file));
+    }
+}
+
+/// Makes a network key for a private mesh, in a new file of mode 0600 that is to be copied to all of its nodes. A file
+/// that exists is not overwritten: `MESHCHAT_KEY_EXISTS`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_network_key_create(file: *const c_char) -> i32 {
+    guard! {
+        meshcore::create_network_key(path!(file))?;
     }
 }
 

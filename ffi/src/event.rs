@@ -5,6 +5,7 @@ use std::ffi::{CString, c_char};
 use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
 
 use crate::error::Failure;
+use crate::insecure;
 use crate::list::{nickname_text, nullable};
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, MESHCHAT_MESSAGE_ID_TEXT_SIZE};
 use crate::route::Route;
@@ -48,6 +49,7 @@ impl MeshEvent {
         let text = match &event {
             Event::Message(message) => Some(terminated(&message.text)),
             Event::Warning(warning) => Some(terminated(&warning.to_string())),
+            Event::Insecure(event) => insecure::text(event).map(|text| terminated(&text)),
             _ => None,
         };
         let info = node_info(&event);
@@ -55,25 +57,27 @@ impl MeshEvent {
     }
 
     fn kind(&self) -> i32 {
-        match self.event {
+        match &self.event {
             Event::NodeFound(_) => MESHCHAT_EVENT_NODE_FOUND,
             Event::NodeLost(_) => MESHCHAT_EVENT_NODE_LOST,
             Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
+            Event::Insecure(event) => insecure::kind(event).0,
             _ => MESHCHAT_EVENT_OTHER,
         }
     }
 
-    fn lacks(&self, what: &str) -> Failure {
-        let kind = match self.event {
+    pub(crate) fn lacks(&self, what: &str) -> Failure {
+        let kind = match &self.event {
             Event::NodeFound(_) => "found node",
             Event::NodeLost(_) => "lost node",
             Event::Message(_) => "message",
             Event::Status { .. } => "status",
             Event::Warning(_) => "warning",
             Event::RouteChanged(_) => "changed route",
+            Event::Insecure(event) => insecure::kind(event).1,
             _ => "newer kind",
         };
         Failure::new(
@@ -193,7 +197,7 @@ pub unsafe extern "C" fn meshchat_event_route(event: *const MeshEvent, route: *m
     }
 }
 
-/// Text of a message or a warning: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
+/// Text of a message or a warning, why an insecure stream ended: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
 /// length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
 /// as the event.
 #[unsafe(no_mangle)]

@@ -24,7 +24,7 @@ pub const MESHCHAT_MESSAGE_ID_TEXT_SIZE: usize = 33;
 /// A running node, started by `meshchat_node_start`, stopped by `meshchat_node_stop`, freed by `meshchat_node_free`.
 /// Several threads may use it, but none during or after `meshchat_node_free`.
 pub struct MeshNode {
-    node: Node,
+    pub(crate) node: Node,
     nickname: Option<CString>,
     home: CString,
     links: Vec<Link>,
@@ -68,6 +68,7 @@ const _: () = {
     shared::<Route>();
     shared::<Trace>();
     shared::<crate::identity::MeshIdentity>();
+    shared::<crate::insecure::InsecureList>();
 };
 
 /// NODE_ID from its text.

@@ -31,12 +31,16 @@ pub const MESHCHAT_AMBIGUOUS_NODE: i32 = 21;
 pub const MESHCHAT_OUT_OF_REACH: i32 = 22;
 /// No answer came in time.
 pub const MESHCHAT_TIMED_OUT: i32 = 23;
+/// Too much of this is under way: try again in a moment.
+pub const MESHCHAT_BUSY: i32 = 24;
+/// The stream is not open, or no more.
+pub const MESHCHAT_STREAM_CLOSED: i32 = 25;
 
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
-/// There is no key in the home.
+/// There is no key in the home, or no network key in the file.
 pub const MESHCHAT_NO_KEY: i32 = 41;
-/// There is a key in the home already.
+/// There is a key in the home, or the file of the network key, already.
 pub const MESHCHAT_KEY_EXISTS: i32 = 42;
 /// The key file is readable by others.
 pub const MESHCHAT_KEY_TOO_OPEN: i32 = 43;
@@ -75,6 +79,8 @@ const STATUSES: &[(i32, &CStr, Option<ErrorKind>)] = &[
     (MESHCHAT_AMBIGUOUS_NODE, c"MESHCHAT_AMBIGUOUS_NODE", Some(ErrorKind::AmbiguousNode)),
     (MESHCHAT_OUT_OF_REACH, c"MESHCHAT_OUT_OF_REACH", Some(ErrorKind::OutOfReach)),
     (MESHCHAT_TIMED_OUT, c"MESHCHAT_TIMED_OUT", Some(ErrorKind::TimedOut)),
+    (MESHCHAT_BUSY, c"MESHCHAT_BUSY", Some(ErrorKind::Busy)),
+    (MESHCHAT_STREAM_CLOSED, c"MESHCHAT_STREAM_CLOSED", Some(ErrorKind::StreamClosed)),
     (MESHCHAT_HOME_IN_USE, c"MESHCHAT_HOME_IN_USE", Some(ErrorKind::HomeInUse)),
     (MESHCHAT_NO_KEY, c"MESHCHAT_NO_KEY", Some(ErrorKind::NoKey)),
     (MESHCHAT_KEY_EXISTS, c"MESHCHAT_KEY_EXISTS", Some(ErrorKind::KeyExists)),

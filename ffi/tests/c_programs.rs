@@ -63,6 +63,24 @@ fn threads_share_a_node_under_valgrind() {
     run_program("threads", &VALGRIND);
 }
 
+/// A cable between two interfaces, before a program.
+const CABLE: [&str; 4] = [
+    "sh",
+    "-c",
+    "ip link add a0 type veth peer name b0 && ip link set a0 up && ip link set b0 up && exec \"$@\"",
+    "sh",
+];
+
+#[test]
+fn two_nodes_speak_v1() {
+    run_program("insecure", &CABLE);
+}
+
+#[test]
+fn two_nodes_speak_v1_under_valgrind() {
+    run_program("insecure", &[&CABLE[..], &VALGRIND].concat());
+}
+
 #[test]
 fn the_header_is_c99_and_cpp17() {
     let folder = tempfile::tempdir().expect("folder");
@@ -96,7 +114,7 @@ fn the_soname_is_the_abi_version() {
 
 #[test]
 fn every_function_is_tested_from_c() {
-    let tests: String = ["arguments.c", "talk.c", "check.h"]
+    let tests: String = ["arguments.c", "talk.c", "insecure.c", "check.h"]
         .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
         .concat();
     for name in declared() {

@@ -150,7 +150,7 @@ fn a_home_in_use_gives_a_temporary_identity() {
     first.wait_for(&format!("NODE_ID: {ADA}"));
     let mut second = Chat::start(&mut bench.isolated(&[&program, "--home", &home]));
     second.wait_for_all(&[
-        &format!("* the home {home} is in use by a running chat; going on with a temporary identity"),
+        &format!("* the home {home} is in use by a running chat or node; going on with a temporary identity"),
         "* making a key; this takes some seconds",
     ]);
     let line = second.lines.recv_timeout(PATIENCE).expect("a line");

@@ -40,7 +40,7 @@ from .events import (
     TraceHop,
     Warning,
 )
-from .identity import Identity, default_home
+from .identity import Identity, create_network_key, default_home
 from .node import Node
 
 __all__ = [
@@ -80,5 +80,6 @@ __all__ = [
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",
+    "create_network_key",
     "default_home",
 ]

@@ -40,11 +40,11 @@ class HomeInUseError(MeshChatError):
 
 
 class NoKeyError(MeshChatError):
-    """There is no key in the home."""
+    """There is no key in the home, or no network key in the file."""
 
 
 class KeyExistsError(MeshChatError):
-    """There is a key in the home already."""
+    """There is a key in the home, or in the file of the network key, already."""
 
 
 class KeyFileError(MeshChatError):

@@ -17,6 +17,14 @@ def default_home() -> Path:
     return _core.default_home()
 
 
+def create_network_key(file: StrPath) -> None:
+    """Makes a network key for a private mesh: a new file of mode 0600, to be copied to all of its nodes.
+
+    A file that exists is not overwritten: :class:`KeyExistsError`.
+    """
+    _core.create_network_key(file)
+
+
 class Identity:
     """The key pair of a home. Get one from :meth:`create` or :meth:`load`; both block until it is there."""
 

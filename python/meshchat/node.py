@@ -20,7 +20,8 @@ class Node:
     made for this run and removed at its end. `passphrase` opens the key file, and protects a
     key that this start makes, of `key_bits` bits (2048 to 4096 in steps of 8; this takes seconds). `links` are ``udp``,
     ``udp:HOST:PORT`` and ``ethernet:IFACE``; one that cannot be opened is reported by :attr:`links`, and the start
-    fails only when none can be opened.
+    fails only when none can be opened. With `network_key_file` the node belongs to the private mesh whose nodes share that
+    key (:func:`meshchat.create_network_key` makes one): it neither hears nor is heard by others.
 
     All methods belong to the event loop that started the node.
     """
@@ -34,11 +35,12 @@ class Node:
         passphrase: str | None = None,
         links: Iterable[str] = ("udp",),
         key_bits: int | None = None,
+        network_key_file: StrPath | None = None,
     ) -> None:
         if isinstance(links, str):
             # A text is iterable, too: each letter would count as a link.
             raise ArgumentError(f"links is a list of links, not a text: write [{links!r}]")
-        self._config = (home, temporary, nickname, passphrase, key_bits, list(links))
+        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), network_key_file)
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None

@@ -54,6 +54,13 @@ pub(crate) fn load_identity(home: Option<PathBuf>, passphrase: Option<String>) -
     Job::spawn(work, into_object)
 }
 
+/// Makes a network key in a new file.
+#[pyfunction]
+pub(crate) fn create_network_key(py: Python<'_>, file: PathBuf) -> PyResult<()> {
+    let made = py.detach(|| meshcore::create_network_key(file));
+    made.map_err(|failure| error::exception(py, &failure))
+}
+
 /// The home of a node that is told none.
 #[pyfunction]
 pub(crate) fn default_home(py: Python<'_>) -> PyResult<PathBuf> {

@@ -19,7 +19,9 @@ mod _core {
     #[pymodule_export]
     use super::convert::Incoming;
     #[pymodule_export]
-    use super::identity::{Identity, create_identity, default_home, identity_exists, load_identity};
+    use super::identity::{
+        Identity, create_identity, create_network_key, default_home, identity_exists, load_identity,
+    };
     #[pymodule_export]
     use super::job::Job;
     #[pymodule_export]

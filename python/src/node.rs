@@ -35,6 +35,7 @@ pub(crate) fn start(
     passphrase: Option<String>,
     key_bits: Option<usize>,
     links: Vec<String>,
+    network_key_file: Option<PathBuf>,
 ) -> PyResult<Job> {
     let mut builder = meshcore::Node::builder();
     if let Some(home) = home {
@@ -51,6 +52,9 @@ pub(crate) fn start(
     }
     if let Some(bits) = key_bits {
         builder = builder.key_bits(bits);
+    }
+    if let Some(file) = network_key_file {
+        builder = builder.network_key_file(file);
     }
     builder = links.into_iter().fold(builder, meshcore::Builder::link);
     let answers = Arc::new(Answers::new()?);

@@ -40,10 +40,13 @@ static void config(void)
     EXPECT_NULL("config", meshchat_config_set_passphrase(NULL, "x"));
     EXPECT_NULL("passphrase", meshchat_config_set_passphrase(config, NULL));
     EXPECT_NULL("config", meshchat_config_set_key_bits(NULL, 2048));
+    EXPECT_NULL("config", meshchat_config_set_network_key_file(NULL, "x"));
+    EXPECT_NULL("file", meshchat_config_set_network_key_file(config, NULL));
     EXPECT_NULL("config", meshchat_config_add_link(NULL, "udp"));
     EXPECT_NULL("link", meshchat_config_add_link(config, NULL));
 
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_home(config, ""));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_network_key_file(config, ""));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_nickname(config, ""));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_nickname(config, "two words"));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_config_set_nickname(config, "@ada"));
@@ -62,6 +65,23 @@ static void default_home(void)
     CHECK(strcmp(place, "untouched") == 0);
     EXPECT(MESHCHAT_OK, meshchat_default_home(place, strlen("/tmp/a home") + 1));
     CHECK(strcmp(place, "/tmp/a home") == 0);
+}
+
+static void network_key(const char *home, const char *file)
+{
+    meshchat_config *config = meshchat_config_new();
+    meshchat_node *node = NULL;
+    EXPECT(MESHCHAT_OK, meshchat_config_set_home(config, home));
+    EXPECT(MESHCHAT_OK, meshchat_config_set_network_key_file(config, file));
+    EXPECT(MESHCHAT_NO_KEY, meshchat_node_start(config, &node));
+    CHECK(node == NULL);
+    EXPECT_NULL("file", meshchat_network_key_create(NULL));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_network_key_create(""));
+    EXPECT(MESHCHAT_OK, meshchat_network_key_create(file));
+    EXPECT(MESHCHAT_KEY_EXISTS, meshchat_network_key_create(file));
+    EXPECT(MESHCHAT_OK, meshchat_node_start(config, &node));
+    meshchat_node_free(node);
+    meshchat_config_free(config);
 }
 
 static void start_that_fails(const char *home)
@@ -263,17 +283,20 @@ int main(int argc, char **argv)
 {
     char *home;
     char *empty;
+    char *key;
     meshchat_node *node;
 
     CHECK(argc == 2);
     home = in_folder(argv[1], "ada");
     empty = in_folder(argv[1], "empty");
+    key = in_folder(argv[1], "network.key");
     constants();
     free_nothing();
     config();
     default_home();
     start_that_fails(home);
     identity(home, empty);
+    network_key(home, key);
     node = start(argv[1], "ada");
     node_getters(node, home);
     node_calls(node);
@@ -282,5 +305,6 @@ int main(int argc, char **argv)
     meshchat_node_free(node);
     free(home);
     free(empty);
+    free(key);
     return 0;
 }

@@ -30,7 +30,7 @@ pub enum ErrorKind {
     OutOfReach,
     /// No answer came in time.
     TimedOut,
-    /// Too much is under way. It passes.
+    /// Too much of this is under way: try again in a moment.
     Busy,
     /// The stream is not open, or no more.
     StreamClosed,

@@ -72,9 +72,6 @@ pub(super) const RECORD_GAP: Duration = Duration::from_millis(150);
 /// Requests for a newer record of this node itself until that is given up: somebody must have made it up.
 pub(super) const MAX_REQUESTS: u32 = 8;
 
-/// Identity records that are held: of all destinations, and of neighbours.
-pub(super) const MAX_IDENTITIES: usize = 8192;
-
 /// Neighbours that are remembered as sources of one record.
 pub(super) const MAX_SOURCES: usize = 8;
 

@@ -201,7 +201,7 @@ pub struct Sizes {
     pub destinations: usize,
     /// Routes: at most one for each pair of destination and neighbour.
     pub routes: usize,
-    /// Identities: of destinations and of neighbours, at most 8192.
+    /// Identities: of destinations and of neighbours.
     pub identities: usize,
     /// Routes that wait for an identity, at most 128 for each neighbour.
     pub pending: usize,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::config::{MAX_IDENTITIES, MAX_REQUESTS, MAX_SOURCES};
+use super::config::{MAX_REQUESTS, MAX_SOURCES};
 use super::fetch::Fetch;
 use super::link::Link;
 use super::output::Control;
@@ -31,12 +31,7 @@ impl Mesh {
         let asked = wanted.asked.take();
         let is_newer = self.identities.get(&node).is_none_or(|known| known.number < identity.number);
         if node != self.own && is_newer {
-            if self.identities.len() >= MAX_IDENTITIES {
-                self.forget_identities();
-            }
-            if self.identities.len() < MAX_IDENTITIES || self.identities.contains_key(&node) {
-                self.identities.insert(node, identity);
-            }
+            self.identities.insert(node, identity);
         }
         self.on_verified(now, node);
         // Who announces a record that it does not have was misunderstood, or lies.

@@ -19,6 +19,8 @@ pub(super) struct Sync {
     version: u64,
     /// The neighbour's floor when it began to tell its whole table: of what it forgot before, nothing is known here.
     floor: u64,
+    /// Something was taken in that the next whole table may lack.
+    holds: bool,
     /// Latest version that it announced.
     announced: u64,
     asked_at: Option<Instant>,
@@ -80,7 +82,7 @@ impl Sync {
             // A repetition of what is current, or a reminder.
             () if from == to && to == self.version => Verdict::Apply { whole: false },
             () if to <= self.version && complete => Verdict::Old,
-            () if from == 0 => Verdict::Apply { whole: self.version != 0 },
+            () if from == 0 => Verdict::Apply { whole: std::mem::replace(&mut self.holds, true) },
             () if from > self.version || !complete => Verdict::Gap,
             () => Verdict::Apply { whole: false },
         }
@@ -222,7 +224,7 @@ mod tests {
         assert!(sync.tolerates_flaw());
         sync.begin_anew();
         assert!(sync.is_behind());
-        assert_eq!(sync.judge(&update(0, 11)), Verdict::Apply { whole: false });
+        assert_eq!(sync.judge(&update(0, 11)), Verdict::Apply { whole: true }, "it may lack what is known");
     }
 
     #[test]

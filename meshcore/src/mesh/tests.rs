@@ -2,7 +2,11 @@
 
 mod discovery;
 mod forge;
+mod forward;
 mod hostile;
+mod lives;
+mod requests;
+mod routes;
 mod sim;
 mod steps;
 

@@ -3,6 +3,7 @@
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use serde::Deserialize;
 
+use super::broadcast::Broadcast;
 use super::echo::{Echo, EchoKind};
 use super::frame::FrameHeader;
 use super::hello::{Heard, Hello};
@@ -53,6 +54,7 @@ struct Vector {
     seqno_request: Option<SeqnoRequestFields>,
     probe: Option<ProbeFields>,
     echo: Option<EchoFields>,
+    broadcast: Option<BroadcastFields>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +133,14 @@ struct ProbeFields {
 struct EchoFields {
     kind: u8,
     id: u64,
+}
+
+#[derive(Deserialize)]
+struct BroadcastFields {
+    record: u64,
+    sequence: u64,
+    signature: String,
+    content: String,
 }
 
 fn vectors() -> Vectors {
@@ -266,6 +276,21 @@ fn probes_and_echoes_hold_in_both_directions() {
 }
 
 #[test]
+fn broadcasts_hold_in_both_directions_and_are_signed() {
+    let vectors = vectors();
+    let subkey = UnparsedPublicKey::new(&ED25519, hex::decode(&vectors.subkey.public).unwrap());
+    for vector in vectors.frames {
+        let Some(fields) = &vector.broadcast else { continue };
+        let content = hex::decode(&fields.content).unwrap();
+        let BroadcastFields { record, sequence, .. } = *fields;
+        let signature = hex::decode(&fields.signature).unwrap().try_into().unwrap();
+        let broadcast = Broadcast { record, sequence, signature, content: &content };
+        assert_eq!(Broadcast::parse(&check(&vector, |out| broadcast.emit(out))), Ok(broadcast));
+        subkey.verify(&broadcast.signed_message(address(&vector.source)), &signature).unwrap();
+    }
+}
+
+#[test]
 fn malformations_are_refused() {
     let vectors = vectors();
     for bad in vectors.malformed_frames {
@@ -282,6 +307,7 @@ fn malformations_are_refused() {
             7 => SeqnoRequest::parse(&payload).is_err(),
             8 => Probe::parse(&payload).is_err(),
             9 => Echo::parse(&payload).is_err(),
+            10 => Broadcast::parse(&payload).is_err(),
             other => panic!("{}: type {other}", bad.name),
         };
         assert!(refused, "{}", bad.name);

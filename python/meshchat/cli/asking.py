@@ -17,11 +17,14 @@ from ..errors import HomeInUseError, OutOfReachError, UnknownNodeError
 from ..events import NodeInfo
 from ..identity import default_home
 from ..node import Node
-from .common import add_home, add_links, add_passphrase, add_temporary, seconds
+from .common import add_home, add_links, add_network_key, add_passphrase, add_temporary, seconds
 from .start import start
 
-#: Seconds that a program in the home has to answer: it may be starting, and making a key.
-_PATIENCE = 10.0
+#: Seconds that a program in the home has to answer, unless --wait says otherwise: it may be starting, and making a key.
+_PATIENCE = 5.0
+
+#: Size of a temporary identity's key: the smallest is made the fastest.
+_TEMPORARY_BITS = 2048
 
 #: Seconds between two looks.
 _PAUSE = 0.1
@@ -41,11 +44,12 @@ def add_options(parser: argparse.ArgumentParser, *, wait: str) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_network_key(parser)
     parser.add_argument("--wait", metavar="SECONDS", type=seconds, default=None, help=wait)
     add_passphrase(parser)
     parser.epilog = (
-        "When a chat or a node runs in the home, it is asked, and --link means nothing. Otherwise this command starts a "
-        "node of its own there, and stops it at its end."
+        "When a chat or a node runs in the home, it is asked, and the options of a start mean nothing. Otherwise this "
+        "command starts a node of its own there, and stops it at its end."
     )
 
 
@@ -63,7 +67,7 @@ async def _find_or_start(options: argparse.Namespace, passphrase: str | None) ->
     if options.temporary:
         return Asked(await _start(options, None, passphrase), True)
     home: Path = options.home or default_home()
-    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    deadline = asyncio.get_running_loop().time() + (_PATIENCE if options.wait is None else options.wait)
     while True:
         remote = await RemoteNode.connect(home)
         if remote is not None:
@@ -81,7 +85,10 @@ async def _find_or_start(options: argparse.Namespace, passphrase: str | None) ->
 
 async def _start(options: argparse.Namespace, home: Path | None, passphrase: str | None) -> Node:
     making_key = "making a key; this takes some seconds"
-    node = await start(options, home, passphrase, making_key, sys.stderr, temporary=options.temporary)
+    bits = _TEMPORARY_BITS if options.temporary else None
+    node = await start(
+        options, home, passphrase, making_key, sys.stderr, temporary=options.temporary, key_bits=bits
+    )
     for link in node.links:
         if link.error is not None:
             print(f"meshchat: link {safe(link.spec)}: {safe(str(link.error))}", file=sys.stderr)

@@ -18,7 +18,7 @@ from ..control.server import Server
 from ..errors import HomeInUseError
 from ..identity import default_home
 from ..node import Node
-from .common import add_home, add_links, add_nickname, add_passphrase, run_with_node
+from .common import add_home, add_links, add_network_key, add_nickname, add_passphrase, run_with_node
 from .start import start
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("chat", help="chat on the console")
     add_home(parser)
     add_links(parser)
+    add_network_key(parser)
     add_nickname(parser)
     parser.add_argument("--plain", action="store_true", help="lines in, lines out, also on a terminal")
     add_passphrase(parser)
@@ -59,7 +60,7 @@ async def _start(options: argparse.Namespace, passphrase: str | None) -> Node:
         return await start(options, home, passphrase, _MAKING_KEY, sys.stdout)
     except HomeInUseError:
         path = safe(str(home or default_home()))
-        write(1, f"* the home {path} is in use by a running chat; going on with a temporary identity")
+        write(1, f"* the home {path} is in use by a running chat or node; going on with a temporary identity")
         return await start(options, None, None, _MAKING_KEY, sys.stdout, temporary=True)
 
 

@@ -42,6 +42,15 @@ def add_links(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_network_key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--network-key-file",
+        metavar="FILE",
+        type=Path,
+        help="be part of the private mesh with the key in FILE ('meshchat network-key' makes one)",
+    )
+
+
 def add_nickname(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nickname", metavar="NAME", help="the name shown to others (default: that of last time)")
 

@@ -15,7 +15,16 @@ from ..control.server import Server
 from ..errors import StoppedError
 from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged
 from ..node import Node
-from .common import add_home, add_links, add_nickname, add_passphrase, add_temporary, until_signal, with_passphrase
+from .common import (
+    add_home,
+    add_links,
+    add_network_key,
+    add_nickname,
+    add_passphrase,
+    add_temporary,
+    until_signal,
+    with_passphrase,
+)
 from .start import start
 
 if TYPE_CHECKING:
@@ -32,6 +41,7 @@ def add_parser(commands: Subparsers) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_network_key(parser)
     add_nickname(parser)
     add_passphrase(parser)
     parser.set_defaults(run=_run)

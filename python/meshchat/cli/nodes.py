@@ -28,7 +28,8 @@ _AWAY = "-"
 
 def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("nodes", help="list the nodes that are known, and the ways there")
-    parser.add_argument("--json", action="store_true", help="as a JSON array of objects")
+    fields = "id, nickname, present, last_seen (seconds since 1970), next_hop, hops, metric, mtu, link"
+    parser.add_argument("--json", action="store_true", help=f"as a JSON array of objects with {fields}")
     add_options(
         parser, wait=f"time to listen before the list (default: {_LISTEN:g} for a node of this command's own, else 0)"
     )

@@ -42,7 +42,12 @@ def add_parser(commands: Subparsers) -> None:
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=_timeout, default=2.0, help="time to wait for an answer (default: 2)"
     )
-    parser.add_argument("--json", action="store_true", help="a JSON object for each question, and one at the end")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="a JSON object for each question (seq, id, time, rtt, error) and one at the end (id, sent, answered, "
+        "loss_percent, min, avg, max), times in seconds",
+    )
     add_options(parser, wait=f"time until the node must be in reach (default: {_WAIT:g})")
     parser.set_defaults(run=_run)
 

@@ -20,6 +20,7 @@ async def start(
     stream: TextIO,
     *,
     temporary: bool = False,
+    key_bits: int | None = None,
 ) -> Node:
     """A running node; `making_key` is shown on `stream` while a key is made for it."""
     node = Node(
@@ -27,7 +28,9 @@ async def start(
         temporary=temporary,
         nickname=getattr(options, "nickname", None),
         passphrase=passphrase,
+        key_bits=key_bits,
         links=options.link or ["udp"],
+        network_key_file=options.network_key_file,
     )
     if not temporary and Identity.exists(home):
         await node.start()

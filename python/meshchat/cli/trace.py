@@ -25,7 +25,8 @@ def add_parser(commands: Subparsers) -> None:
         description="Shows each node on the way, with the round-trip time to it. Exit code 1 when the last one is silent.",
     )
     parser.add_argument("node", metavar="ID", help="a NODE_ID, its beginning, its last five or more digits, or a nickname")
-    parser.add_argument("--json", action="store_true", help="as a JSON array of objects")
+    fields = "hop, id, nickname, rtt (seconds)"
+    parser.add_argument("--json", action="store_true", help=f"as a JSON array of objects with {fields}")
     add_options(parser, wait=f"time until the node must be in reach (default: {_WAIT:g})")
     parser.set_defaults(run=_run)
 

@@ -1,0 +1,137 @@
+//! Passing a frame on allocates nothing: a relay under load leaves the heap alone.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::time::Duration;
+
+use meshcore::mesh::{Config, Handled, Identity, LinkInfo, Mesh, MeshEvent, Signatures};
+use meshcore::types::{Address, Instant, LinkAddr, LinkId};
+use meshcore::wire::frame::{FrameType, TrafficClass};
+
+/// The system's allocator, which counts the allocations of each thread.
+struct Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: every call goes to the system's allocator unchanged; the counter neither allocates nor has a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is that of `System.alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the pointer came from `System` by `alloc` above, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
+/// Accepts everything: signatures are not what is measured.
+#[derive(Debug)]
+struct Unsigned;
+
+impl Signatures for Unsigned {
+    fn sign(&self, _: &[u8]) -> [u8; 64] {
+        [0; 64]
+    }
+
+    fn verify(&self, _: &[u8; 32], _: &[u8], _: &[u8; 64]) -> bool {
+        true
+    }
+}
+
+fn node(number: u8) -> Address {
+    Address([number; 16])
+}
+
+fn station(number: u8) -> LinkAddr {
+    LinkAddr::new(&[number]).expect("a short address")
+}
+
+/// Nodes 1, 2 and 3 in a row: 1 and 2 share link 1, 2 and 3 share link 2.
+struct Chain {
+    now: Instant,
+    meshes: Vec<Mesh>,
+}
+
+impl Chain {
+    fn new() -> Self {
+        let now = Instant::from_micros(1_000_000);
+        let mesh = |number: u8| {
+            let mut mesh =
+                Mesh::new(Config::default(), node(number), number.into(), Box::new(Unsigned), [number; 32]);
+            let record = [number; 100].into();
+            mesh.set_own_identity(now, Identity { number: 1, subkey: [number; 32], record });
+            mesh
+        };
+        let mut chain = Self { now, meshes: (1..=3).map(mesh).collect() };
+        for (index, link) in [(0, 1), (1, 1), (1, 2), (2, 2)] {
+            chain.meshes[index].add_link(now, LinkId(link), LinkInfo { mtu: 1500, wired: true });
+        }
+        chain
+    }
+
+    /// Carries every control frame to whoever shares its link.
+    fn exchange(&mut self) {
+        for from in 0..3 {
+            let mut frame = Vec::new();
+            while let Some(event) = self.meshes[from].poll_event() {
+                if let MeshEvent::IdentityReceived { node, record } = event {
+                    let identity = Identity { number: 1, subkey: [record[0]; 32], record: record.into() };
+                    self.meshes[from].identity_known(self.now, node, identity);
+                }
+            }
+            while let Some((link, _)) = self.meshes[from].poll_transmit(self.now, &mut frame) {
+                let other = if link == LinkId(1) { 1 - from.min(1) } else { 3 - from };
+                let mut copy = std::mem::take(&mut frame);
+                let _ = self.meshes[other].handle_frame(self.now, link, station(from as u8), &mut copy);
+            }
+        }
+    }
+
+    fn run(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            self.now += Duration::from_millis(1);
+            self.meshes.iter_mut().for_each(|mesh| mesh.handle_timeout(self.now));
+            self.exchange();
+        }
+    }
+}
+
+#[test]
+fn forwarding_allocates_nothing() {
+    let mut chain = Chain::new();
+    chain.run(Duration::from_secs(3));
+    let header = chain.meshes[0].unicast_header(node(3), FrameType::Stream, TrafficClass::Bulk, 1000);
+    let frame = [&header[..], &[7; 1000]].concat();
+    let mut buffer = frame.clone();
+    let mut forwarded = 0;
+    // The path becomes active with the first frame: its next hop is probed from then on.
+    for round in 0..20 {
+        let (now, relay) = (chain.now, &mut chain.meshes[1]);
+        let count = allocations(|| {
+            for _ in 0..500 {
+                buffer.copy_from_slice(&frame);
+                let handled = relay.handle_frame(now, LinkId(1), station(0), &mut buffer);
+                forwarded += usize::from(matches!(handled, Ok(Handled::Forward { .. })));
+            }
+        });
+        assert!(round == 0 || count == 0, "{count} allocations in round {round}");
+        chain.run(Duration::from_millis(100));
+    }
+    assert_eq!(forwarded, 20 * 500);
+    assert!(allocations(|| drop(vec![0u8; 10])) > 0, "the counter must work");
+}
