@@ -42,6 +42,9 @@ const IDLE_LIFE: Duration = Duration::from_secs(60);
 /// How long a next hop is avoided that swallowed frames.
 const AVOID: Duration = Duration::from_secs(60);
 
+/// How long nothing is said of a destination whose next hop has just been avoided.
+const WITHHOLD: Duration = Duration::from_secs(2);
+
 /// Pairs of destination and next hop that are avoided.
 const MAX_AVOIDED: usize = 1024;
 
@@ -227,7 +230,9 @@ impl Router {
         old.iter().for_each(|node| self.forget(*node));
         let table = &self.table;
         self.feasibility.forget(now, |node| table.get(node).is_some_and(|d| !d.routes.is_empty()));
+        let avoided: Vec<Address> = self.avoided.keys().map(|(node, _)| *node).collect();
         self.avoided.retain(|_, until| *until > now);
+        avoided.into_iter().for_each(|node| self.reselect(now, node));
     }
 
     // -- selection -------------------------------------------------------------------------------------------------
@@ -310,20 +315,19 @@ impl Router {
         }
     }
 
-    /// The route in use is avoided, and another one would do as soon as it is feasible. Nothing is said of the
-    /// destination meanwhile: announcing it under a new seqno by the avoided way would make the other one infeasible
-    /// again.
+    /// The route in use is avoided since a moment ago, and another one would do as soon as it is feasible. Nothing is
+    /// said of the destination for [`WITHHOLD`]: announcing it under a new seqno by the avoided way would make the other
+    /// one infeasible again.
     fn is_withheld(&self, now: Instant, address: Address) -> bool {
         if self.avoided.is_empty() {
             return false;
         }
-        let is_avoided = |route: &Route| self.is_avoided(now, address, route.via);
         let Some(destination) = self.table.get(&address) else { return false };
-        destination.selected_route().is_some_and(is_avoided)
-            && destination
-                .routes
-                .iter()
-                .any(|other| self.hops.cost(other.via) < INFINITE && !is_avoided(other))
+        let is_new =
+            |via| self.avoided.get(&(address, via)).is_some_and(|until| *until > now + (AVOID - WITHHOLD));
+        let other_way =
+            |other: &Route| self.hops.cost(other.via) < INFINITE && !self.is_avoided(now, address, other.via);
+        destination.selected.is_some_and(is_new) && destination.routes.iter().any(other_way)
     }
 
     fn is_avoided(&self, now: Instant, address: Address, via: HopId) -> bool {
@@ -368,6 +372,10 @@ impl Router {
         let mut requests = std::mem::take(&mut self.requests);
         let due = requests.pop(now, |node| self.starves(now, node));
         self.requests = requests;
+        // What was withheld is said when the other way has not come up.
+        if let Some(due) = due.filter(|due| !self.is_withheld(now, due.destination)) {
+            self.note_news(due.destination);
+        }
         due
     }
 
