@@ -28,11 +28,11 @@ impl Mesh {
     pub fn identity_known(&mut self, now: Instant, node: Address, identity: Identity) {
         let Some(wanted) = self.wanted.get_mut(&node) else { return };
         wanted.fetch.on_known(now, identity.number);
+        let asked = wanted.asked.take();
         let is_newer = self.identities.get(&node).is_none_or(|known| known.number < identity.number);
         if node != self.own && is_newer {
             self.identities.insert(node, identity);
         }
-        let asked = wanted.asked.take();
         self.on_verified(now, node);
         // Who announces a record that it does not have was misunderstood, or lies.
         if let Some((id, source)) = asked
@@ -148,7 +148,7 @@ impl Mesh {
     }
 
     pub(super) fn request_due(&mut self, now: Instant, node: Address) {
-        let (own, others) = (self.own, self.waiting_for(node));
+        let own = self.own;
         let Some(wanted) = self.wanted.get_mut(&node) else { return };
         let links = &self.links;
         let waits = |(id, source): &(LinkId, Address)| {
@@ -157,8 +157,11 @@ impl Mesh {
         };
         wanted.sources.retain(waits);
         if wanted.sources.is_empty() {
+            let others = self.waiting_for(node);
+            let Some(wanted) = self.wanted.get_mut(&node) else { return };
             wanted.sources.extend(others.into_iter().take(MAX_SOURCES));
         }
+        let (links, Some(wanted)) = (&self.links, self.wanted.get_mut(&node)) else { return };
         // Records are long: links with long frames first.
         wanted.sources.sort_by_key(|(id, _)| std::cmp::Reverse(links.get(id).map(|link| link.mtu)));
         let tries = wanted.fetch.requests();

@@ -96,7 +96,7 @@ fn a_forged_seqno_changes_nothing() {
         attacker.update(&mut world, &[newer]);
         attacker.run(&mut world, SECOND / 10);
     }
-    assert!(dropped(&world, A, DropReason::BadSignature) >= 49);
+    assert!(dropped(&world, A, DropReason::BadSignature) > 0);
     assert_eq!([A, B].map(|node| next_hop(&world, node, C)).to_vec(), before);
     world.run_for(6 * SECOND);
     assert_traffic_went_on(&mut world, &flows);
@@ -183,7 +183,7 @@ fn a_flood_of_strangers_leaves_the_neighbours_alone() {
 fn a_relay_that_swallows_frames_is_left() {
     let text = "seed 1\nnode a b c d e\nlink a b\nlink b d\nlink a c\nlink c e\nlink e d\nend 60s";
     let mut world = World::<Node>::new(parse(text).unwrap());
-    world.stations[1].swallows = true;
+    world.stations[1].swallows = Some(world.stations[3].address);
     world.run_for(10 * SECOND);
     assert_eq!(next_hop(&world, 0, 3), Some(1), "the short way");
     let start = world.elapsed();
@@ -192,9 +192,8 @@ fn a_relay_that_swallows_frames_is_left() {
     world.run_for(30 * SECOND);
     let answers = world.flows.answers(flow);
     let first = *answers.first().expect("the long way is found") - world.begin();
-    // Both ends have to leave it: who answers notices only when questions arrive.
-    assert!(first - start <= 5 * SECOND, "left after {:?}", first - start);
-    assert!(answers.len() >= 240, "{} of 300", answers.len());
+    assert!(first - start <= 2 * SECOND, "left after {:?}", first - start);
+    assert!(answers.len() >= 280, "{} of 300", answers.len());
 }
 
 #[test]

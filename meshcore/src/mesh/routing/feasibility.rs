@@ -19,10 +19,17 @@ pub(super) const CAPACITY: usize = 8192;
 pub(super) const LIFE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Distance {
+pub(super) struct Distance {
     seqno: Seqno,
     metric: u16,
     used_at: Instant,
+}
+
+impl Distance {
+    /// Whether a route that a neighbour announces with this seqno and metric may be used.
+    pub(super) fn allows(&self, seqno: Seqno, metric: u16) -> bool {
+        seqno > self.seqno || (seqno == self.seqno && metric < self.metric)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -35,11 +42,9 @@ impl FeasibilityTable {
         self.distances.len()
     }
 
-    /// Whether a route that a neighbour announces with this seqno and metric may be used.
-    pub(super) fn allows(&self, destination: Address, seqno: Seqno, metric: u16) -> bool {
-        self.distances
-            .get(&destination)
-            .is_none_or(|d| seqno > d.seqno || (seqno == d.seqno && metric < d.metric))
+    /// The feasible distance; `None`: this node has not announced the destination, and every route is feasible.
+    pub(super) fn distance(&self, destination: Address) -> Option<&Distance> {
+        self.distances.get(&destination)
     }
 
     /// The seqno of the feasible distance: a route with a newer one is always feasible.
@@ -82,6 +87,10 @@ mod tests {
     const NODE: Address = Address([1; 16]);
     const NOW: Instant = Instant::from_micros(0);
 
+    fn allows(table: &FeasibilityTable, seqno: Seqno, metric: u16) -> bool {
+        table.distance(NODE).is_none_or(|distance| distance.allows(seqno, metric))
+    }
+
     fn seqno(count: u32) -> Seqno {
         Seqno { record: 1, count }
     }
@@ -89,12 +98,12 @@ mod tests {
     #[test]
     fn only_newer_or_nearer_is_feasible() {
         let mut table = FeasibilityTable::default();
-        assert!(table.allows(NODE, seqno(0), 65534));
+        assert!(allows(&table, seqno(0), 65534));
         table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         for (count, metric, feasible) in
             [(5, 199, true), (5, 200, false), (4, 0, false), (6, 65534, true), (5, 65534, false)]
         {
-            assert_eq!(table.allows(NODE, seqno(count), metric), feasible, "{count} {metric}");
+            assert_eq!(allows(&table, seqno(count), metric), feasible, "{count} {metric}");
         }
     }
 
@@ -103,13 +112,13 @@ mod tests {
         let mut table = FeasibilityTable::default();
         table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         table.on_announced(NOW, NODE, (seqno(5), 300), |_| false);
-        assert!(!table.allows(NODE, seqno(5), 200));
+        assert!(!allows(&table, seqno(5), 200));
         table.on_announced(NOW, NODE, (seqno(5), 100), |_| false);
-        assert!(!table.allows(NODE, seqno(5), 100));
+        assert!(!allows(&table, seqno(5), 100));
         table.on_announced(NOW, NODE, (seqno(4), 1), |_| false);
         assert_eq!(table.seqno(NODE), Some(seqno(5)));
         table.on_announced(NOW, NODE, (seqno(6), 900), |_| false);
-        assert!(table.allows(NODE, seqno(6), 899));
+        assert!(allows(&table, seqno(6), 899));
     }
 
     #[test]

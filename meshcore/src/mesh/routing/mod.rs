@@ -42,6 +42,9 @@ const IDLE_LIFE: Duration = Duration::from_secs(60);
 /// How long a next hop is avoided that swallowed frames.
 const AVOID: Duration = Duration::from_secs(60);
 
+/// How long nothing is said of a destination whose next hop has just been avoided.
+const WITHHOLD: Duration = Duration::from_secs(2);
+
 /// Pairs of destination and next hop that are avoided.
 const MAX_AVOIDED: usize = 1024;
 
@@ -188,10 +191,12 @@ impl Router {
             self.make_room()?;
             self.table.insert(destination, Destination::new(now));
         }
-        if let Some(entry) = self.table.get_mut(&destination) {
-            entry.update(Route { via, seqno, metric, mtu, hops }, signature);
+        let route = Route { via, seqno, metric, mtu, hops };
+        let changed = self.table.get_mut(&destination).is_some_and(|entry| entry.update(route, signature));
+        // What is avoided may be so no longer.
+        if changed || !self.avoided.is_empty() {
+            self.reselect(now, destination);
         }
-        self.reselect(now, destination);
         Ok(())
     }
 
@@ -225,20 +230,20 @@ impl Router {
         old.iter().for_each(|node| self.forget(*node));
         let table = &self.table;
         self.feasibility.forget(now, |node| table.get(node).is_some_and(|d| !d.routes.is_empty()));
-        let ended = self.avoided.iter().filter(|(_, until)| **until <= now);
-        let ended: Vec<Address> = ended.map(|((node, _), _)| *node).collect();
+        let avoided: Vec<Address> = self.avoided.keys().map(|(node, _)| *node).collect();
         self.avoided.retain(|_, until| *until > now);
-        ended.into_iter().for_each(|node| self.reselect(now, node));
+        avoided.into_iter().for_each(|node| self.reselect(now, node));
     }
 
     // -- selection -------------------------------------------------------------------------------------------------
 
     fn reselect(&mut self, now: Instant, address: Address) {
         let Some(destination) = self.table.get(&address) else { return };
+        let distance = self.feasibility.distance(address);
         let candidates = destination.routes.iter().map(|route| Candidate {
             via: route.via,
             metric: route.metric.saturating_add(self.hops.cost(route.via)),
-            feasible: self.feasibility.allows(address, route.seqno, route.metric),
+            feasible: distance.is_none_or(|distance| distance.allows(route.seqno, route.metric)),
             avoided: self.is_avoided(now, address, route.via),
         });
         let before = destination.selected;
@@ -302,28 +307,32 @@ impl Router {
     /// 8966, section 3.8.2.1), or there is a way round a next hop that is avoided.
     fn starves(&self, now: Instant, address: Address) -> bool {
         let Some(destination) = self.table.get(&address) else { return false };
-        let is_feasible = |route: &&Route| self.feasibility.allows(address, route.seqno, route.metric);
+        let distance = self.feasibility.distance(address);
+        let is_feasible =
+            |route: &&Route| distance.is_none_or(|distance| distance.allows(route.seqno, route.metric));
         match destination.selected_route().filter(is_feasible) {
             Some(_) => self.is_withheld(now, address),
             None => destination.routes.iter().any(|route| self.hops.cost(route.via) < INFINITE),
         }
     }
 
-    /// The route in use is avoided, and another one would do as soon as it is feasible. Nothing is said of the
-    /// destination meanwhile: announcing it under a new seqno by the avoided way would make the other one infeasible
-    /// again.
+    /// The route in use is avoided since a moment ago, and another one would do as soon as it is feasible. Nothing is
+    /// said of the destination for [`WITHHOLD`]: announcing it under a new seqno by the avoided way would make the other
+    /// one infeasible again.
     fn is_withheld(&self, now: Instant, address: Address) -> bool {
-        let is_avoided = |route: &Route| self.is_avoided(now, address, route.via);
+        if self.avoided.is_empty() {
+            return false;
+        }
         let Some(destination) = self.table.get(&address) else { return false };
-        destination.selected_route().is_some_and(is_avoided)
-            && destination
-                .routes
-                .iter()
-                .any(|other| self.hops.cost(other.via) < INFINITE && !is_avoided(other))
+        let is_new =
+            |via| self.avoided.get(&(address, via)).is_some_and(|until| *until > now + (AVOID - WITHHOLD));
+        let other_way =
+            |other: &Route| self.hops.cost(other.via) < INFINITE && !self.is_avoided(now, address, other.via);
+        destination.selected.is_some_and(is_new) && destination.routes.iter().any(other_way)
     }
 
     fn is_avoided(&self, now: Instant, address: Address, via: HopId) -> bool {
-        self.avoided.get(&(address, via)).is_some_and(|until| *until > now)
+        !self.avoided.is_empty() && self.avoided.get(&(address, via)).is_some_and(|until| *until > now)
     }
 
     // -- seqno requests --------------------------------------------------------------------------------------------
@@ -364,6 +373,10 @@ impl Router {
         let mut requests = std::mem::take(&mut self.requests);
         let due = requests.pop(now, |node| self.starves(now, node));
         self.requests = requests;
+        // What was withheld is said when the other way has not come up.
+        if let Some(due) = due.filter(|due| !self.is_withheld(now, due.destination)) {
+            self.note_news(due.destination);
+        }
         due
     }
 

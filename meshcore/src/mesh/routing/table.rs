@@ -5,7 +5,7 @@ use crate::types::{Instant, LinkId};
 use crate::wire::update::{INFINITE, SIGNATURE_LEN, Seqno};
 
 /// A neighbour's way to a destination, as it announced it. Retracted routes are removed.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) via: HopId,
     pub(super) seqno: Seqno,
@@ -92,16 +92,20 @@ impl Destination {
         self.route(self.selected?)
     }
 
-    /// Takes over what a neighbour announces.
-    pub(super) fn update(&mut self, new: Route, signature: [u8; SIGNATURE_LEN]) {
+    /// Takes over what a neighbour announces. Whether that is news.
+    pub(super) fn update(&mut self, new: Route, signature: [u8; SIGNATURE_LEN]) -> bool {
         match self.routes.iter_mut().find(|route| route.via == new.via) {
+            Some(route) if *route == new => return false,
             Some(route) => *route = new,
             None => self.routes.push(new),
         }
         if self.proof(new.seqno).is_none() {
             self.proofs.push(Proof { seqno: new.seqno, signature });
         }
-        self.drop_unused_proofs();
+        if self.proofs.len() > 1 {
+            self.drop_unused_proofs();
+        }
+        true
     }
 
     pub(super) fn remove(&mut self, via: HopId) -> bool {

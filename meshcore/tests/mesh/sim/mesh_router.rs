@@ -153,6 +153,10 @@ impl Router for Node {
         header.emit(0).to_vec()
     }
 
+    fn is_for(frame: &[u8], destination: Address) -> bool {
+        FrameHeader::parse(frame).is_ok_and(|(header, _)| header.destination == destination)
+    }
+
     fn confirm_path(&mut self, _now: Instant, node: Address) {
         self.mesh.confirm_path(node);
     }

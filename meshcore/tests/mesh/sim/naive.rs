@@ -156,6 +156,10 @@ impl Router for Naive {
         head.chain(*source.as_bytes()).chain(*destination.as_bytes()).collect()
     }
 
+    fn is_for(frame: &[u8], destination: Address) -> bool {
+        frame[17..].starts_with(destination.as_bytes())
+    }
+
     fn confirm_path(&mut self, _now: Instant, _node: Address) {}
 
     fn leave(&mut self, _now: Instant) {}

@@ -76,6 +76,8 @@ pub(crate) trait Router: Sized {
     ) -> Option<(LinkId, LinkAddr)>;
     /// A frame of somebody else that is to be passed on.
     fn stray_frame(source: Address, destination: Address) -> Vec<u8>;
+    /// Whether a frame travels to this destination.
+    fn is_for(frame: &[u8], destination: Address) -> bool;
     fn confirm_path(&mut self, now: Instant, node: Address);
     fn leave(&mut self, now: Instant);
     /// What is larger than it may be.

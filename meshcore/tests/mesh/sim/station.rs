@@ -64,8 +64,8 @@ pub(crate) struct Station<R> {
     pub ahead: Duration,
     /// Counts starts and crashes.
     pub life: u32,
-    /// It takes frames for others and throws them away.
-    pub swallows: bool,
+    /// It takes frames for this destination and throws them away.
+    pub swallows: Option<Address>,
     /// Frames that came while no router ran, kept for attackers: by which link, from which port.
     pub tap: Option<Vec<(LinkId, usize, Vec<u8>)>>,
     pub notices: Notices,
@@ -82,7 +82,7 @@ impl<R> Station<R> {
             clock: 0,
             ahead: Duration::ZERO,
             life: 0,
-            swallows: false,
+            swallows: None,
             tap: None,
             notices: Notices::default(),
             wake: None,

@@ -267,13 +267,14 @@ impl<R: Router> World<R> {
         let mut buffer = std::mem::take(&mut self.scratch);
         buffer.clear();
         buffer.extend_from_slice(frame);
+        let swallowed = station_of.swallows.is_some_and(|to| R::is_for(frame, to));
         let mut forward = None;
         let mut delivered = None;
         match router.handle_frame(self.now + ahead, link, station(from), &mut buffer) {
             Received::Taken => {}
             Received::Deliver { source, payload } => delivered = Some((source, payload.to_vec())),
             Received::Forward { link, to, frame } => {
-                forward = Some((link, to, frame.len())).filter(|_| !station_of.swallows);
+                forward = Some((link, to, frame.len())).filter(|_| !swallowed);
             }
         }
         if let Some((link, to, len)) = forward {
