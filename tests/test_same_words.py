@@ -160,6 +160,33 @@ def test_version_1_was_not_asked_for(world: World, host: Namespace) -> None:
     both(world, run)
 
 
+# Waits for a message, and says something to everybody.
+SHOUT = r"""
+import sys, meshchat
+with meshchat.Node(sys.argv[1], nickname="dave").blocking() as node:
+    while not isinstance(node.next_event(), meshchat.Message):
+        pass
+    node.broadcast("hear\nme \x1b[1m")
+    node.next_event(timeout=60)
+"""
+
+
+def test_a_broadcast(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        dave = world.start(host, PYTHON, "-c", SHOUT, world.home(f"dave-{which}", key="dave"))
+        alice.wait_for(r"\* found dave .*")
+        alice.type("@dave go")
+        alice.wait_for_text("dave to all: hear")
+        alice.wait_for_text("  me \ufffd[1m")
+        alice.exit()
+        assert dave.end() == 0, dave.report()
+        return sorted(heard(alice))
+
+    both(world, run)
+
+
 def test_names_that_two_have(world: World) -> None:
     def run(which: str) -> list[str]:
         host = world.namespace()

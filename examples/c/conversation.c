@@ -441,6 +441,24 @@ static void handle_message(struct chat *chat, const meshchat_event *event)
         chat_hint(chat, from);
 }
 
+static void handle_broadcast(struct chat *chat, const meshchat_event *event)
+{
+    char from[MESHCHAT_ID_TEXT_SIZE];
+    const char *text = NULL;
+    size_t len = 0;
+    struct buffer line = {NULL, 0, 0};
+    if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
+        meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
+        say_error(chat);
+        return;
+    }
+    add_name_of(chat, &line, from);
+    buffer_add_text(&line, " to all: ");
+    add_safe(&line, text, len);
+    buffer_add_text(&line, "\n");
+    show(chat, &line);
+}
+
 static void handle_status(struct chat *chat, const meshchat_event *event)
 {
     char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
@@ -480,6 +498,9 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
         break;
     case MESHCHAT_EVENT_STATUS:
         handle_status(chat, event);
+        break;
+    case MESHCHAT_EVENT_BROADCAST:
+        handle_broadcast(chat, event);
         break;
     case MESHCHAT_EVENT_WARNING:
         handle_warning(chat, event);

@@ -29,6 +29,7 @@ from .errors import (
     WrongPassphraseError,
 )
 from .events import (
+    Broadcast,
     Event,
     LinkStatus,
     Message,
@@ -62,6 +63,7 @@ __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
     "BlockingNode",
+    "Broadcast",
     "BusyError",
     "EmptyMessageError",
     "Event",

@@ -109,6 +109,10 @@ class BlockingNode:
         """As :meth:`Node.send`."""
         return self._run(self._node.send(to, text))
 
+    def broadcast(self, text: str) -> None:
+        """As :meth:`Node.broadcast`."""
+        self._run(self._node.broadcast(text))
+
     def insecure_nodes(self) -> list[InsecureNode]:
         """As :meth:`Node.insecure_nodes`."""
         return self._run(self._node.insecure_nodes())

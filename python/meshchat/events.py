@@ -133,6 +133,16 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Broadcast:
+    """A few words of a node for all nodes: signed by it, readable by everybody, not stored."""
+
+    sender: str
+    """NODE_ID of who says it."""
+    text: str
+    """What it says. It may hold any character: make it safe before you print it."""
+
+
+@dataclass(frozen=True)
 class StatusChanged:
     """A message of this node has come further."""
 
@@ -153,7 +163,7 @@ class Warning:
     text: str
 
 
-Event = Union[NodeFound, NodeLost, RouteChanged, Message, StatusChanged, Warning, InsecureEvent]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
@@ -169,6 +179,8 @@ def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
         return NodeLost(node_info(raw[1]))
     if raw[0] == "route":
         return RouteChanged(node_info(raw[1]))
+    if raw[0] == "broadcast":
+        return Broadcast(*raw[1])
     if raw[0] == "status":
         message, to, code = raw[1]
         return StatusChanged(message, to, Status(code))

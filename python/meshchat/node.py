@@ -161,6 +161,13 @@ class Node:
         """The way to a node in reach: every relay, then the node itself. It takes two seconds at most."""
         return [TraceHop(*hop) for hop in await _jobs.finish(self._core.trace(await self._id_of(to)))]
 
+    async def broadcast(self, text: str) -> None:
+        """Says something to every node in reach: 1 to 1000 bytes, signed by this node and *not* encrypted.
+
+        Everybody on the way can read it, it is not stored, and nobody acknowledges it. Eight at once, then one a second.
+        """
+        await _jobs.finish(self._core.broadcast(text))
+
     # -- sending ------------------------------------------------------------------------------------------------
 
     async def send(self, to: str | NodeInfo, text: str) -> str:

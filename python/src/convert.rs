@@ -85,6 +85,9 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
         Event::NodeLost(node) => ("lost", info(node)).into_pyobject(py)?.into_any(),
         Event::RouteChanged(node) => ("route", info(node)).into_pyobject(py)?.into_any(),
         Event::Message(message) => ("message", Incoming { message }).into_pyobject(py)?.into_any(),
+        Event::Broadcast { from, text } => {
+            ("broadcast", (from.to_string(), text)).into_pyobject(py)?.into_any()
+        }
         Event::Status { id, to, status } => {
             ("status", (id.to_string(), to.to_string(), status.code())).into_pyobject(py)?.into_any()
         }

@@ -28,6 +28,7 @@ pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
 
 /// Starts a node; a Job of Node.
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "one for each argument of the Python class")]
 pub(crate) fn start(
     home: Option<PathBuf>,
     temporary: bool,
@@ -107,6 +108,12 @@ impl Node {
         let pending = self.core.resolve(query);
         let convert = |py: Python<'_>, node| Ok(convert::info(node).into_pyobject(py)?.into_any().unbind());
         Job::spawn(move || pending.wait(), convert)
+    }
+
+    /// Says something to every node in reach; a Job.
+    fn broadcast(&self, text: String) -> PyResult<Job> {
+        let pending = self.core.broadcast(text);
+        Job::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
     }
 
     /// Asks a node for an answer for at most `timeout` seconds; a Job of the round-trip time in seconds.

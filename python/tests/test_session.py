@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshchat import (
+    Broadcast,
     Message,
     NodeFound,
     NodeInfo,
@@ -97,6 +98,7 @@ def test_ways() -> None:
     assert session.list_nodes([near, far], []) == (
         f"{ALICE.id}  alice  here\n{NAMELESS.id}  6789a  here, 3 hops through alice"
     )
+    assert session.event(Broadcast(ALICE.id, "hear\nme")) == "alice to all: hear\n  me"
     assert session.event(RouteChanged(far)) is None, "who talks need not know"
 
 

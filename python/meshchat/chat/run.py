@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from ..errors import MeshChatError, StoppedError
-from ..events import Message, NodeInfo
+from ..events import Broadcast, Message, NodeInfo
 from ..insecure import insecure_address
 from ..node import Node
 from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
@@ -53,7 +53,7 @@ class Chat:
 
     async def _show_events(self) -> None:
         async for event in self._node.events(auto_confirm=False):
-            if isinstance(event, Message) and not self._session.knows(event.sender):
+            if isinstance(event, (Message, Broadcast)) and not self._session.knows(event.sender):
                 self._session.learn(await self._node.nodes())
             text = self._session.event(event)
             if text is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged, Warning
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged, Warning
 from ..insecure import (
     InsecureDelivered,
     InsecureEvent,
@@ -235,6 +235,8 @@ class Session:
         if isinstance(event, NodeLost):
             self.learn([event.node])
             return f"* lost {self.name(event.node.id)} {event.node.id}"
+        if isinstance(event, Broadcast):
+            return f"{self.name(event.sender)} to all: {safe(event.text)}"
         if isinstance(event, RouteChanged):
             # Whoever talks need not know; /nodes tells the way.
             return None

@@ -14,7 +14,7 @@ from ..chat import insecure
 from ..chat.safe import safe
 from ..control.server import Server
 from ..errors import StoppedError
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
 from ..node import Node
 from .common import (
     add_home,
@@ -98,6 +98,8 @@ def describe(event: Event, names: dict[str, str]) -> str | None:
     if isinstance(event, Message):
         name = names.get(event.sender, event.sender[-5:])
         return f"message from {name} {event.sender}: it waits on disk for a chat"
+    if isinstance(event, Broadcast):
+        return f"broadcast of {names.get(event.sender, event.sender[-5:])} {event.sender}: {event.text}"
     if isinstance(event, StatusChanged):
         return f"message {event.id} to {event.to}: {event.status}"
     if isinstance(event, Warning):

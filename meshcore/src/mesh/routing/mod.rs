@@ -225,7 +225,10 @@ impl Router {
         old.iter().for_each(|node| self.forget(*node));
         let table = &self.table;
         self.feasibility.forget(now, |node| table.get(node).is_some_and(|d| !d.routes.is_empty()));
+        let ended = self.avoided.iter().filter(|(_, until)| **until <= now);
+        let ended: Vec<Address> = ended.map(|((node, _), _)| *node).collect();
         self.avoided.retain(|_, until| *until > now);
+        ended.into_iter().for_each(|node| self.reselect(now, node));
     }
 
     // -- selection -------------------------------------------------------------------------------------------------
@@ -249,16 +252,17 @@ impl Router {
             let (was_reachable, reachable) = (before.is_some(), selected.is_some());
             self.changes.push_back(Change { destination: address, was_reachable, reachable });
         }
-        if !self.is_withheld(now, address) {
-            self.note_news(address);
-        }
+        self.note_news(now, address);
         self.ask_for_seqno(now, address);
     }
 
-    fn note_news(&mut self, address: Address) {
+    fn note_news(&mut self, now: Instant, address: Address) {
+        let withheld = self.is_withheld(now, address);
         let Some(new) = self.announceable(address) else { return };
         let Some(destination) = self.table.get_mut(&address) else { return };
-        if destination.announced.is_news(&new) {
+        // What was passed over while nothing was said is told afterwards.
+        let missed = std::mem::replace(&mut destination.withheld, withheld);
+        if !withheld && (missed || destination.announced.is_news(&new)) {
             destination.announced = new;
             destination.version = self.journal.note(address, destination.version);
         }
