@@ -449,14 +449,14 @@ static void handle_broadcast(struct chat *chat, const meshchat_event *event)
     struct buffer line = {NULL, 0, 0};
     if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
         meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
-        say_error(chat);
+        chat_say_error(chat);
         return;
     }
     add_name_of(chat, &line, from);
     buffer_add_text(&line, " to all: ");
     add_safe(&line, text, len);
     buffer_add_text(&line, "\n");
-    show(chat, &line);
+    chat_show(chat, &line);
 }
 
 static void handle_status(struct chat *chat, const meshchat_event *event)
