@@ -103,33 +103,6 @@ def test_a_node_behind_another_one(world: World) -> None:
     both(world, run)
 
 
-# Waits for a message, and says something to everybody.
-SHOUT = r"""
-import sys, meshchat
-with meshchat.Node(sys.argv[1], nickname="dave").blocking() as node:
-    while not isinstance(node.next_event(), meshchat.Message):
-        pass
-    node.broadcast("hear\nme \x1b[1m")
-    node.next_event(timeout=60)
-"""
-
-
-def test_a_broadcast(world: World) -> None:
-    def run(which: str) -> list[str]:
-        host = world.namespace()
-        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
-        dave = world.start(host, PYTHON, "-c", SHOUT, world.home(f"dave-{which}", key="dave"))
-        alice.wait_for(r"\* found dave .*")
-        alice.type("@dave go")
-        alice.wait_for_text("dave to all: hear")
-        alice.wait_for_text("  me \ufffd[1m")
-        alice.exit()
-        assert dave.end() == 0, dave.report()
-        return sorted(heard(alice))
-
-    both(world, run)
-
-
 def test_programs_of_version_1(world: World) -> None:
     def run(which: str) -> list[str]:
         left, right = world.wire()
@@ -183,6 +156,33 @@ def test_version_1_was_not_asked_for(world: World, host: Namespace) -> None:
         chat.type("@v1:02:00:5e:10:00:02 text", "/connect v1:02:00:5e:10:00:02", "/exit")
         assert chat.end() == 0
         return heard(chat)
+
+    both(world, run)
+
+
+# Waits for a message, and says something to everybody.
+SHOUT = r"""
+import sys, meshchat
+with meshchat.Node(sys.argv[1], nickname="dave").blocking() as node:
+    while not isinstance(node.next_event(), meshchat.Message):
+        pass
+    node.broadcast("hear\nme \x1b[1m")
+    node.next_event(timeout=60)
+"""
+
+
+def test_a_broadcast(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        dave = world.start(host, PYTHON, "-c", SHOUT, world.home(f"dave-{which}", key="dave"))
+        alice.wait_for(r"\* found dave .*")
+        alice.type("@dave go")
+        alice.wait_for_text("dave to all: hear")
+        alice.wait_for_text("  me \ufffd[1m")
+        alice.exit()
+        assert dave.end() == 0, dave.report()
+        return sorted(heard(alice))
 
     both(world, run)
 

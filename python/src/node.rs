@@ -28,6 +28,7 @@ pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
 
 /// Starts a node; a Job of Node.
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "one for each argument of the Python class")]
 pub(crate) fn start(
     home: Option<PathBuf>,
     temporary: bool,

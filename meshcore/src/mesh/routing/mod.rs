@@ -374,8 +374,8 @@ impl Router {
         let due = requests.pop(now, |node| self.starves(now, node));
         self.requests = requests;
         // What was withheld is said when the other way has not come up.
-        if let Some(due) = due.filter(|due| !self.is_withheld(now, due.destination)) {
-            self.note_news(due.destination);
+        if let Some(due) = due {
+            self.note_news(now, due.destination);
         }
         due
     }
