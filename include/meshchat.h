@@ -132,7 +132,8 @@
 // Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 #define MESHCHAT_EVENT_ROUTE_CHANGED 6
 
-// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it), text.
+// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it),
+// text.
 #define MESHCHAT_EVENT_BROADCAST 7
 
 // The message is safely on this node's disk.
@@ -304,9 +305,8 @@ void meshchat_event_free(meshchat_event *event);
 int32_t meshchat_event_type(const meshchat_event *event,
                             int32_t *event_type);
 
-// NODE_ID of the node that was found, lost, or whose route changed, of a message's or broadcast's sender, of a status' recipient,
-// into a buffer of
-// `MESHCHAT_ID_TEXT_SIZE` bytes.
+// NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
+// status' recipient, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 int32_t meshchat_event_node_id(const meshchat_event *event,
                                char *id);
 

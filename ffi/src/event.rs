@@ -27,7 +27,8 @@ pub const MESHCHAT_EVENT_WARNING: i32 = 5;
 /// Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 pub const MESHCHAT_EVENT_ROUTE_CHANGED: i32 = 6;
 
-/// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it), text.
+/// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it),
+/// text.
 pub const MESHCHAT_EVENT_BROADCAST: i32 = 7;
 
 /// The message is safely on this node's disk.
@@ -158,9 +159,8 @@ pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type
     }
 }
 
-/// NODE_ID of the node that was found, lost, or whose route changed, of a message's or broadcast's sender, of a status' recipient,
-/// into a buffer of
-/// `MESHCHAT_ID_TEXT_SIZE` bytes.
+/// NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
+/// status' recipient, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
     guard! {

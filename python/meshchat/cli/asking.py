@@ -56,6 +56,13 @@ def add_options(parser: argparse.ArgumentParser, *, wait: str) -> None:
     )
 
 
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """The node that it is about."""
+    parser.add_argument(
+        "node", metavar="ID", help="a NODE_ID, its beginning, its last five or more digits, or a nickname"
+    )
+
+
 @asynccontextmanager
 async def a_node(options: argparse.Namespace, passphrase: str | None) -> AsyncIterator[Asked]:
     """The node that runs in the home, else one of this command's own."""

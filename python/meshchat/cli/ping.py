@@ -15,7 +15,7 @@ from ..control.client import RemoteNode
 from ..errors import BusyError, MeshChatError, OutOfReachError, TimedOutError
 from ..events import NodeInfo
 from ..node import Node
-from .asking import a_node, add_options, in_reach
+from .asking import a_node, add_options, add_target, in_reach
 from .common import seconds, until_signal, with_passphrase
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def add_parser(commands: Subparsers) -> None:
         help="ask a node for an answer, and measure the time",
         description="Asks a node for answers until Ctrl-C. Exit code 1 when none came.",
     )
-    parser.add_argument("node", metavar="ID", help="a NODE_ID, its beginning, its last five or more digits, or a nickname")
+    add_target(parser)
     parser.add_argument("-c", dest="count", metavar="COUNT", type=_count, help="end after so many questions")
     parser.add_argument(
         "-i", dest="interval", metavar="SECONDS", type=_interval, default=1.0, help="time between two (default: 1)"
@@ -154,17 +154,16 @@ class Pings:
         """The last lines. A question that was cut off by the end has no answer."""
         assert self.target is not None
         loss = 100 * (self.sent - len(self.times)) / self.sent
-        least, mean, most = (min(self.times), sum(self.times) / len(self.times), max(self.times)) if self.times else [None] * 3
+        answered = len(self.times)
+        bounds = (min(self.times), sum(self.times) / answered, max(self.times)) if answered else None
         if self.as_json:
-            answered = len(self.times)
-            _print_json(
-                id=self.target.id, sent=self.sent, answered=answered, loss_percent=loss, min=least, avg=mean, max=most
-            )
+            named = dict(zip(("min", "avg", "max"), bounds or (None, None, None), strict=True))
+            _print_json(id=self.target.id, sent=self.sent, answered=answered, loss_percent=loss, **named)
             return
         print(f"--- {safe(self.target.name)} {self.target.id}")
-        print(f"{self.sent} sent, {len(self.times)} answered, {loss:.0f} % lost")
-        if least is not None and mean is not None and most is not None:
-            print(f"min/avg/max = {' / '.join(map(milliseconds, (least, mean, most)))}", flush=True)
+        print(f"{self.sent} sent, {answered} answered, {loss:.0f} % lost", flush=True)
+        if bounds is not None:
+            print(f"min/avg/max = {' / '.join(map(milliseconds, bounds))}", flush=True)
 
 
 async def _first_end(tasks: set[asyncio.Task[None]], timeout: float | None) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..chat.safe import safe
 from ..events import TraceHop
-from .asking import a_node, add_options, in_reach
+from .asking import a_node, add_options, add_target, in_reach
 from .common import run_with_node
 from .ping import milliseconds
 
@@ -22,9 +22,9 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser(
         "trace",
         help="show the way to a node",
-        description="Shows each node on the way, with the round-trip time to it. Exit code 1 when the last one is silent.",
+        description="Shows each node on the way and the round-trip time to it. Exit code 1 when the last one is silent.",
     )
-    parser.add_argument("node", metavar="ID", help="a NODE_ID, its beginning, its last five or more digits, or a nickname")
+    add_target(parser)
     fields = "hop, id, nickname, rtt (seconds)"
     parser.add_argument("--json", action="store_true", help=f"as a JSON array of objects with {fields}")
     add_options(parser, wait=f"time until the node must be in reach (default: {_WAIT:g})")
@@ -41,13 +41,16 @@ async def _trace(options: argparse.Namespace, passphrase: str | None) -> int:
         hops = await asked.node.trace(target.id)
         nicknames = {node.id: node.nickname for node in await asked.node.nodes()}
     if options.json:
-        rows = [{"hop": hop.hop, "id": hop.node, "nickname": nicknames.get(hop.node or ""), "rtt": hop.rtt} for hop in hops]
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([as_json(hop, nicknames) for hop in hops], indent=1))
     else:
         print(f"TRACE {safe(target.name)} {target.id}")
         for hop in hops:
             print(line(hop, nicknames))
     return 0 if hops and hops[-1].node == target.id else 1
+
+
+def as_json(hop: TraceHop, nicknames: dict[str, str | None]) -> dict[str, Any]:
+    return {"hop": hop.hop, "id": hop.node, "nickname": nicknames.get(hop.node or ""), "rtt": hop.rtt}
 
 
 def line(hop: TraceHop, nicknames: dict[str, str | None]) -> str:
