@@ -132,6 +132,9 @@
 // Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 #define MESHCHAT_EVENT_ROUTE_CHANGED 6
 
+// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it), text.
+#define MESHCHAT_EVENT_BROADCAST 7
+
 // The message is safely on this node's disk.
 #define MESHCHAT_MESSAGE_QUEUED 0
 
@@ -301,7 +304,8 @@ void meshchat_event_free(meshchat_event *event);
 int32_t meshchat_event_type(const meshchat_event *event,
                             int32_t *event_type);
 
-// NODE_ID of the node that was found, lost, or whose route changed, of a message's sender, of a status' recipient, into a buffer of
+// NODE_ID of the node that was found, lost, or whose route changed, of a message's or broadcast's sender, of a status' recipient,
+// into a buffer of
 // `MESHCHAT_ID_TEXT_SIZE` bytes.
 int32_t meshchat_event_node_id(const meshchat_event *event,
                                char *id);
@@ -317,9 +321,9 @@ int32_t meshchat_event_last_seen(const meshchat_event *event,
 // The way that frames to the node take now, NULL when it is out of reach. Valid as long as the event.
 int32_t meshchat_event_route(const meshchat_event *event, const meshchat_route **route);
 
-// Text of a message or a warning, why an insecure stream ended: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
-// length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
-// as the event.
+// Text of a message, a broadcast or a warning, why an insecure stream ended: UTF-8, `text_len` bytes, then a NUL. A
+// message may contain NUL itself, which only the length tells. Text from the network may contain any character: make it
+// safe before a terminal sees it. Valid as long as the event.
 int32_t meshchat_event_text(const meshchat_event *event,
                             const char **text,
                             size_t *text_len);
@@ -547,6 +551,13 @@ int32_t meshchat_node_send(meshchat_node *node,
                            const char *text,
                            size_t text_len,
                            char *message_id);
+
+// Says something to every node in reach: 1 to 1000 bytes of UTF-8, `text_len` bytes long, signed by this node and *not*
+// encrypted: everybody on the way can read it. It is not stored, and nobody acknowledges it. Eight at once, then one a
+// second.
+int32_t meshchat_node_broadcast(meshchat_node *node,
+                                const char *text,
+                                size_t text_len);
 
 // A descriptor for `poll` and the like, readable while events wait and after the node has stopped. It belongs to the
 // node: never read from it, never close it.

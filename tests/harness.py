@@ -29,7 +29,7 @@ KEYS = Path(__file__).parent / "keys"
 PYTHON = sys.executable
 
 #: Seconds that a test waits for something before it fails. Far more than anything takes on a loaded machine.
-PATIENCE = 90.0
+PATIENCE = 15.0
 
 # Debian's users do not have the folders of sysctl in their PATH.
 os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])

@@ -92,6 +92,13 @@ async with meshchat.Node(sys.argv[1], nickname="alice") as node:
         if isinstance(event, meshchat.NodeFound):
             break
     bob = event.node
+    # The first answers may not find the way back: bob knows alice a moment later than she him.
+    while True:
+        try:
+            await node.ping(bob, timeout=1)
+            break
+        except meshchat.TimedOutError:
+            pass
     print(bob.route.next_hop, bob.route.hops, bob.route.link, bob.route.metric >= 96, bob.route.mtu > 1000)
     for to in (bob, bob.id, "bob"):
         print(0 < await node.ping(to, timeout=10) < 10)
@@ -136,6 +143,12 @@ with meshchat.Node(sys.argv[1], nickname="alice").blocking() as node:
         if isinstance(event, meshchat.NodeFound):
             break
     bob = event.node
+    while True:
+        try:
+            node.ping(bob, timeout=1)
+            break
+        except meshchat.TimedOutError:
+            pass
     print(node.resolve("bob") == bob, node.nodes() == [bob], 0 < node.ping(bob, timeout=10) < 10, len(node.trace(bob)))
     print(len(node.send(bob, "hello")))
     while not isinstance(event := node.next_event(), meshchat.Message):

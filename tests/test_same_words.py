@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import Namespace, Program, World, chat_command, meet
+import v1_peer
+from harness import PYTHON, Namespace, Program, World, chat_command, meet
 from topology import chain
 
 LONGEST = "x" * (1 << 20)
@@ -98,6 +99,90 @@ def test_a_node_behind_another_one(world: World) -> None:
         assert f"{carol_id}  carol  here" in alice.lines
         # Who is found first is a matter of luck, as is whether the kernel has told by then that the cable is in.
         return sorted(line for line in heard(alice) if not line.startswith("! link"))
+
+    both(world, run)
+
+
+def test_programs_of_version_1(world: World) -> None:
+    def run(which: str) -> list[str]:
+        left, right = world.wire()
+        for host, mac in ((left, "02:00:5e:10:00:01"), (right, "02:00:5e:10:00:02")):
+            host.run("ip", "link", "set", "eth0", "address", mac)
+        home = world.home(f"alice-{which}", key="alice")
+        chat = world.start(left, *chat_command(which, home, *plain(which), "--v1", "eth0"), privileged=True)
+        chat.node_id()
+
+        def peer(*command: str) -> Program:
+            return world.start(right, PYTHON, Path(v1_peer.__file__), "eth0", *command, privileged=True)
+
+        other = "v1:02:00:5e:10:00:02"
+        listener = peer("listen")
+        chat.wait_for(rf"\* found insecure {other} .*")
+        chat.type("/nodes", f"@{other}", "one")
+        chat.wait_for_text("* [1] delivered (insecure)")
+        chat.type(f"@{other} two\x1b", "/bye", "/connect", "/connect x y", "@V1:x", "@v1:", f"@{other} " + "x" * 1477)
+        chat.wait_for_text("* [2] delivered (insecure)")
+        chat.type("x" * 1478, f"/connect\t{other[3:].upper()} ", "hello?")
+        chat.wait_for(rf"\* the stream with insecure {other} has ended: no answer")
+        listener.kill()
+        listener.process.wait()
+        server = peer("chat-server")
+        server.wait_for("v1 .*")
+        chat.type(f"/connect {other}")
+        chat.wait_for(".*the stream is open")
+        server.type("a \t b", "\x1b[2J\u202e")
+        chat.wait_for("insecure .*\ufffd")
+        chat.type("to the server", "/bye")
+        chat.wait_for(".*closed here")
+        assert server.end() == 0
+        assert peer("message", "02:00:5e:10:00:01", "from v1").end() == 0
+        chat.wait_for_text(f"* answer with @{other} text")
+        client = peer("chat-client", "02:00:5e:10:00:01")
+        chat.wait_for(".*NEW: INSECURE.*")
+        client.type("bye")
+        client.close_input()
+        chat.wait_for(".*closed by the peer")
+        chat.wait_for(".* END .*")
+        chat.exit()
+        return heard(chat)
+
+    both(world, run)
+
+
+def test_version_1_was_not_asked_for(world: World, host: Namespace) -> None:
+    def run(which: str) -> list[str]:
+        chat = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        chat.node_id()
+        chat.type("@v1:02:00:5e:10:00:02 text", "/connect v1:02:00:5e:10:00:02", "/exit")
+        assert chat.end() == 0
+        return heard(chat)
+
+    both(world, run)
+
+
+# Waits for a message, and says something to everybody.
+SHOUT = r"""
+import sys, meshchat
+with meshchat.Node(sys.argv[1], nickname="dave").blocking() as node:
+    while not isinstance(node.next_event(), meshchat.Message):
+        pass
+    node.broadcast("hear\nme \x1b[1m")
+    node.next_event(timeout=60)
+"""
+
+
+def test_a_broadcast(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        dave = world.start(host, PYTHON, "-c", SHOUT, world.home(f"dave-{which}", key="dave"))
+        alice.wait_for(r"\* found dave .*")
+        alice.type("@dave go")
+        alice.wait_for_text("dave to all: hear")
+        alice.wait_for_text("  me \ufffd[1m")
+        alice.exit()
+        assert dave.end() == 0, dave.report()
+        return sorted(heard(alice))
 
     both(world, run)
 

@@ -9,9 +9,10 @@ Needs CAP_NET_RAW.
     v1_peer.py eth0 broadcast TEXT
     v1_peer.py eth0 chat-server               takes one stream; lines of standard input go out on it
     v1_peer.py eth0 chat-client MAC           opens one
+    v1_peer.py eth0 raw                       sends lines of hex from standard input to everyone, as they are
 
 It first prints "v1 MAC", then a line for each event: "node MAC", "message MAC TEXT", "broadcast MAC TEXT",
-"acknowledged ID", "open MAC", "data TEXT", "closed". The end of standard input ends a chat.
+"acknowledged ID", "open MAC", "data TEXT", "closed", "frame HEX". The end of standard input ends a chat.
 """
 
 from __future__ import annotations
@@ -301,6 +302,22 @@ def chat(peer: ChatPeer, to: bytes | None) -> int:
     return 0 if peer.closed else 1
 
 
+def raw(wire: Wire) -> int:
+    say("v1", mac_text(wire.mac))
+    partial = b""
+    while True:
+        readable = select.select([wire.fileno(), sys.stdin.fileno()], [], [])[0]
+        if wire.fileno() in readable:
+            say("frame", wire.receive().hex())
+        if sys.stdin.fileno() in readable:
+            data = os.read(sys.stdin.fileno(), 1 << 12)
+            if not data:
+                return 0
+            *lines, partial = (partial + data).split(b"\n")
+            for line in lines:
+                wire.send(ETHERNET_BROADCAST, bytes.fromhex(line.decode()))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="a program that speaks only AlexMesh v1")
     parser.add_argument("interface")
@@ -311,12 +328,15 @@ def main() -> int:
     command.add_argument("text")
     commands.add_parser("broadcast").add_argument("text")
     commands.add_parser("chat-server")
+    commands.add_parser("raw")
     commands.add_parser("chat-client").add_argument("to", type=mac_of)
     arguments = parser.parse_args()
 
     wire = Wire(arguments.interface)
     if arguments.command == "listen":
         return listen(Peer(wire))
+    if arguments.command == "raw":
+        return raw(wire)
     if arguments.command == "message":
         return message(Peer(wire), arguments.to, arguments.text)
     if arguments.command == "broadcast":

@@ -20,9 +20,11 @@ struct options {
     const char *home;
     const char *nickname;
     const char *network_key_file;
-    /* Room for as many as there are arguments. */
+    /* Room for as many as there are arguments, here and there. */
     const char **links;
     size_t link_count;
+    const char **v1;
+    size_t v1_count;
     bool temporary;
     bool help;
 };
@@ -33,6 +35,8 @@ static const char usage[] =
     "\n"
     "  --home DIR       folder of key, outbox and history (default: $MESHCHAT_HOME, else the XDG data directory)\n"
     "  --link SPEC      udp, udp:HOST:PORT or ethernet:IFACE; may be given several times (default: udp)\n"
+    "  --v1 IFACE       talk to programs that speak only AlexMesh v1 on this interface: insecure, anybody there can\n"
+    "                   read and forge; may be given several times\n"
     "  --network-key-file FILE\n"
     "                   be part of the private mesh with the key in FILE\n"
     "  --nickname NAME  the name shown to others (default: that of last time)\n"
@@ -78,6 +82,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->network_key_file = value;
         } else if ((value = value_of("--link", argv, &i)) != NULL) {
             options->links[options->link_count++] = value;
+        } else if ((value = value_of("--v1", argv, &i)) != NULL) {
+            options->v1[options->v1_count++] = value;
         } else {
             fprintf(stderr, "meshchat-chat-c: error: unknown argument '%s'; --help lists the options\n", argument);
             return false;
@@ -106,6 +112,8 @@ static int32_t configure(meshchat_config *config, const struct options *options,
         status = meshchat_config_set_passphrase(config, passphrase);
     for (i = 0; status == MESHCHAT_OK && i < options->link_count; i++)
         status = meshchat_config_add_link(config, options->links[i]);
+    for (i = 0; status == MESHCHAT_OK && i < options->v1_count; i++)
+        status = meshchat_config_add_v1(config, options->v1[i]);
     return status;
 }
 
@@ -275,12 +283,14 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     options.links = calloc((size_t)argc + 1, sizeof *options.links);
-    if (options.links != NULL && parse(argc, argv, &options)) {
+    options.v1 = calloc((size_t)argc + 1, sizeof *options.v1);
+    if (options.links != NULL && options.v1 != NULL && parse(argc, argv, &options)) {
         if (options.help)
             status = fputs(usage, stdout) == EOF || fflush(stdout) == EOF ? EXIT_FAILURE : EXIT_SUCCESS;
         else
             status = chat_with(&options);
     }
     free(options.links);
+    free(options.v1);
     return status;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buffer.h"
+#include "insecure.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -15,17 +16,19 @@
 #define PREFIX_LEN 8
 /* Events handled in one go, so that a flood of them does not keep the user from /exit. */
 #define EVENTS_AT_ONCE 256
+/* Senders that are remembered as hinted at: insecure ones can be made up. */
+#define MAX_HINTED 1024
 #define NO_CONVERSATION "no conversation is open: start one with @<name or id> text"
 
 static const char help[] = "@<name or id> text   start a conversation with a node (the text may be left out)\n"
                            "text                 send a line to the partner of the open conversation\n"
+                           "/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)\n"
                            "/nodes               list the nodes that are known\n"
                            "/bye                 end the conversation\n"
                            "/exit                end the chat\n"
                            "/help                show this text";
 
-/* Shows the lines and empties the buffer. */
-static void show(struct chat *chat, struct buffer *lines)
+void chat_show(struct chat *chat, struct buffer *lines)
 {
     if (!chat->output_failed && !terminal_print(lines)) {
         chat->output_failed = true;
@@ -36,21 +39,21 @@ static void show(struct chat *chat, struct buffer *lines)
     buffer_free(lines);
 }
 
-static void say_bytes(struct chat *chat, const char *prefix, const char *text, size_t len)
+void chat_say_bytes(struct chat *chat, const char *prefix, const char *text, size_t len)
 {
     struct buffer line = {NULL, 0, 0};
     buffer_add_text(&line, prefix);
     add_safe(&line, text, len);
     buffer_add_text(&line, "\n");
-    show(chat, &line);
+    chat_show(chat, &line);
 }
 
 void chat_say(struct chat *chat, const char *prefix, const char *text)
 {
-    say_bytes(chat, prefix, text, strlen(text));
+    chat_say_bytes(chat, prefix, text, strlen(text));
 }
 
-static void say_error(struct chat *chat)
+void chat_say_error(struct chat *chat)
 {
     chat_say(chat, "! ", meshchat_last_error());
 }
@@ -66,13 +69,18 @@ static void add_name(struct buffer *out, const char *nickname, const char *id)
     add_safe(out, name, strlen(name));
 }
 
-/* Adds the nickname of a known node, else its short name. */
+/* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
 static void add_name_of(struct chat *chat, struct buffer *out, const char *id)
 {
     meshchat_node_list *list = NULL;
     const char *nickname = NULL;
     size_t count = 0;
     size_t i;
+    if (insecure_is_meant(id)) {
+        buffer_add_text(out, "insecure ");
+        buffer_add_text(out, id);
+        return;
+    }
     if (meshchat_node_nodes(chat->node, &list) == MESHCHAT_OK)
         (void)meshchat_node_list_count(list, &count);
     for (i = 0; i < count; i++) {
@@ -95,9 +103,14 @@ static void add_unique_name(struct chat *chat, struct buffer *out, const char *i
 {
     struct buffer name = {NULL, 0, 0};
     size_t len;
+    if (insecure_is_meant(id)) {
+        buffer_add_text(out, id);
+        return;
+    }
     add_name_of(chat, &name, id);
     buffer_add(&name, "", 1);
-    if (means(chat, name.data, id)) {
+    /* What looks like the address of a v1 node is taken for one. */
+    if (!insecure_is_meant(name.data) && means(chat, name.data, id)) {
         buffer_add_text(out, name.data);
     } else {
         char query[MESHCHAT_ID_TEXT_SIZE] = "";
@@ -111,8 +124,7 @@ static void add_unique_name(struct chat *chat, struct buffer *out, const char *i
     buffer_free(&name);
 }
 
-/* Tells how to answer, once for each sender until a conversation changes. */
-static void hint(struct chat *chat, const char *from)
+void chat_hint(struct chat *chat, const char *from)
 {
     struct buffer line = {NULL, 0, 0};
     size_t i;
@@ -120,12 +132,14 @@ static void hint(struct chat *chat, const char *from)
         if (strcmp(chat->hinted[i], from) == 0)
             return;
     }
+    if (chat->hinted_count == MAX_HINTED)
+        chat->hinted_count = 0;
     chat->hinted = grow(chat->hinted, (chat->hinted_count + 1) * sizeof *chat->hinted);
-    memcpy(chat->hinted[chat->hinted_count++], from, sizeof *chat->hinted);
+    memcpy(chat->hinted[chat->hinted_count++], from, strlen(from) + 1);
     buffer_add_text(&line, "* answer with @");
     add_unique_name(chat, &line, from);
     buffer_add_text(&line, " text\n");
-    show(chat, &line);
+    chat_show(chat, &line);
 }
 
 void chat_prompt(struct chat *chat)
@@ -146,13 +160,14 @@ static void change_partner(struct chat *chat, const char *id, const char *banner
     chat_say(chat, banner, "");
 }
 
-static void open_conversation(struct chat *chat, const char *id)
+void chat_open(struct chat *chat, const char *id)
 {
     if (strcmp(chat->partner, id) != 0)
-        change_partner(chat, id, "================= NEW =================");
+        change_partner(chat, id,
+                       insecure_is_meant(id) ? INSECURE_NEW : "================= NEW =================");
 }
 
-static void close_conversation(struct chat *chat)
+void chat_close(struct chat *chat)
 {
     if (chat->partner[0] == '\0')
         chat_say(chat, "! ", NO_CONVERSATION);
@@ -160,10 +175,32 @@ static void close_conversation(struct chat *chat)
         change_partner(chat, "", "================= END =================");
 }
 
-static void say_state(struct chat *chat, size_t number, const char *state)
+void chat_say_state(struct chat *chat, size_t number, const char *state)
 {
     char line[64];
     snprintf(line, sizeof line, "* [%zu] %s", number, state);
+    chat_say(chat, line, "");
+}
+
+size_t chat_number(struct chat *chat, const char *id)
+{
+    chat->own = grow(chat->own, (chat->own_count + 1) * sizeof *chat->own);
+    memcpy(chat->own[chat->own_count], id, strlen(id) + 1);
+    return ++chat->own_count;
+}
+
+void chat_say_fate(struct chat *chat, const char *id, const char *state)
+{
+    char line[64];
+    size_t i;
+    /* The newest are the likeliest. */
+    for (i = chat->own_count; i > 0; i--) {
+        if (strcmp(chat->own[i - 1], id) == 0) {
+            chat_say_state(chat, i, state);
+            return;
+        }
+    }
+    snprintf(line, sizeof line, "* [%.8s] %s", id, state);
     chat_say(chat, line, "");
 }
 
@@ -174,14 +211,16 @@ static void send_text(struct chat *chat, const char *text, size_t len)
         chat_say(chat, "! ", NO_CONVERSATION);
         return;
     }
-    if (meshchat_node_send(chat->node, chat->partner, text, len, id) != MESHCHAT_OK) {
-        say_error(chat);
+    if (insecure_is_meant(chat->partner)) {
+        insecure_send(chat, text, len);
         return;
     }
-    chat->own = grow(chat->own, (chat->own_count + 1) * sizeof *chat->own);
-    memcpy(chat->own[chat->own_count++], id, sizeof id);
-    say_bytes(chat, "You: ", text, len);
-    say_state(chat, chat->own_count, "queued");
+    if (meshchat_node_send(chat->node, chat->partner, text, len, id) != MESHCHAT_OK) {
+        chat_say_error(chat);
+        return;
+    }
+    chat_say_bytes(chat, "You: ", text, len);
+    chat_say_state(chat, chat_number(chat, id), "queued");
 }
 
 static bool is_space(char c)
@@ -204,7 +243,7 @@ static void address(struct chat *chat, const char *line, size_t len)
     char id[MESHCHAT_ID_TEXT_SIZE];
     struct buffer name = {NULL, 0, 0};
     size_t end = word_len(line, len);
-    int32_t status;
+    bool found;
     if (end == 0) {
         chat_say(chat, "! name somebody: @<name or id> text", "");
         return;
@@ -216,15 +255,19 @@ static void address(struct chat *chat, const char *line, size_t len)
         buffer_free(&name);
         return;
     }
-    status = meshchat_node_resolve(chat->node, name.data, id);
-    buffer_free(&name);
-    if (status != MESHCHAT_OK) {
-        say_error(chat);
-        return;
+    if (insecure_is_meant(name.data)) {
+        found = insecure_resolve(chat, name.data, id);
+    } else {
+        found = meshchat_node_resolve(chat->node, name.data, id) == MESHCHAT_OK;
+        if (!found)
+            chat_say_error(chat);
     }
+    buffer_free(&name);
+    if (!found)
+        return;
     while (end < len && is_space(line[end]))
         end++;
-    open_conversation(chat, id);
+    chat_open(chat, id);
     if (end < len)
         send_text(chat, line + end, len - end);
 }
@@ -253,7 +296,7 @@ static void list_nodes(struct chat *chat)
     size_t i;
     if (meshchat_node_nodes(chat->node, &list) != MESHCHAT_OK ||
         meshchat_node_list_count(list, &count) != MESHCHAT_OK) {
-        say_error(chat);
+        chat_say_error(chat);
         meshchat_node_list_free(list);
         return;
     }
@@ -272,10 +315,40 @@ static void list_nodes(struct chat *chat)
         add_name(&lines, nickname, id);
         add_presence(chat, &lines, present, route);
     }
-    if (count == 0)
+    insecure_list(chat, &lines);
+    if (lines.len == 0)
         buffer_add_text(&lines, "* no node has been found yet\n");
-    show(chat, &lines);
+    chat_show(chat, &lines);
     meshchat_node_list_free(list);
+}
+
+/* Ends the conversation, and the insecure stream that carried it. */
+static void bye(struct chat *chat)
+{
+    char partner[MESHCHAT_ID_TEXT_SIZE];
+    memcpy(partner, chat->partner, sizeof partner);
+    chat_close(chat);
+    if (insecure_is_meant(partner))
+        insecure_end(chat, partner);
+}
+
+/* `/connect v1:<address>`, from behind its word on. */
+static void connect_to(struct chat *chat, const char *line, size_t len)
+{
+    struct buffer name = {NULL, 0, 0};
+    while (len > 0 && is_space(*line)) {
+        line++;
+        len--;
+    }
+    buffer_add(&name, line, len);
+    buffer_add(&name, "", 1);
+    if (len == 0)
+        chat_say(chat, "! name a node: /connect v1:<address>", "");
+    else if (strlen(name.data) != len)
+        chat_say(chat, "! ", "a name contains no NUL");
+    else
+        insecure_connect(chat, name.data);
+    buffer_free(&name);
 }
 
 /* `/command`; what follows its word means nothing. False: the end was asked for. */
@@ -290,13 +363,15 @@ static bool command(struct chat *chat, const char *line, size_t len)
     } else if (strcmp(word.data, "/nodes") == 0) {
         list_nodes(chat);
     } else if (strcmp(word.data, "/bye") == 0) {
-        close_conversation(chat);
+        bye(chat);
+    } else if (strcmp(word.data, "/connect") == 0) {
+        connect_to(chat, line + word.len - 1, len + 1 - word.len);
     } else if (strcmp(word.data, "/help") == 0) {
         chat_say(chat, help, "");
     } else {
         word.len--;
         buffer_add_text(&word, "; /help lists them");
-        say_bytes(chat, "! unknown command ", word.data, word.len);
+        chat_say_bytes(chat, "! unknown command ", word.data, word.len);
     }
     buffer_free(&word);
     return more;
@@ -330,7 +405,7 @@ static void handle_presence(struct chat *chat, const meshchat_event *event, cons
     struct buffer line = {NULL, 0, 0};
     if (meshchat_event_node_id(event, id) != MESHCHAT_OK ||
         meshchat_event_nickname(event, &nickname) != MESHCHAT_OK) {
-        say_error(chat);
+        chat_say_error(chat);
         return;
     }
     buffer_add_text(&line, prefix);
@@ -338,7 +413,7 @@ static void handle_presence(struct chat *chat, const meshchat_event *event, cons
     buffer_add_text(&line, " ");
     buffer_add_text(&line, id);
     buffer_add_text(&line, "\n");
-    show(chat, &line);
+    chat_show(chat, &line);
 }
 
 static void handle_message(struct chat *chat, const meshchat_event *event)
@@ -349,48 +424,54 @@ static void handle_message(struct chat *chat, const meshchat_event *event)
     struct buffer line = {NULL, 0, 0};
     if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
         meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
-        say_error(chat);
+        chat_say_error(chat);
         return;
     }
     add_name_of(chat, &line, from);
     buffer_add_text(&line, ": ");
     add_safe(&line, text, len);
     buffer_add_text(&line, "\n");
-    show(chat, &line);
+    chat_show(chat, &line);
     /* What was not shown is not confirmed: it comes again at the next start. */
     if (chat->output_failed)
         return;
     if (meshchat_node_confirm(chat->node, event) != MESHCHAT_OK)
-        say_error(chat);
+        chat_say_error(chat);
     if (strcmp(from, chat->partner) != 0)
-        hint(chat, from);
+        chat_hint(chat, from);
+}
+
+static void handle_broadcast(struct chat *chat, const meshchat_event *event)
+{
+    char from[MESHCHAT_ID_TEXT_SIZE];
+    const char *text = NULL;
+    size_t len = 0;
+    struct buffer line = {NULL, 0, 0};
+    if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
+        meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
+        chat_say_error(chat);
+        return;
+    }
+    add_name_of(chat, &line, from);
+    buffer_add_text(&line, " to all: ");
+    add_safe(&line, text, len);
+    buffer_add_text(&line, "\n");
+    chat_show(chat, &line);
 }
 
 static void handle_status(struct chat *chat, const meshchat_event *event)
 {
     char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
-    char line[64];
-    const char *state;
     int32_t status;
-    size_t i;
     if (meshchat_event_message_id(event, id) != MESHCHAT_OK ||
         meshchat_event_message_status(event, &status) != MESHCHAT_OK) {
-        say_error(chat);
+        chat_say_error(chat);
         return;
     }
     /* "queued" is told when the message is accepted; later versions may have states unknown here. */
     if (status != MESHCHAT_MESSAGE_SENT && status != MESHCHAT_MESSAGE_DELIVERED)
         return;
-    state = status == MESHCHAT_MESSAGE_SENT ? "sent" : "delivered";
-    /* The newest are the likeliest. */
-    for (i = chat->own_count; i > 0; i--) {
-        if (strcmp(chat->own[i - 1], id) == 0) {
-            say_state(chat, i, state);
-            return;
-        }
-    }
-    snprintf(line, sizeof line, "* [%.8s] %s", id, state);
-    chat_say(chat, line, "");
+    chat_say_fate(chat, id, status == MESHCHAT_MESSAGE_SENT ? "sent" : "delivered");
 }
 
 static void handle_warning(struct chat *chat, const meshchat_event *event)
@@ -398,7 +479,7 @@ static void handle_warning(struct chat *chat, const meshchat_event *event)
     const char *text = NULL;
     size_t len = 0;
     if (meshchat_event_text(event, &text, &len) == MESHCHAT_OK)
-        say_bytes(chat, "! ", text, len);
+        chat_say_bytes(chat, "! ", text, len);
 }
 
 static void handle_event(struct chat *chat, const meshchat_event *event)
@@ -418,10 +499,14 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
     case MESHCHAT_EVENT_STATUS:
         handle_status(chat, event);
         break;
+    case MESHCHAT_EVENT_BROADCAST:
+        handle_broadcast(chat, event);
+        break;
     case MESHCHAT_EVENT_WARNING:
         handle_warning(chat, event);
         break;
     default:
+        insecure_handle_event(chat, event, type);
         break;
     }
 }
@@ -455,4 +540,5 @@ void chat_free(struct chat *chat)
 {
     free(chat->own);
     free(chat->hinted);
+    free(chat->streams);
 }

@@ -4,12 +4,21 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <meshchat.h>
 
+#include "buffer.h"
+
+/* A stream with a node of AlexMesh v1, open or being opened. */
+struct stream {
+    char peer[MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE];
+    uint64_t number;
+};
+
 struct chat {
     meshchat_node *node;
-    /* NODE_ID of the open conversation's partner; empty when none is open. */
+    /* NODE_ID or insecure address of the open conversation's partner; empty when none is open. */
     char partner[MESHCHAT_ID_TEXT_SIZE];
     /* Ids of the messages of this run, in their order. */
     char (*own)[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
@@ -17,12 +26,38 @@ struct chat {
     /* Who was hinted at since a conversation changed. */
     char (*hinted)[MESHCHAT_ID_TEXT_SIZE];
     size_t hinted_count;
+    /* Insecure streams, of each node the newest. */
+    struct stream *streams;
+    size_t stream_count;
     /* Standard output takes no more. */
     bool output_failed;
 };
 
 /* A line like `NODE_ID: ...`: prefix, text made safe, newline. */
 void chat_say(struct chat *chat, const char *prefix, const char *text);
+
+/* The same for a text that may hold NUL. */
+void chat_say_bytes(struct chat *chat, const char *prefix, const char *text, size_t len);
+
+/* A line with the text of the last error. */
+void chat_say_error(struct chat *chat);
+
+/* Shows the lines and empties the buffer. */
+void chat_show(struct chat *chat, struct buffer *lines);
+
+/* Opens a conversation, if it is not the one that is open; ends the one that is. */
+void chat_open(struct chat *chat, const char *id);
+void chat_close(struct chat *chat);
+
+/* Tells how to answer, once for each sender until a conversation changes. */
+void chat_hint(struct chat *chat, const char *from);
+
+/* The number of a new message of this run. */
+size_t chat_number(struct chat *chat, const char *id);
+
+/* How far the message with this number, or this id, has come. */
+void chat_say_state(struct chat *chat, size_t number, const char *state);
+void chat_say_fate(struct chat *chat, const char *id, const char *state);
 
 /* Sets the terminal's prompt; a change of the conversation does it, too. */
 void chat_prompt(struct chat *chat);

@@ -27,6 +27,9 @@ pub const MESHCHAT_EVENT_WARNING: i32 = 5;
 /// Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 pub const MESHCHAT_EVENT_ROUTE_CHANGED: i32 = 6;
 
+/// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it), text.
+pub const MESHCHAT_EVENT_BROADCAST: i32 = 7;
+
 /// The message is safely on this node's disk.
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
 /// The message was handed to an encrypted session with the recipient.
@@ -48,6 +51,7 @@ impl MeshEvent {
     pub(crate) fn new(event: Event) -> Self {
         let text = match &event {
             Event::Message(message) => Some(terminated(&message.text)),
+            Event::Broadcast { text, .. } => Some(terminated(text)),
             Event::Warning(warning) => Some(terminated(&warning.to_string())),
             Event::Insecure(event) => insecure::text(event).map(|text| terminated(&text)),
             _ => None,
@@ -61,6 +65,7 @@ impl MeshEvent {
             Event::NodeFound(_) => MESHCHAT_EVENT_NODE_FOUND,
             Event::NodeLost(_) => MESHCHAT_EVENT_NODE_LOST,
             Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
+            Event::Broadcast { .. } => MESHCHAT_EVENT_BROADCAST,
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
@@ -74,6 +79,7 @@ impl MeshEvent {
             Event::NodeFound(_) => "found node",
             Event::NodeLost(_) => "lost node",
             Event::Message(_) => "message",
+            Event::Broadcast { .. } => "broadcast",
             Event::Status { .. } => "status",
             Event::Warning(_) => "warning",
             Event::RouteChanged(_) => "changed route",
@@ -89,6 +95,7 @@ impl MeshEvent {
     fn node_id(&self) -> Result<NodeId, Failure> {
         match &self.event {
             Event::Message(message) => Ok(message.from),
+            Event::Broadcast { from, .. } => Ok(*from),
             Event::Status { to, .. } => Ok(*to),
             _ => Ok(self.info("node id")?.id),
         }
@@ -151,7 +158,8 @@ pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type
     }
 }
 
-/// NODE_ID of the node that was found, lost, or whose route changed, of a message's sender, of a status' recipient, into a buffer of
+/// NODE_ID of the node that was found, lost, or whose route changed, of a message's or broadcast's sender, of a status' recipient,
+/// into a buffer of
 /// `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
@@ -197,9 +205,9 @@ pub unsafe extern "C" fn meshchat_event_route(event: *const MeshEvent, route: *m
     }
 }
 
-/// Text of a message or a warning, why an insecure stream ended: UTF-8, `text_len` bytes, then a NUL. A message may contain NUL itself, which only the
-/// length tells. Text from the network may contain any character: make it safe before a terminal sees it. Valid as long
-/// as the event.
+/// Text of a message, a broadcast or a warning, why an insecure stream ended: UTF-8, `text_len` bytes, then a NUL. A
+/// message may contain NUL itself, which only the length tells. Text from the network may contain any character: make it
+/// safe before a terminal sees it. Valid as long as the event.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_text(
     event: *const MeshEvent,

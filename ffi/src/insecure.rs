@@ -158,8 +158,8 @@ pub unsafe extern "C" fn meshchat_config_add_v1(config: *mut Config, interface: 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_insecure_address(text: *const c_char, address: *mut c_char) -> i32 {
     guard! {
-        let text = parse(text!(text), "text")?;
-        out_text!(address, MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE).set(text.to_string().as_bytes())?;
+        let parsed: V1Address = text!(text).parse().map_err(meshcore::Error::from)?;
+        out_text!(address, MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE).set(parsed.to_string().as_bytes())?;
     }
 }
 

@@ -258,6 +258,22 @@ pub unsafe extern "C" fn meshchat_node_send(
     }
 }
 
+/// Says something to every node in reach: 1 to 1000 bytes of UTF-8, `text_len` bytes long, signed by this node and *not*
+/// encrypted: everybody on the way can read it. It is not stored, and nobody acknowledges it. Eight at once, then one a
+/// second.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_broadcast(
+    node: *mut MeshNode,
+    text: *const c_char,
+    text_len: usize,
+) -> i32 {
+    guard! {
+        let node = borrow!(node);
+        let text = crate::pointer::utf8(bytes!(text, text_len), "text")?;
+        node.node.broadcast(text).wait()?;
+    }
+}
+
 /// A descriptor for `poll` and the like, readable while events wait and after the node has stopped. It belongs to the
 /// node: never read from it, never close it.
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@ from .blocking import BlockingNode
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
+    BusyError,
     EmptyMessageError,
     HomeInUseError,
     InternalError,
@@ -22,11 +23,13 @@ from .errors import (
     PassphraseNeededError,
     StorageError,
     StoppedError,
+    StreamClosedError,
     TimedOutError,
     UnknownNodeError,
     WrongPassphraseError,
 )
 from .events import (
+    Broadcast,
     Event,
     LinkStatus,
     Message,
@@ -41,16 +44,41 @@ from .events import (
     Warning,
 )
 from .identity import Identity, create_network_key, default_home
+from .insecure import (
+    InsecureDelivered,
+    InsecureEvent,
+    InsecureFailed,
+    InsecureMessage,
+    InsecureNode,
+    InsecureNodeFound,
+    InsecureNodeLost,
+    InsecureStreamClosed,
+    InsecureStreamData,
+    InsecureStreamOpened,
+    insecure_address,
+)
 from .node import Node
 
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
     "BlockingNode",
+    "Broadcast",
+    "BusyError",
     "EmptyMessageError",
     "Event",
     "HomeInUseError",
     "Identity",
+    "InsecureDelivered",
+    "InsecureEvent",
+    "InsecureFailed",
+    "InsecureMessage",
+    "InsecureNode",
+    "InsecureNodeFound",
+    "InsecureNodeLost",
+    "InsecureStreamClosed",
+    "InsecureStreamData",
+    "InsecureStreamOpened",
     "InternalError",
     "KeyCorruptError",
     "KeyExistsError",
@@ -73,8 +101,9 @@ __all__ = [
     "RouteChanged",
     "Status",
     "StatusChanged",
-    "StorageError",
     "StoppedError",
+    "StorageError",
+    "StreamClosedError",
     "TimedOutError",
     "TraceHop",
     "UnknownNodeError",
@@ -82,4 +111,5 @@ __all__ = [
     "WrongPassphraseError",
     "create_network_key",
     "default_home",
+    "insecure_address",
 ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import StoppedError
 from .events import Event, LinkStatus, NodeInfo, TraceHop
+from .insecure import InsecureNode
 
 if TYPE_CHECKING:
     from .node import Node
@@ -107,6 +108,34 @@ class BlockingNode:
     def send(self, to: str | NodeInfo, text: str) -> str:
         """As :meth:`Node.send`."""
         return self._run(self._node.send(to, text))
+
+    def broadcast(self, text: str) -> None:
+        """As :meth:`Node.broadcast`."""
+        self._run(self._node.broadcast(text))
+
+    def insecure_nodes(self) -> list[InsecureNode]:
+        """As :meth:`Node.insecure_nodes`."""
+        return self._run(self._node.insecure_nodes())
+
+    def send_insecure(self, to: str, text: str) -> int:
+        """As :meth:`Node.send_insecure`."""
+        return self._run(self._node.send_insecure(to, text))
+
+    def broadcast_insecure(self, text: str) -> None:
+        """As :meth:`Node.broadcast_insecure`."""
+        self._run(self._node.broadcast_insecure(text))
+
+    def connect_insecure(self, to: str) -> int:
+        """As :meth:`Node.connect_insecure`."""
+        return self._run(self._node.connect_insecure(to))
+
+    def write_insecure(self, stream: int, data: bytes) -> None:
+        """As :meth:`Node.write_insecure`."""
+        self._run(self._node.write_insecure(stream, data))
+
+    def close_insecure(self, stream: int) -> None:
+        """As :meth:`Node.close_insecure`."""
+        self._run(self._node.close_insecure(stream))
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -35,6 +35,14 @@ class TimedOutError(MeshChatError, TimeoutError):
     """No answer came in time."""
 
 
+class BusyError(MeshChatError):
+    """Too much of this is under way: try again in a moment."""
+
+
+class StreamClosedError(MeshChatError, ConnectionError):
+    """The stream is not open, or no more."""
+
+
 class HomeInUseError(MeshChatError):
     """The home is in use by another running node."""
 
@@ -96,6 +104,8 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "AmbiguousNode": AmbiguousNodeError,
     "OutOfReach": OutOfReachError,
     "TimedOut": TimedOutError,
+    "Busy": BusyError,
+    "StreamClosed": StreamClosedError,
     "HomeInUse": HomeInUseError,
     "NoKey": NoKeyError,
     "KeyExists": KeyExistsError,

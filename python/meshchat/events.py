@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
 from .errors import MeshChatError
+from .insecure import InsecureEvent, insecure_event_of
 
 if TYPE_CHECKING:
     from ._core import Incoming, _RawEvent, _RawInfo
@@ -132,6 +133,16 @@ class Message:
 
 
 @dataclass(frozen=True)
+class Broadcast:
+    """A few words of a node for all nodes: signed by it, readable by everybody, not stored."""
+
+    sender: str
+    """NODE_ID of who says it."""
+    text: str
+    """What it says. It may hold any character: make it safe before you print it."""
+
+
+@dataclass(frozen=True)
 class StatusChanged:
     """A message of this node has come further."""
 
@@ -147,11 +158,12 @@ class Warning:
     """Something went wrong that a person should know of; the node goes on."""
 
     kind: str
-    """``nickname-taken``, ``address-conflict``, ``link``, ``storage`` or ``other``."""
+    """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage`` or
+    ``other``."""
     text: str
 
 
-Event = Union[NodeFound, NodeLost, RouteChanged, Message, StatusChanged, Warning]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
@@ -167,11 +179,15 @@ def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
         return NodeLost(node_info(raw[1]))
     if raw[0] == "route":
         return RouteChanged(node_info(raw[1]))
+    if raw[0] == "broadcast":
+        return Broadcast(*raw[1])
     if raw[0] == "status":
         message, to, code = raw[1]
         return StatusChanged(message, to, Status(code))
     if raw[0] == "warning":
         return Warning(*raw[1])
+    if raw[0] != "message":
+        return insecure_event_of(raw)
     incoming = raw[1]
     return Message(
         sender=incoming.sender,

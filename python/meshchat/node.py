@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from . import _core, _jobs
@@ -11,6 +11,7 @@ from .blocking import BlockingNode
 from .errors import ArgumentError, StoppedError
 from .events import Event, LinkStatus, Message, NodeInfo, TraceHop, event_of, node_info
 from .identity import StrPath
+from .insecure import InsecureNode
 
 
 class Node:
@@ -23,6 +24,9 @@ class Node:
     fails only when none can be opened. With `network_key_file` the node belongs to the private mesh whose nodes share that
     key (:func:`meshchat.create_network_key` makes one): it neither hears nor is heard by others.
 
+    `v1` are Ethernet interfaces on which programs that speak only AlexMesh v1 may find this node, send it messages and
+    chat with it: **insecure**, as anybody on the segment can read and forge all of it. Not in a private mesh.
+
     All methods belong to the event loop that started the node.
     """
 
@@ -34,13 +38,15 @@ class Node:
         nickname: str | None = None,
         passphrase: str | None = None,
         links: Iterable[str] = ("udp",),
+        v1: Iterable[str] = (),
         key_bits: int | None = None,
         network_key_file: StrPath | None = None,
     ) -> None:
-        if isinstance(links, str):
-            # A text is iterable, too: each letter would count as a link.
-            raise ArgumentError(f"links is a list of links, not a text: write [{links!r}]")
-        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), network_key_file)
+        for name, value, what in (("links", links, "links"), ("v1", v1, "interfaces")):
+            if isinstance(value, str):
+                # A text is iterable, too: each letter would count as a link.
+                raise ArgumentError(f"{name} is a list of {what}, not a text: write [{value!r}]")
+        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), list(v1), network_key_file)
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None
@@ -155,6 +161,13 @@ class Node:
         """The way to a node in reach: every relay, then the node itself. It takes two seconds at most."""
         return [TraceHop(*hop) for hop in await _jobs.finish(self._core.trace(await self._id_of(to)))]
 
+    async def broadcast(self, text: str) -> None:
+        """Says something to every node in reach: 1 to 1000 bytes, signed by this node and *not* encrypted.
+
+        Everybody on the way can read it, it is not stored, and nobody acknowledges it. Eight at once, then one a second.
+        """
+        await _jobs.finish(self._core.broadcast(text))
+
     # -- sending ------------------------------------------------------------------------------------------------
 
     async def send(self, to: str | NodeInfo, text: str) -> str:
@@ -172,11 +185,15 @@ class Node:
         The future gives the message's id, before the first :class:`StatusChanged` event of that message.
         """
         core = self._core
+        return self._ask(lambda token: core.send(token, to, text))
+
+    def _ask(self, call: Callable[[int], None]) -> asyncio.Future[str]:
+        """The answer to a call of the core, in the order of the calls and before any event that it causes."""
         if self._is_stopping:
             # Nobody takes answers any more.
             raise StoppedError("the node has been stopped; start another one")
         self._tokens += 1
-        core.send(self._tokens, to, text)
+        call(self._tokens)
         answer: asyncio.Future[str] = self._core_loop.create_future()
         self._sends[self._tokens] = answer
         return answer
@@ -193,6 +210,46 @@ class Node:
             elif error is not None:
                 future.set_exception(error)
         return bool(answers)
+
+    # -- AlexMesh v1: insecure ------------------------------------------------------------------------------------
+
+    async def insecure_nodes(self) -> list[InsecureNode]:
+        """The v1 nodes that were heard lately."""
+        return [InsecureNode(*raw) for raw in await _jobs.finish(self._core.insecure_nodes())]
+
+    async def send_insecure(self, to: str, text: str) -> int:
+        """Sends a text of at most 1477 bytes, on an interface with the usual MTU, to the v1 node with the address `to`.
+
+        It is neither kept nor sent again. The number that comes back is told by :class:`InsecureDelivered` when it was
+        acknowledged, by :class:`InsecureFailed` when it was not within 5 s.
+        """
+        core = self._core
+        return int(await self._ask(lambda token: core.send_insecure(token, to, text)))
+
+    async def broadcast_insecure(self, text: str) -> None:
+        """Sends a text to every v1 node of each segment. Nobody acknowledges it."""
+        await _jobs.finish(self._core.broadcast_insecure(text))
+
+    async def connect_insecure(self, to: str) -> int:
+        """Opens a stream to the v1 node with the address `to`; its number.
+
+        :class:`InsecureStreamOpened` follows, or :class:`InsecureStreamClosed` when nobody answers within 5 s. Streams
+        that others open are told by the same events.
+        """
+        core = self._core
+        return int(await self._ask(lambda token: core.connect_insecure(token, to)))
+
+    async def write_insecure(self, stream: int, data: bytes) -> None:
+        """Sends data on an open stream, in as many frames as it takes.
+
+        What gets lost stays lost, and zero bytes at the end of a frame do not arrive: v1 carries text.
+        :class:`StreamClosedError` when the stream is not open.
+        """
+        await _jobs.finish(self._core.write_insecure(stream, data))
+
+    async def close_insecure(self, stream: int) -> None:
+        """Ends a stream in both directions; :class:`InsecureStreamClosed` follows."""
+        await _jobs.finish(self._core.close_insecure(stream))
 
     # -- events -------------------------------------------------------------------------------------------------
 

@@ -1,15 +1,15 @@
-//! Answers to sends, on their way from the engine's thread to the event loop.
+//! Answers to sends and the like, on their way from the engine's thread to the event loop.
 
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 
-use meshcore::{Error, MessageId};
+use meshcore::Error;
 use parking_lot::Mutex;
 
-/// The number that the caller gave to a send, and how it went.
-pub(crate) type Answer = (u64, Result<MessageId, Error>);
+/// The number that the caller gave to a call, and what it made (a message, a stream) or how it failed.
+pub(crate) type Answer = (u64, Result<String, Error>);
 
 /// A queue with a descriptor of its own, apart from the events': answers have to get through also while nobody takes
 /// events, and events have to wait in the core (which bounds them) while nobody takes them.

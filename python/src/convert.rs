@@ -3,7 +3,7 @@
 use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, RouteInfo, TraceHop, UnixTime, Warning};
 use pyo3::prelude::*;
 
-use crate::error;
+use crate::{error, insecure};
 
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
@@ -85,12 +85,16 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
         Event::NodeLost(node) => ("lost", info(node)).into_pyobject(py)?.into_any(),
         Event::RouteChanged(node) => ("route", info(node)).into_pyobject(py)?.into_any(),
         Event::Message(message) => ("message", Incoming { message }).into_pyobject(py)?.into_any(),
+        Event::Broadcast { from, text } => {
+            ("broadcast", (from.to_string(), text)).into_pyobject(py)?.into_any()
+        }
         Event::Status { id, to, status } => {
             ("status", (id.to_string(), to.to_string(), status.code())).into_pyobject(py)?.into_any()
         }
         Event::Warning(warning) => {
             ("warning", (warning_kind(&warning), warning.to_string())).into_pyobject(py)?.into_any()
         }
+        Event::Insecure(event) => return insecure::event(py, event),
         _ => return Ok(None),
     };
     Ok(Some(object.unbind()))
@@ -101,6 +105,7 @@ fn warning_kind(warning: &Warning) -> &'static str {
         Warning::NicknameTaken { .. } => "nickname-taken",
         Warning::AddressConflict => "address-conflict",
         Warning::Link { .. } => "link",
+        Warning::InsecureDropped { .. } => "insecure-dropped",
         Warning::Storage(_) => "storage",
         _ => "other",
     }

@@ -8,6 +8,7 @@ mod answers;
 mod convert;
 mod error;
 mod identity;
+mod insecure;
 mod job;
 mod node;
 
@@ -22,6 +23,8 @@ mod _core {
     use super::identity::{
         Identity, create_identity, create_network_key, default_home, identity_exists, load_identity,
     };
+    #[pymodule_export]
+    use super::insecure::insecure_address;
     #[pymodule_export]
     use super::job::Job;
     #[pymodule_export]

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshcore::NodeId;
+use meshcore::{InsecureStreamId, NodeId};
 use pyo3::prelude::*;
 
-use crate::answers::Answers;
+use crate::answers::{Answer, Answers};
 use crate::convert::{self, Incoming};
-use crate::{error, job::Job};
+use crate::{error, insecure, job::Job};
 
 /// A running node. Dropping it stops the node.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -19,7 +19,7 @@ pub(crate) struct Node {
     answers: Arc<Answers>,
 }
 
-/// `(token, message id, None)` or `(token, None, exception)`
+/// `(token, id, None)` or `(token, None, exception)`
 type PyAnswer = (u64, Option<String>, Option<Py<PyAny>>);
 
 pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
@@ -28,6 +28,7 @@ pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
 
 /// Starts a node; a Job of Node.
 #[pyfunction]
+#[allow(clippy::too_many_arguments, reason = "one for each argument of the Python class")]
 pub(crate) fn start(
     home: Option<PathBuf>,
     temporary: bool,
@@ -35,6 +36,7 @@ pub(crate) fn start(
     passphrase: Option<String>,
     key_bits: Option<usize>,
     links: Vec<String>,
+    v1: Vec<String>,
     network_key_file: Option<PathBuf>,
 ) -> PyResult<Job> {
     let mut builder = meshcore::Node::builder();
@@ -57,6 +59,7 @@ pub(crate) fn start(
         builder = builder.network_key_file(file);
     }
     builder = links.into_iter().fold(builder, meshcore::Builder::link);
+    builder = v1.into_iter().fold(builder, meshcore::Builder::v1);
     let answers = Arc::new(Answers::new()?);
     Job::spawn(
         move || builder.start_blocking(),
@@ -107,6 +110,12 @@ impl Node {
         Job::spawn(move || pending.wait(), convert)
     }
 
+    /// Says something to every node in reach; a Job.
+    fn broadcast(&self, text: String) -> PyResult<Job> {
+        let pending = self.core.broadcast(text);
+        Job::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
+    }
+
     /// Asks a node for an answer for at most `timeout` seconds; a Job of the round-trip time in seconds.
     fn ping(&self, py: Python<'_>, to: &str, timeout: f64) -> PyResult<Job> {
         let to = parse_id(py, to)?;
@@ -134,8 +143,53 @@ impl Node {
     fn send(&self, py: Python<'_>, token: u64, to: &str, text: String) -> PyResult<()> {
         let to = parse_id(py, to)?;
         let answers = Arc::clone(&self.answers);
-        py.detach(|| self.core.send_then(to, text, move |result| answers.push((token, result))));
+        let done = move |result: Result<meshcore::MessageId, _>| {
+            answers.push((token, result.map(|id| id.to_string())))
+        };
+        py.detach(|| self.core.send_then(to, text, done));
         Ok(())
+    }
+
+    /// The v1 nodes that were heard lately; a Job.
+    fn insecure_nodes(&self) -> PyResult<Job> {
+        insecure::nodes(&self.core)
+    }
+
+    /// Sends a text to a v1 node; take_answers() gives the message's number under the number `token`.
+    fn send_insecure(&self, py: Python<'_>, token: u64, to: &str, text: String) -> PyResult<()> {
+        let to = insecure::parse(py, to)?;
+        let answers = Arc::clone(&self.answers);
+        let done = move |result: Result<meshcore::InsecureMessageId, _>| {
+            answers.push((token, result.map(|id| id.to_string())));
+        };
+        py.detach(|| self.core.send_insecure_then(to, text, done));
+        Ok(())
+    }
+
+    /// Opens a stream to a v1 node; take_answers() gives its number under the number `token`.
+    fn connect_insecure(&self, py: Python<'_>, token: u64, to: &str) -> PyResult<()> {
+        let to = insecure::parse(py, to)?;
+        let answers = Arc::clone(&self.answers);
+        let done = move |result: Result<meshcore::InsecureStreamId, _>| {
+            answers.push((token, result.map(|id| id.to_string())));
+        };
+        py.detach(|| self.core.connect_insecure_then(to, done));
+        Ok(())
+    }
+
+    /// Sends a text to every v1 node; a Job.
+    fn broadcast_insecure(&self, text: String) -> PyResult<Job> {
+        insecure::done(self.core.broadcast_insecure(text))
+    }
+
+    /// Sends data on a stream; a Job.
+    fn write_insecure(&self, stream: u64, data: Vec<u8>) -> PyResult<Job> {
+        insecure::done(self.core.write_insecure(InsecureStreamId(stream), data))
+    }
+
+    /// Ends a stream; a Job.
+    fn close_insecure(&self, stream: u64) -> PyResult<Job> {
+        insecure::done(self.core.close_insecure(InsecureStreamId(stream)))
     }
 
     /// Readable while take_answers() has something.
@@ -143,10 +197,10 @@ impl Node {
         self.answers.fileno()
     }
 
-    /// The answers to sends that are there.
+    /// The answers that are there.
     fn take_answers(&self, py: Python<'_>) -> Vec<PyAnswer> {
-        let convert = |(token, result): (u64, Result<meshcore::MessageId, meshcore::Error>)| match result {
-            Ok(id) => (token, Some(id.to_string()), None),
+        let convert = |(token, result): Answer| match result {
+            Ok(id) => (token, Some(id), None),
             Err(failure) => (token, None, Some(error::as_object(py, &failure))),
         };
         self.answers.take_all().into_iter().map(convert).collect()

@@ -9,6 +9,7 @@ from typing import cast
 from meshchat import (
     EmptyMessageError,
     Event,
+    InsecureNode,
     LinkStatus,
     MeshChatError,
     Message,
@@ -30,6 +31,8 @@ class FakeNode:
         self.answer_at_once = True
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
         self.confirmed: list[str] = []
+        self.insecure: list[InsecureNode] = []
+        self.calls: list[tuple[object, ...]] = []
 
     def as_node(self) -> Node:
         return cast(Node, self)
@@ -56,6 +59,23 @@ class FakeNode:
             self.answers[index].set_result(f"{index:032x}")
         else:
             self.answers[index].set_exception(error)
+
+    async def insecure_nodes(self) -> list[InsecureNode]:
+        return self.insecure
+
+    async def send_insecure(self, to: str, text: str) -> int:
+        self.calls.append(("send", to, text))
+        return len(self.calls)
+
+    async def connect_insecure(self, to: str) -> int:
+        self.calls.append(("connect", to))
+        return len(self.calls)
+
+    async def write_insecure(self, stream: int, data: bytes) -> None:
+        self.calls.append(("write", stream, data))
+
+    async def close_insecure(self, stream: int) -> None:
+        self.calls.append(("close", stream))
 
     async def events(self, *, auto_confirm: bool = True) -> AsyncIterator[Event]:
         assert not auto_confirm

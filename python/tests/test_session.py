@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from meshchat import (
+    Broadcast,
     Message,
     NodeFound,
     NodeInfo,
@@ -84,9 +85,9 @@ def test_presence() -> None:
 
 def test_nodes() -> None:
     session = Session()
-    assert session.list_nodes([]) == NO_NODES
+    assert session.list_nodes([], []) == NO_NODES
     away = NodeInfo(NAMELESS.id, None, False, 0.0)
-    assert session.list_nodes([ALICE, away]) == f"{ALICE.id}  alice  here\n{away.id}  6789a  away"
+    assert session.list_nodes([ALICE, away], []) == f"{ALICE.id}  alice  here\n{away.id}  6789a  away"
     assert session.knows(ALICE.id)
 
 
@@ -94,9 +95,10 @@ def test_ways() -> None:
     session = Session()
     near = NodeInfo(ALICE.id, "alice", True, 0.0, Route(ALICE.id, 1, 96, 1400, "udp"))
     far = NodeInfo(NAMELESS.id, None, True, 0.0, Route(ALICE.id, 3, 300, 1400, "udp"))
-    assert session.list_nodes([near, far]) == (
+    assert session.list_nodes([near, far], []) == (
         f"{ALICE.id}  alice  here\n{NAMELESS.id}  6789a  here, 3 hops through alice"
     )
+    assert session.event(Broadcast(ALICE.id, "hear\nme")) == "alice to all: hear\n  me"
     assert session.event(RouteChanged(far)) is None, "who talks need not know"
 
 

@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from meshchat import (
+    Broadcast,
     InternalError,
     Message,
     Node,
@@ -27,7 +28,7 @@ from meshchat import (
     Warning,
 )
 from meshchat.cli import nodes, ping, trace
-from meshchat.cli.asking import in_reach
+from meshchat.cli.asking import Asked, in_reach
 from meshchat.cli.node import describe
 
 CAROL = NodeInfo("c" * 64, "carol", True, 90.0, Route("c" * 64, 1, 96, 1400, "ethernet:eth0"))
@@ -169,7 +170,7 @@ class Appearing:
 
 def test_waiting_for_a_node() -> None:
     def found(wait: float, *answers: NodeInfo | Exception) -> NodeInfo:
-        return asyncio.run(in_reach(cast(Node, Appearing(*answers)), "carol", wait))
+        return asyncio.run(in_reach(Asked(cast(Node, Appearing(*answers)), False), "carol", wait))
 
     away = NodeInfo(CAROL.id, "carol", False, 0.0)
     unknown = UnknownNodeError("nobody")
@@ -179,6 +180,30 @@ def test_waiting_for_a_node() -> None:
         found(0, unknown)
     with pytest.raises(OutOfReachError, match="carol was not in reach within 0.15 s"):
         found(0.15, unknown, away)
+
+
+class Young(Appearing):
+    """A node that has just started: the first answers do not find the way back."""
+
+    def __init__(self, *pings: float | Exception) -> None:
+        super().__init__(CAROL)
+        self.pings = list(pings)
+
+    async def ping(self, to: str, *, timeout: float) -> float:
+        assert to == CAROL.id and 0 < timeout <= 1
+        answer = self.pings.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def test_a_new_node_waits_until_it_is_known() -> None:
+    young = Young(TimedOutError("1"), OutOfReachError("2"), TimedOutError("3"), 0.1, 0.1)
+    assert asyncio.run(in_reach(Asked(cast(Node, young), True), "carol", 60)) == CAROL
+    assert young.pings == [0.1]
+    silent = Young(*[OutOfReachError("never")] * 10)
+    assert asyncio.run(in_reach(Asked(cast(Node, silent), True), "carol", 0.15)) == CAROL, "the questions themselves tell"
+    assert 7 <= len(silent.pings) < 10
 
 
 # -- the log of a node ------------------------------------------------------------------------------------------
@@ -192,6 +217,7 @@ def test_the_log() -> None:
     assert described(RouteChanged(BOB)) == (
         f"route changed to {BOB.name} {BOB.id}, 2 hops through carol on ethernet:eth0, metric 200"
     )
+    assert described(Broadcast(CAROL.id, "hello")) == f"broadcast of carol {CAROL.id}: hello"
     assert described(NodeLost(AWAY)) == f"lost 12345 {AWAY.id}"
     message = Message(CAROL.id, "00" * 16, "secret", 0.0, 0.0, lambda: None)
     assert described(message) == f"message from carol {CAROL.id}: it waits on disk for a chat"

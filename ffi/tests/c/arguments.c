@@ -215,6 +215,8 @@ static void node_calls(meshchat_node *node)
     EXPECT_NULL("node", meshchat_node_trace(NULL, UNKNOWN_ID, &trace));
     EXPECT_NULL("to", meshchat_node_trace(node, NULL, &trace));
     EXPECT_NULL("trace", meshchat_node_trace(node, UNKNOWN_ID, NULL));
+    EXPECT_NULL("node", meshchat_node_broadcast(NULL, "x", 1));
+    EXPECT_NULL("text", meshchat_node_broadcast(node, NULL, 1));
     EXPECT_NULL("node", meshchat_node_next_event(NULL, &event));
     EXPECT_NULL("event", meshchat_node_next_event(node, NULL));
     EXPECT_NULL("event", meshchat_node_confirm(node, NULL));
@@ -228,6 +230,9 @@ static void node_calls(meshchat_node *node)
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send(node, UNKNOWN_ID, "x", (size_t)-1, message_id));
     EXPECT(MESHCHAT_EMPTY_MESSAGE, meshchat_node_send(node, UNKNOWN_ID, "x", 0, message_id));
     EXPECT(MESHCHAT_MESSAGE_TOO_LONG, meshchat_node_send(node, UNKNOWN_ID, long_text, TOO_LONG, message_id));
+    EXPECT(MESHCHAT_NOT_UTF8, meshchat_node_broadcast(node, not_utf8, 4));
+    EXPECT(MESHCHAT_EMPTY_MESSAGE, meshchat_node_broadcast(node, "", 0));
+    EXPECT(MESHCHAT_MESSAGE_TOO_LONG, meshchat_node_broadcast(node, long_text, 1001));
     EXPECT(MESHCHAT_OK, meshchat_node_id(node, own_id));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_ping(node, own_id, 1, &rtt));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_ping(node, "nobody", 1, &rtt));
@@ -269,6 +274,7 @@ static void after_stop(meshchat_node *node)
     EXPECT(MESHCHAT_STOPPED, meshchat_node_nodes(node, &list));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_resolve(node, "nobody", id));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_send(node, UNKNOWN_ID, "x", 1, message_id));
+    EXPECT(MESHCHAT_STOPPED, meshchat_node_broadcast(node, "x", 1));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_ping(node, UNKNOWN_ID, 1, &rtt));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_trace(node, UNKNOWN_ID, &trace));
     while ((status = meshchat_node_next_event(node, &event)) == MESHCHAT_OK) {

@@ -221,6 +221,25 @@ static void check_no_echoes(const meshchat_node *node, const char *peer)
     CHECK(rtt == 0 && trace == NULL);
 }
 
+static void check_broadcast(meshchat_node *from, const char *from_id, meshchat_node *to)
+{
+    meshchat_event *event;
+    char id[MESHCHAT_ID_TEXT_SIZE];
+    char message_id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    const char *text = NULL;
+    size_t len = 0;
+
+    EXPECT(MESHCHAT_OK, meshchat_node_broadcast(from, greeting, GREETING_LEN));
+    event = wait_for(to, MESHCHAT_EVENT_BROADCAST);
+    EXPECT(MESHCHAT_OK, meshchat_event_node_id(event, id));
+    CHECK(strcmp(id, from_id) == 0);
+    EXPECT(MESHCHAT_OK, meshchat_event_text(event, &text, &len));
+    CHECK(len == GREETING_LEN && memcmp(text, greeting, GREETING_LEN + 1) == 0);
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_event_message_id(event, message_id));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_node_confirm(to, event));
+    meshchat_event_free(event);
+}
+
 /* Waits until the message is delivered; no step is told twice or backwards. */
 static void wait_delivered(meshchat_node *node, const char *to, const char *message_id)
 {
@@ -261,6 +280,8 @@ int main(int argc, char **argv)
     check_found(event, bob_id, "bob");
     meshchat_event_free(event);
     check_list(ada, bob_id);
+    /* Each knows the other: then an answer finds its way back. */
+    meshchat_event_free(wait_for(bob, MESHCHAT_EVENT_NODE_FOUND));
     check_echoes(ada, bob_id);
     memcpy(prefix, bob_id, sizeof prefix - 1);
     EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, prefix, resolved));
@@ -268,6 +289,7 @@ int main(int argc, char **argv)
     EXPECT(MESHCHAT_OK, meshchat_node_resolve(ada, "bob", resolved));
     CHECK(strcmp(resolved, bob_id) == 0);
 
+    check_broadcast(ada, ada_id, bob);
     EXPECT(MESHCHAT_OK, meshchat_node_send(ada, bob_id, greeting, GREETING_LEN, message_id));
     event = wait_for(bob, MESHCHAT_EVENT_MESSAGE);
     check_message(event, ada_id, message_id);

@@ -3,7 +3,7 @@
 use super::config::{ECHO_LIFE, MAX_ECHOES};
 use super::output::Control;
 use super::{DropReason, Mesh, MeshEvent};
-use crate::types::{Address, Instant};
+use crate::types::{Address, Instant, LinkAddr, LinkId};
 use crate::wire::echo::{Echo, EchoKind};
 use crate::wire::frame::{DEFAULT_HOP_LIMIT, FrameHeader, FrameType};
 
@@ -25,7 +25,7 @@ impl Mesh {
         }
         let id = rand::RngExt::random(&mut self.rng);
         let echo = Echo { kind: EchoKind::Request, id };
-        if !self.push(Control::Echo { to, echo, hop_limit }) {
+        if !self.push(Control::Echo { to, echo, hop_limit, came: None }) {
             return None;
         }
         self.echoes.insert(id, Asked { to, at: now });
@@ -35,12 +35,13 @@ impl Mesh {
     pub(super) fn on_echo(
         &mut self,
         now: Instant,
+        came: (LinkId, LinkAddr),
         header: &FrameHeader,
         payload: &[u8],
     ) -> Result<(), DropReason> {
         let Echo { kind, id } = Echo::parse(payload)?;
         if kind == EchoKind::Request {
-            return self.answer_echo(now, header.source, EchoKind::Reply, id);
+            return self.answer_echo(now, came, header.source, Echo { kind: EchoKind::Reply, id });
         }
         let asked = *self.echoes.get(&id).ok_or(DropReason::Unsolicited)?;
         let arrived = kind == EchoKind::Reply;
@@ -54,20 +55,33 @@ impl Mesh {
     }
 
     /// The hop limit of a frame ran out here. Told for echo requests alone: they ask for it.
-    pub(super) fn on_hop_limit_exceeded(&mut self, now: Instant, header: &FrameHeader, payload: &[u8]) {
+    pub(super) fn on_hop_limit_exceeded(
+        &mut self,
+        now: Instant,
+        came: (LinkId, LinkAddr),
+        header: &FrameHeader,
+        payload: &[u8],
+    ) {
         if header.kind == FrameType::Echo
             && let Ok(Echo { kind: EchoKind::Request, id }) = Echo::parse(payload)
-            && let Err(reason) = self.answer_echo(now, header.source, EchoKind::Exceeded, id)
+            && let Err(reason) =
+                self.answer_echo(now, came, header.source, Echo { kind: EchoKind::Exceeded, id })
         {
             self.counters.count(reason);
         }
     }
 
-    fn answer_echo(&mut self, now: Instant, to: Address, kind: EchoKind, id: u64) -> Result<(), DropReason> {
+    fn answer_echo(
+        &mut self,
+        now: Instant,
+        came: (LinkId, LinkAddr),
+        to: Address,
+        echo: Echo,
+    ) -> Result<(), DropReason> {
         if !self.echo_answers.take(now) {
             return Err(DropReason::RateLimited);
         }
-        self.push(Control::Echo { to, echo: Echo { kind, id }, hop_limit: DEFAULT_HOP_LIMIT });
+        self.push(Control::Echo { to, echo, hop_limit: DEFAULT_HOP_LIMIT, came: Some(came) });
         Ok(())
     }
 }

@@ -91,11 +91,11 @@ impl Mesh {
         }
         if header.destination != self.own {
             let previous = previous.ok_or(DropReason::UnknownNeighbour)?;
-            return self.pass_on(now, (id, previous), header, frame);
+            return self.pass_on(now, (id, from, previous), header, frame);
         }
         let payload = frame.get_mut(HEADER_LEN..).ok_or(DropReason::Malformed)?;
         match header.kind {
-            FrameType::Echo => self.on_echo(now, header, payload).map(|()| Handled::Done),
+            FrameType::Echo => self.on_echo(now, (id, from), header, payload).map(|()| Handled::Done),
             kind => Ok(Handled::Deliver(Delivery { source: header.source, kind, payload })),
         }
     }
@@ -104,7 +104,7 @@ impl Mesh {
     fn pass_on<'a>(
         &mut self,
         now: Instant,
-        (link, previous): (LinkId, Address),
+        (link, from, previous): (LinkId, LinkAddr, Address),
         header: &FrameHeader,
         frame: &'a mut [u8],
     ) -> Result<Handled<'a>, DropReason> {
@@ -112,7 +112,12 @@ impl Mesh {
             return Err(DropReason::NotForUs);
         }
         if header.hop_limit <= 1 {
-            self.on_hop_limit_exceeded(now, header, frame.get(HEADER_LEN..).unwrap_or_default());
+            self.on_hop_limit_exceeded(
+                now,
+                (link, from),
+                header,
+                frame.get(HEADER_LEN..).unwrap_or_default(),
+            );
             return Err(DropReason::HopLimitExceeded);
         }
         let Some(hop) = self.use_route(now, header.destination) else {

@@ -2,7 +2,7 @@
 
 use super::config::MAX_QUEUE;
 use super::{DropReason, Mesh, Timer};
-use crate::types::{Address, Destination, Instant, LinkId};
+use crate::types::{Address, Destination, Instant, LinkAddr, LinkId};
 use crate::wire::echo::Echo;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
@@ -64,11 +64,12 @@ pub(super) enum Control {
         node: Address,
         probe: Probe,
     },
-    /// Goes where the route to `to` leads.
+    /// Goes where the route to `to` leads; an answer to who is not known yet, back the way that the question came.
     Echo {
         to: Address,
         echo: Echo,
         hop_limit: u8,
+        came: Option<(LinkId, LinkAddr)>,
     },
 }
 
@@ -129,7 +130,7 @@ impl Mesh {
         loop {
             let Some(control) = self.queue.pop_front() else { return self.next_broadcast(out) };
             let sent = match control {
-                Control::Echo { to, echo, hop_limit } => self.emit_echo(now, to, echo, hop_limit, out),
+                Control::Echo { .. } => self.emit_echo(now, control, out),
                 _ => self.emit(now, control, out),
             };
             match sent {
@@ -210,17 +211,17 @@ impl Mesh {
     fn emit_echo(
         &mut self,
         now: Instant,
-        to: Address,
-        echo: Echo,
-        hop_limit: u8,
+        control: Control,
         out: &mut Vec<u8>,
     ) -> Option<(LinkId, Destination)> {
-        let hop = self.use_route(now, to)?;
+        let Control::Echo { to, echo, hop_limit, came } = control else { return None };
+        let hop = self.use_route(now, to).map(|hop| (hop.link, hop.to));
+        let (link, station) = hop.or(came.filter(|(link, _)| self.links.contains_key(link)))?;
         let start = out.len();
         out.resize(start + HEADER_LEN, 0);
         echo.emit(out);
-        self.put_header(Control::Echo { to, echo, hop_limit }, hop_limit, &mut out[start..]);
-        Some((hop.link, Destination::Station(hop.to)))
+        self.put_header(control, hop_limit, &mut out[start..]);
+        Some((link, Destination::Station(station)))
     }
 
     fn put_header(&self, control: Control, hop_limit: u8, frame: &mut [u8]) {

@@ -5,6 +5,7 @@ mod forge;
 mod forward;
 mod hostile;
 mod lives;
+mod look;
 mod requests;
 mod routes;
 mod sim;

@@ -74,9 +74,12 @@ impl V1 {
         Ok(())
     }
 
-    /// Ends a stream in both directions. [`V1Event::StreamClosed`] follows.
+    /// Ends a stream in both directions, also one that is still being opened. [`V1Event::StreamClosed`] follows.
     pub fn close(&mut self, now: Instant, wall: UnixTime, stream: V1StreamId) -> Result<(), V1Error> {
-        let key = self.open_stream(stream)?;
+        let key = self.streams.key_of(stream).ok_or(V1Error::UnknownStream)?;
+        if self.streams.get(key).is_some_and(|stream| matches!(stream.state, State::Closing { .. })) {
+            return Err(V1Error::NotOpen);
+        }
         if !self.has_room(1) {
             return Err(V1Error::Busy);
         }

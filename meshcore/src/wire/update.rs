@@ -87,7 +87,7 @@ impl Advert {
     }
 
     /// Length on the wire.
-    pub fn len(&self) -> usize {
+    pub fn wire_len(&self) -> usize {
         if self.metric == INFINITE { RETRACTION_LEN } else { ENTRY_LEN }
     }
 
@@ -267,7 +267,7 @@ mod tests {
             for advert in &adverts {
                 let start = bytes.len();
                 advert.emit(&mut bytes);
-                prop_assert_eq!(bytes.len() - start, advert.len());
+                prop_assert_eq!(bytes.len() - start, advert.wire_len());
             }
             let (parsed, list) = Update::parse(&bytes).unwrap();
             prop_assert_eq!(parsed, update);

@@ -93,6 +93,19 @@ fn a_session_survives_the_loss_of_one_of_two_links() {
 }
 
 #[test]
+fn a_ping_is_answered_by_who_does_not_know_the_asker_yet() {
+    let mut world = World::new(7, &[ALICE, BOB], Faults::NONE);
+    // Bob gets no identity record, and so has no route to Alice.
+    world.filter = |to, frame| to != 1 || frame[1] != u8::from(FrameType::IdentityRecord);
+    (0..2).for_each(|index| world.start(index));
+    let bob = world.stations[1].id;
+    assert!(world.run_until(SECOND, |world| is_present(world, 0, bob)));
+    world.with(0, |stack, now| stack.echo(now, bob, 128, SECOND)).unwrap();
+    world.run_until(SECOND / 2, |_| false);
+    assert!(world.with(0, |stack, _| stack.poll_echo()).unwrap().1.unwrap().arrived);
+}
+
+#[test]
 fn pings_and_their_limits() {
     let mut world = chain(4, Faults::NONE);
     all_meet(&mut world, SECOND);

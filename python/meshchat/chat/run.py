@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 from ..errors import MeshChatError, StoppedError
-from ..events import Message
+from ..events import Broadcast, Message, NodeInfo
+from ..insecure import insecure_address
 from ..node import Node
+from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
 from .lines import BadLine
 from .safe import safe
 from .screen import Screen
-from .session import NO_CONVERSATION, HELP, Command, Open, Order, Say, Session, Wrong, parse
+from .session import NO_CONVERSATION, HELP, Command, Connect, Open, Order, Say, Session, Wrong, parse
 
 # Messages that wait for the disk at a time: they share its syncs, and input is read no faster than it is stored.
 WINDOW = 256
@@ -24,7 +27,8 @@ class Chat:
         self._node = node
         self._session = session
         self._screen = screen
-        self._sends: asyncio.Queue[tuple[asyncio.Future[str], str]] = asyncio.Queue(WINDOW)
+        # What was sent, and how to show that it was accepted.
+        self._sends: asyncio.Queue[tuple[asyncio.Future[Any], Callable[[Any], str]]] = asyncio.Queue(WINDOW)
 
     async def run(self, lines: AsyncIterator[str | BadLine]) -> None:
         """Chats until the input ends or says so."""
@@ -49,7 +53,7 @@ class Chat:
 
     async def _show_events(self) -> None:
         async for event in self._node.events(auto_confirm=False):
-            if isinstance(event, Message) and not self._session.knows(event.sender):
+            if isinstance(event, (Message, Broadcast)) and not self._session.knows(event.sender):
                 self._session.learn(await self._node.nodes())
             text = self._session.event(event)
             if text is not None:
@@ -74,15 +78,14 @@ class Chat:
     async def _do(self, command: Command) -> bool:
         """Does what a line says; whether the chat goes on."""
         if isinstance(command, Say) and self._session.partner is not None:
-            await self._send(self._session.partner.id, command.text)
+            await self._send(self._session.partner, command.text)
             return True
         # Anything but more text takes effect, and is shown, after what was sent before.
         await self._sends.join()
         if isinstance(command, Open):
-            partner = await self._node.resolve(command.query)
-            self._show(self._session.open(partner))
-            if command.text:
-                await self._send(partner.id, command.text)
+            await self._open(command)
+        elif isinstance(command, Connect):
+            await self._connect(command.address)
         elif isinstance(command, Say):
             self._show(NO_CONVERSATION)
         elif isinstance(command, Wrong):
@@ -91,11 +94,24 @@ class Chat:
             return await self._order(command.name)
         return True
 
+    async def _open(self, command: Open) -> None:
+        partner: NodeInfo | InsecurePeer
+        if not means_v1(command.query):
+            partner = await self._node.resolve(command.query)
+        elif self._speaks_v1():
+            partner = InsecurePeer(insecure_address(command.query))
+        else:
+            return self._show(NOT_ASKED_FOR)
+        self._show(self._session.open(partner))
+        if command.text:
+            await self._send(partner, command.text)
+
     async def _order(self, name: str) -> bool:
         if name == "nodes":
-            self._show(self._session.list_nodes(await self._node.nodes()))
+            insecure = await self._node.insecure_nodes() if self._speaks_v1() else []
+            self._show(self._session.list_nodes(await self._node.nodes(), insecure))
         elif name == "bye":
-            self._show(self._session.close())
+            await self._bye()
         elif name == "help":
             self._show(HELP)
         return name != "exit"
@@ -104,19 +120,50 @@ class Chat:
         if text is not None:
             self._screen.show(text)
 
+    async def _bye(self) -> None:
+        partner = self._session.partner
+        stream = self._session.streams.of(partner.id) if isinstance(partner, InsecurePeer) else None
+        self._show(self._session.close())
+        if partner is not None and stream is not None:
+            self._session.streams.remove(partner.id, stream)
+            await self._node.close_insecure(stream)
+
+    # -- AlexMesh v1 --------------------------------------------------------------------------------------------
+
+    def _speaks_v1(self) -> bool:
+        return any(means_v1(link.spec) for link in self._node.links)
+
+    async def _connect(self, text: str) -> None:
+        if not self._speaks_v1():
+            return self._show(NOT_ASKED_FOR)
+        peer = InsecurePeer(insecure_address(text))
+        stream = await self._node.connect_insecure(peer.id)
+        self._session.streams.add(peer.id, stream)
+        self._show(self._session.open(peer))
+        self._show(f"* opening a stream to insecure {peer.id}")
+
     # -- sending ------------------------------------------------------------------------------------------------
 
-    async def _send(self, to: str, text: str) -> None:
-        answer = self._node.send_soon(to, text)
-        self._session.sending()
-        await self._sends.put((answer, text))
+    async def _send(self, to: NodeInfo | InsecurePeer, text: str) -> None:
+        answer: asyncio.Future[Any]
+        session, node = self._session, self._node
+        if isinstance(to, NodeInfo):
+            answer, show = node.send_soon(to.id, text), lambda message: session.accepted(message, text)
+        elif (stream := session.streams.of(to.id)) is not None:
+            answer = asyncio.ensure_future(node.write_insecure(stream, f"{text}\n".encode()))
+            show = lambda _: session.written(text)  # noqa: E731
+        else:
+            answer = asyncio.ensure_future(node.send_insecure(to.id, text))
+            show = lambda message: session.accepted_insecure(message, text)  # noqa: E731
+        session.sending()
+        await self._sends.put((answer, show))
 
     async def _show_answers(self) -> None:
         """Shows, in the order of the messages, that they were accepted, or why not."""
         while True:
-            answer, text = await self._sends.get()
+            answer, show = await self._sends.get()
             try:
-                shown = self._session.accepted(await answer, text)
+                shown = show(await answer)
             except StoppedError:
                 raise
             except MeshChatError as error:

@@ -6,7 +6,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged, Warning
+from ..insecure import (
+    InsecureDelivered,
+    InsecureEvent,
+    InsecureFailed,
+    InsecureMessage,
+    InsecureNode,
+    InsecureNodeFound,
+    InsecureNodeLost,
+    InsecureStreamClosed,
+    InsecureStreamData,
+    InsecureStreamOpened,
+)
+from .insecure import NEW_INSECURE, InsecurePeer, Streams, describe, means_v1, message_key
 from .safe import safe
 
 NEW = "================= NEW ================="
@@ -16,6 +29,7 @@ NO_NODES = "* no node has been found yet"
 HELP = """\
 @<name or id> text   start a conversation with a node (the text may be left out)
 text                 send a line to the partner of the open conversation
+/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)
 /nodes               list the nodes that are known
 /bye                 end the conversation
 /exit                end the chat
@@ -23,6 +37,9 @@ text                 send a line to the partner of the open conversation
 
 # Digits of an id that a hint shows at the least, so that it stays unique when more nodes come.
 _PREFIX_DIGITS = 8
+
+# Senders that are remembered as hinted at: insecure ones can be made up.
+_MAX_HINTED = 1024
 
 # Fewest digits of an id's end by which the core finds a node.
 _SUFFIX_DIGITS = 5
@@ -44,6 +61,13 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Connect:
+    """Open a stream to the v1 node with this address."""
+
+    address: str
+
+
+@dataclass(frozen=True)
 class Order:
     """``nodes``, ``bye``, ``exit`` or ``help``."""
 
@@ -57,7 +81,7 @@ class Wrong:
     text: str
 
 
-Command = Union[Open, Say, Order, Wrong]
+Command = Union[Open, Say, Connect, Order, Wrong]
 
 
 def parse(line: str) -> Command | None:
@@ -72,6 +96,8 @@ def parse(line: str) -> Command | None:
     if line.startswith("/"):
         if word in ("/nodes", "/bye", "/exit", "/help"):
             return Order(word[1:])
+        if word == "/connect":
+            return Connect(rest.strip()) if rest.strip() else Wrong("! name a node: /connect v1:<address>")
         return Wrong(f"! unknown command {safe(word)}; /help lists them")
     return Say(line)
 
@@ -80,13 +106,14 @@ class Session:
     """What the chat knows. Methods take what happened and return the text to show."""
 
     def __init__(self) -> None:
-        self.partner: NodeInfo | None = None
+        self.partner: NodeInfo | InsecurePeer | None = None
+        self.streams = Streams()
         self._nodes: dict[str, NodeInfo] = {}
         self._hinted: set[str] = set()
         self._count = 0
         self._numbers: dict[str, int] = {}
         self._waiting = 0
-        self._early: list[StatusChanged] = []
+        self._early: list[tuple[str, str, bool]] = []
 
     # -- nodes --------------------------------------------------------------------------------------------------
 
@@ -114,7 +141,8 @@ class Session:
     def _is_unique(self, name: str, node_id: str) -> bool:
         """Whether the core finds no other node by this name."""
         digits = name.lower()
-        return not any(
+        # What looks like the address of a v1 node is taken for one.
+        return not means_v1(name) and not any(
             other.nickname == name
             or other.id.startswith(digits)
             or (len(digits) >= _SUFFIX_DIGITS and other.id.endswith(digits))
@@ -122,9 +150,10 @@ class Session:
             if other.id != node_id
         )
 
-    def list_nodes(self, nodes: list[NodeInfo]) -> str:
+    def list_nodes(self, nodes: list[NodeInfo], insecure: list[InsecureNode]) -> str:
         self.learn(nodes)
-        rows = (f"{node.id}  {safe(node.name)}  {self._presence(node)}" for node in nodes)
+        rows = [f"{node.id}  {safe(node.name)}  {self._presence(node)}" for node in nodes]
+        rows += [f"{node.address}  insecure  here" for node in insecure]
         return "\n".join(rows) or NO_NODES
 
     def _presence(self, node: NodeInfo) -> str:
@@ -136,14 +165,18 @@ class Session:
 
     # -- conversation -------------------------------------------------------------------------------------------
 
-    def open(self, node: NodeInfo) -> str | None:
+    def open(self, node: NodeInfo | InsecurePeer) -> str | None:
         """A conversation with `node`; None when it is the one that is open already."""
-        self.learn([node])
-        if self.partner and self.partner.id == node.id:
+        if isinstance(node, NodeInfo):
+            self.learn([node])
+        if self._is_partner(node.id):
             return None
         self.partner = node
         self._hinted.clear()
-        return NEW
+        return NEW if isinstance(node, NodeInfo) else NEW_INSECURE
+
+    def _is_partner(self, node_id: str) -> bool:
+        return self.partner is not None and self.partner.id == node_id
 
     def close(self) -> str:
         if self.partner is None:
@@ -159,30 +192,38 @@ class Session:
         self._waiting += 1
 
     def accepted(self, message: str, text: str) -> str:
-        self._waiting -= 1
-        self._count += 1
-        self._numbers[message] = self._count
-        lines = [f"You: {safe(text)}", f"* [{self._count}] queued"]
-        # The answers of several sends come together: a later one's status may be known before its turn to be shown.
-        early, self._early = self._early, []
-        lines += filter(None, map(self._status, early))
-        return "\n".join(lines)
+        self._number(message)
+        return self._answered(f"You: {safe(text)}", f"* [{self._count}] queued")
+
+    def accepted_insecure(self, message: int, text: str) -> str:
+        self._number(message_key(message))
+        return self._answered(f"You (insecure): {safe(text)}", f"* [{self._count}] sent (insecure)")
+
+    def written(self, text: str) -> str:
+        """A text went out on an insecure stream, which tells nothing of its fate."""
+        return self._answered(f"You (insecure): {safe(text)}")
 
     def refused(self, error: Exception) -> str:
-        self._waiting -= 1
-        early, self._early = self._early, []
-        return "\n".join([f"! {safe(str(error))}", *filter(None, map(self._status, early))])
+        return self._answered(f"! {safe(str(error))}")
 
-    def _status(self, event: StatusChanged) -> str | None:
-        number = self._numbers.get(event.id)
+    def _number(self, message: str) -> None:
+        self._count += 1
+        self._numbers[message] = self._count
+
+    def _answered(self, *lines: str) -> str:
+        self._waiting -= 1
+        # The answers of several sends come together: a later one's status may be known before its turn to be shown.
+        early, self._early = self._early, []
+        return "\n".join([*lines, *filter(None, (self._status(*status) for status in early))])
+
+    def _status(self, message: str, status: str, is_last: bool) -> str | None:
+        number = self._numbers.get(message)
         if number is None and self._waiting:
-            self._early.append(event)
+            self._early.append((message, status, is_last))
             return None
-        if event.status is Status.QUEUED:
-            return None
-        if event.status is Status.DELIVERED:
-            self._numbers.pop(event.id, None)
-        return f"* [{event.id[:8] if number is None else number}] {event.status}"
+        if is_last:
+            self._numbers.pop(message, None)
+        return f"* [{message[:8] if number is None else number}] {status}"
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -194,19 +235,53 @@ class Session:
         if isinstance(event, NodeLost):
             self.learn([event.node])
             return f"* lost {self.name(event.node.id)} {event.node.id}"
+        if isinstance(event, Broadcast):
+            return f"{self.name(event.sender)} to all: {safe(event.text)}"
         if isinstance(event, RouteChanged):
             # Whoever talks need not know; /nodes tells the way.
             return None
         if isinstance(event, StatusChanged):
-            return self._status(event)
+            # That it is queued was shown.
+            known = event.status is Status.QUEUED
+            return None if known else self._status(event.id, str(event.status), event.status is Status.DELIVERED)
         if isinstance(event, Message):
-            return self._message(event)
-        return f"! {safe(event.text)}"
+            return self._said(event.sender, f"{self.name(event.sender)}: {safe(event.text)}")
+        if isinstance(event, Warning):
+            return f"! {safe(event.text)}"
+        return self._insecure(event)
 
-    def _message(self, message: Message) -> str:
-        line = f"{self.name(message.sender)}: {safe(message.text)}"
-        with_partner = self.partner is not None and self.partner.id == message.sender
-        if with_partner or message.sender in self._hinted:
+    def _insecure(self, event: InsecureEvent) -> str | None:
+        if isinstance(event, (InsecureDelivered, InsecureFailed)):
+            return self._status(message_key(event.id), describe(event), True)
+        if isinstance(event, InsecureMessage):
+            return self._said(event.sender, describe(event))
+        if isinstance(event, InsecureStreamData):
+            return self._said(event.peer, describe(event))
+        if isinstance(event, InsecureStreamOpened):
+            return self._opened(event)
+        if isinstance(event, InsecureStreamClosed):
+            return self._closed(event)
+        return f"* {describe(event)}"
+
+    def _opened(self, event: InsecureStreamOpened) -> str:
+        line = f"* {describe(event)}"
+        self.streams.add(event.peer, event.stream)
+        if self.partner is not None:
+            # Nobody else decides to whom the user's next line goes.
+            return self._said(event.peer, line) if event.by_peer else line
+        return "\n".join(filter(None, [line, self.open(InsecurePeer(event.peer)) if event.by_peer else None]))
+
+    def _closed(self, event: InsecureStreamClosed) -> str:
+        line = f"* {describe(event)}"
+        ends = self.streams.remove(event.peer, event.stream) and self._is_partner(event.peer)
+        return f"{line}\n{self.close()}" if ends else line
+
+    def _said(self, sender: str, line: str) -> str:
+        """The line of somebody, and how to answer when that is not known."""
+        if self._is_partner(sender) or sender in self._hinted:
             return line
-        self._hinted.add(message.sender)
-        return f"{line}\n* answer with @{self.unique_name(message.sender)} text"
+        if len(self._hinted) == _MAX_HINTED:
+            self._hinted.clear()
+        self._hinted.add(sender)
+        name = sender if means_v1(sender) else self.unique_name(sender)
+        return f"{line}\n* answer with @{name} text"

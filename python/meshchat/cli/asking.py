@@ -13,7 +13,7 @@ from typing import Union
 
 from ..chat.safe import safe
 from ..control.client import RemoteNode
-from ..errors import HomeInUseError, OutOfReachError, UnknownNodeError
+from ..errors import HomeInUseError, OutOfReachError, TimedOutError, UnknownNodeError
 from ..events import NodeInfo
 from ..identity import default_home
 from ..node import Node
@@ -28,6 +28,9 @@ _TEMPORARY_BITS = 2048
 
 #: Seconds between two looks.
 _PAUSE = 0.1
+
+#: Seconds that the other end has for a first answer before it is asked again.
+_TRY = 0.5
 
 
 @dataclass(frozen=True)
@@ -95,18 +98,34 @@ async def _start(options: argparse.Namespace, home: Path | None, passphrase: str
     return node
 
 
-async def in_reach(node: Node | RemoteNode, query: str, wait: float) -> NodeInfo:
+async def in_reach(asked: Asked, query: str, wait: float) -> NodeInfo:
     """The node that `query` means, as soon as it is in reach."""
     deadline = asyncio.get_running_loop().time() + wait
     hint = "check that it runs, and that a link leads there; meshchat nodes lists who is known"
     while True:
         try:
-            node_info = await node.resolve(query)
-            if node_info.present:
-                return node_info
+            node = await asked.node.resolve(query)
+            if node.present:
+                break
             problem: Exception = OutOfReachError(f"{query} was not in reach within {wait:g} s: {hint}")
         except UnknownNodeError:
             problem = UnknownNodeError(f"{query} was not found within {wait:g} s: {hint}")
         if asyncio.get_running_loop().time() >= deadline:
             raise problem
         await asyncio.sleep(_PAUSE)
+    if asked.is_own:
+        await _known_there(asked.node, node, deadline)
+    return node
+
+
+async def _known_there(node: Node | RemoteNode, target: NodeInfo, deadline: float) -> None:
+    """Until `target` has answered, or the time is over: to answer it must know the way back, and to a new node it finds
+    one a moment later."""
+    while (rest := deadline - asyncio.get_running_loop().time()) > 0:
+        try:
+            await node.ping(target.id, timeout=min(rest, _TRY))
+            return
+        except TimedOutError:
+            continue
+        except OutOfReachError:
+            await asyncio.sleep(_PAUSE)

@@ -18,7 +18,15 @@ from ..control.server import Server
 from ..errors import HomeInUseError
 from ..identity import default_home
 from ..node import Node
-from .common import add_home, add_links, add_network_key, add_nickname, add_passphrase, run_with_node
+from .common import (
+    add_home,
+    add_links,
+    add_network_key,
+    add_nickname,
+    add_passphrase,
+    add_v1,
+    run_with_node,
+)
 from .start import start
 
 if TYPE_CHECKING:
@@ -31,6 +39,7 @@ def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("chat", help="chat on the console")
     add_home(parser)
     add_links(parser)
+    add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
     parser.add_argument("--plain", action="store_true", help="lines in, lines out, also on a terminal")

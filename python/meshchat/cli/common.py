@@ -42,6 +42,15 @@ def add_links(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_v1(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--v1",
+        metavar="IFACE",
+        action="append",
+        help="talk to programs that speak only AlexMesh v1 on this interface: insecure, anybody there can read and forge",
+    )
+
+
 def add_network_key(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--network-key-file",

@@ -10,10 +10,11 @@ import sys
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..chat import insecure
 from ..chat.safe import safe
 from ..control.server import Server
 from ..errors import StoppedError
-from ..events import Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged
+from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
 from ..node import Node
 from .common import (
     add_home,
@@ -22,6 +23,7 @@ from .common import (
     add_nickname,
     add_passphrase,
     add_temporary,
+    add_v1,
     until_signal,
     with_passphrase,
 )
@@ -41,6 +43,7 @@ def add_parser(commands: Subparsers) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
     add_passphrase(parser)
@@ -95,9 +98,13 @@ def describe(event: Event, names: dict[str, str]) -> str | None:
     if isinstance(event, Message):
         name = names.get(event.sender, event.sender[-5:])
         return f"message from {name} {event.sender}: it waits on disk for a chat"
+    if isinstance(event, Broadcast):
+        return f"broadcast of {names.get(event.sender, event.sender[-5:])} {event.sender}: {event.text}"
     if isinstance(event, StatusChanged):
         return f"message {event.id} to {event.to}: {event.status}"
-    return f"warning: {event.text}"
+    if isinstance(event, Warning):
+        return f"warning: {event.text}"
+    return insecure.describe(event)
 
 
 def _way(node: NodeInfo, names: dict[str, str]) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..chat.safe import safe
 from ..control.client import RemoteNode
-from ..errors import MeshChatError, OutOfReachError, TimedOutError
+from ..errors import BusyError, MeshChatError, OutOfReachError, TimedOutError
 from ..events import NodeInfo
 from ..node import Node
 from .asking import a_node, add_options, in_reach
@@ -26,6 +26,13 @@ _LONGEST = 10.0
 #: Seconds between two questions at the least: more often is a flood.
 _SHORTEST_INTERVAL = 0.01
 _WAIT = 5.0
+
+#: What is shown when there is no answer. Other failures end the command.
+_REASONS: dict[type[MeshChatError], str] = {
+    TimedOutError: "no answer",
+    OutOfReachError: "out of reach",
+    BusyError: "too many at once",
+}
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -89,7 +96,7 @@ async def _until_ended(options: argparse.Namespace, passphrase: str | None) -> i
 
 async def _ping(options: argparse.Namespace, passphrase: str | None, pings: Pings) -> int:
     async with a_node(options, passphrase) as asked:
-        target = await in_reach(asked.node, options.node, _WAIT if options.wait is None else options.wait)
+        target = await in_reach(asked, options.node, _WAIT if options.wait is None else options.wait)
         await pings.run(asked.node, target, options)
     return 0
 
@@ -129,22 +136,19 @@ class Pings:
         asked_at = time.time()
         try:
             rtt = await node.ping(target.id, timeout=timeout)
-        except (TimedOutError, OutOfReachError) as error:
-            self._show(number, asked_at, None, error)
+        except tuple(_REASONS) as error:
+            self._show(number, asked_at, None, _REASONS[type(error)])
         else:
             self.times.append(rtt)
             self._show(number, asked_at, rtt, None)
 
-    def _show(self, number: int, asked_at: float, rtt: float | None, error: MeshChatError | None) -> None:
+    def _show(self, number: int, asked_at: float, rtt: float | None, reason: str | None) -> None:
         assert self.target is not None
         if self.as_json:
-            reason = None if error is None else "out of reach" if isinstance(error, OutOfReachError) else "no answer"
             _print_json(seq=number, id=self.target.id, time=asked_at, rtt=rtt, error=reason)
-        elif rtt is not None:
-            print(f"{safe(self.target.name)}: seq={number} time={milliseconds(rtt)}", flush=True)
         else:
-            reason = "out of reach" if isinstance(error, OutOfReachError) else "no answer"
-            print(f"{safe(self.target.name)}: seq={number} {reason}", flush=True)
+            result = reason if rtt is None else f"time={milliseconds(rtt)}"
+            print(f"{safe(self.target.name)}: seq={number} {result}", flush=True)
 
     def show_sum(self) -> None:
         """The last lines. A question that was cut off by the end has no answer."""

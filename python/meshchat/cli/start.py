@@ -30,6 +30,7 @@ async def start(
         passphrase=passphrase,
         key_bits=key_bits,
         links=options.link or ["udp"],
+        v1=getattr(options, "v1", None) or [],
         network_key_file=options.network_key_file,
     )
     if not temporary and Identity.exists(home):

@@ -37,7 +37,7 @@ def _run(options: argparse.Namespace) -> int:
 
 async def _trace(options: argparse.Namespace, passphrase: str | None) -> int:
     async with a_node(options, passphrase) as asked:
-        target = await in_reach(asked.node, options.node, _WAIT if options.wait is None else options.wait)
+        target = await in_reach(asked, options.node, _WAIT if options.wait is None else options.wait)
         hops = await asked.node.trace(target.id)
         nicknames = {node.id: node.nickname for node in await asked.node.nodes()}
     if options.json:

@@ -57,7 +57,7 @@ impl Router {
         while let Some((version, destination)) = self.journal.next_after(at).filter(|(at, _)| *at <= until) {
             let repeated = from == 0 && destination == self.own;
             if let Some(advert) = self.advert(now, scope, destination, from != 0).filter(|_| !repeated) {
-                if out.len() + advert.len() > end {
+                if out.len() + advert.wire_len() > end {
                     return Range { from, to };
                 }
                 self.announce(now, scope, &advert, out);
@@ -88,7 +88,7 @@ impl Router {
         while let Some((address, _)) = self.table.range((at, Unbounded)).next() {
             let address = *address;
             if let Some(advert) = self.advert(now, scope, address, false) {
-                if out.len() + advert.len() > end {
+                if out.len() + advert.wire_len() > end {
                     return last;
                 }
                 self.announce(now, scope, &advert, out);

@@ -137,5 +137,9 @@ mod tests {
         }
         assert_eq!(table.len(), CAPACITY);
         assert_eq!(table.seqno(Address([0; 16])), None);
+        // What is in use stays, however long ago it was announced.
+        let oldest = Address(1u128.to_be_bytes());
+        table.on_announced(NOW + LIFE, NODE, (seqno(0), 1), |node| *node == oldest);
+        assert_eq!((table.len(), table.seqno(oldest)), (CAPACITY, Some(seqno(0))));
     }
 }

@@ -257,16 +257,17 @@ impl Router {
             let (was_reachable, reachable) = (before.is_some(), selected.is_some());
             self.changes.push_back(Change { destination: address, was_reachable, reachable });
         }
-        if !self.is_withheld(now, address) {
-            self.note_news(address);
-        }
+        self.note_news(now, address);
         self.ask_for_seqno(now, address);
     }
 
-    fn note_news(&mut self, address: Address) {
+    fn note_news(&mut self, now: Instant, address: Address) {
+        let withheld = self.is_withheld(now, address);
         let Some(new) = self.announceable(address) else { return };
         let Some(destination) = self.table.get_mut(&address) else { return };
-        if destination.announced.is_news(&new) {
+        // What was passed over while nothing was said is told afterwards.
+        let missed = std::mem::replace(&mut destination.withheld, withheld);
+        if !withheld && (missed || destination.announced.is_news(&new)) {
             destination.announced = new;
             destination.version = self.journal.note(address, destination.version);
         }
@@ -373,8 +374,8 @@ impl Router {
         let due = requests.pop(now, |node| self.starves(now, node));
         self.requests = requests;
         // What was withheld is said when the other way has not come up.
-        if let Some(due) = due.filter(|due| !self.is_withheld(now, due.destination)) {
-            self.note_news(due.destination);
+        if let Some(due) = due {
+            self.note_news(now, due.destination);
         }
         due
     }

@@ -60,6 +60,8 @@ pub(super) struct Destination {
     /// For every seqno that a route rests on.
     pub(super) proofs: Vec<Proof>,
     pub(super) announced: Announced,
+    /// Nothing is said of it now, as its route is avoided and another one is hoped for.
+    pub(super) withheld: bool,
     /// Version of the latest change, as in the journal; 0: it never was announced.
     pub(super) version: u64,
     /// Links on which it was announced once: only there it needs to be retracted. One bit a link.
@@ -75,6 +77,7 @@ impl Destination {
             selected: None,
             proofs: Vec::new(),
             announced: Announced::NOTHING,
+            withheld: false,
             version: 0,
             told: 0,
             idle_since: now,

@@ -82,3 +82,54 @@ fn a_whole_table_ends_after_destinations_were_forgotten() {
     let current = Told { version: router.floor(), floor: 0 };
     assert_ne!(changes(&mut router, now, current).1.from, 0);
 }
+
+#[test]
+fn what_was_not_said_of_an_avoided_route_is_told_when_that_ends() {
+    let (mut router, via) = router();
+    let other = router.add_hop(hop(1, 2, false));
+    router.learn(START, via, &advert(node(5), 0, 96)).unwrap();
+    let told = all_changes(&mut router, START, Told::default());
+    assert!(told.iter().any(|advert| advert.destination == node(5)));
+    // The other way is infeasible: nothing is said until its destination announces itself anew.
+    router.learn(START, other, &advert(node(5), 0, 500)).unwrap();
+    router.avoid_next_hop(START, node(5));
+    router.learn(START, via, &advert(node(5), 0, 1000)).unwrap();
+    let version = router.version();
+    assert!(!all_changes(&mut router, START, Told::default()).iter().any(|a| a.destination == node(5)));
+    router.collect(START + AVOID);
+    let since = Told { version, floor: 0 };
+    let told = all_changes(&mut router, START + AVOID, since);
+    assert_eq!(told.iter().map(|a| (a.destination, a.metric)).collect::<Vec<_>>(), [(node(5), 1096)]);
+}
+
+#[test]
+fn nothing_is_announced_without_an_identity() {
+    let mut router = Router::new(node(0));
+    assert!(all_changes(&mut router, START, Told::default()).is_empty());
+    assert_eq!(router.on_seqno_request(START, node(0), Seqno { record: 0, count: 1 }, 9), Asked::Nothing);
+}
+
+#[test]
+fn a_slot_that_is_used_again_has_told_nothing() {
+    let (mut router, via) = router();
+    router.learn(START, via, &advert(node(5), 0, 96)).unwrap();
+    all_changes(&mut router, START, Told::default());
+    let since = Told { version: router.version(), floor: 0 };
+    router.learn(START, via, &Advert::retraction(node(5), seqno(0))).unwrap();
+    let (retraction, _) = changes(&mut router, START, since);
+    assert_eq!(retraction, [Advert::retraction(node(5), seqno(0))]);
+    router.free_slot(SCOPE.slot);
+    assert!(changes(&mut router, START, since).0.is_empty());
+}
+
+#[test]
+fn a_hop_that_is_gone_leaves_no_route_to_the_next_in_its_slot() {
+    let (mut router, via) = router();
+    router.learn(START, via, &advert(node(5), 0, 96)).unwrap();
+    router.avoid_next_hop(START, node(5));
+    router.remove_hop(START, via);
+    let next = router.add_hop(hop(1, 2, false));
+    assert_eq!(next, via, "the slot is used again");
+    assert!(router.selected(node(5)).is_none() && router.avoided.is_empty());
+    assert_eq!(router.sizes()[..2], [1, 0]);
+}

@@ -1,11 +1,13 @@
 //! What strangers, liars and copies of a key can do: little.
 
-use super::forge::{address, heard, hello, station};
+use super::forge::{Puppet, address, advert, heard, hello, identity, seqno, station};
 use super::is_unreachable;
 use super::sim::{Sim, ms};
-use crate::mesh::config::MAX_UNVERIFIED;
+use crate::mesh::config::{MAX_NEIGHBOURS, MAX_UNVERIFIED};
+use crate::mesh::routing::MAX_DESTINATIONS;
 use crate::mesh::{DropReason, MeshEvent};
 use crate::types::LinkId;
+use crate::wire::update::Advert;
 
 #[test]
 fn a_flood_of_made_up_nodes_leaves_live_neighbours_alone() {
@@ -47,4 +49,55 @@ fn a_copied_key_is_told_once_and_an_echo_never() {
         assert_eq!(sim.count(0, |e| *e == MeshEvent::AddressConflict), conflicts);
     }
     assert_eq!(sim.dropped(0, DropReason::OwnAddress), 3);
+}
+
+#[test]
+fn verified_neighbours_fill_the_table_and_no_more() {
+    let mut sim = Sim::new(9);
+    sim.add(&[0]);
+    for node in 1..=MAX_NEIGHBOURS {
+        Puppet::join(&mut sim, node);
+    }
+    for node in MAX_NEIGHBOURS + 1..MAX_NEIGHBOURS + 50 {
+        let newcomer = hello(address(node), 1, 400, &[heard(&sim, 0, 0)]);
+        assert_eq!(sim.give(0, 0, node, &newcomer), Err(DropReason::TableFull));
+    }
+    let sizes = sim.hosts[0].mesh.sizes();
+    assert_eq!((sizes.neighbours, sizes.identities), (MAX_NEIGHBOURS, MAX_NEIGHBOURS));
+    assert!((1..=MAX_NEIGHBOURS).all(|node| sim.reaches(0, node)));
+}
+
+#[test]
+fn a_full_table_of_destinations_keeps_the_live_ones() {
+    let mut sim = Sim::new(10);
+    sim.wired = false;
+    sim.add(&[0]);
+    let mut puppet = Puppet::join(&mut sim, 1);
+    let mut version = 1;
+    let mut announce = |sim: &mut Sim, adverts: &[Advert]| {
+        puppet.update(sim, version, version + 1, adverts).unwrap();
+        version += 1;
+        let now = sim.now;
+        for advert in adverts {
+            let known = identity(advert.destination, 1);
+            sim.hosts[0].mesh.identity_known(now, advert.destination, known);
+        }
+        sim.drain(0);
+    };
+    let nodes: Vec<usize> = (2..MAX_DESTINATIONS + 100).collect();
+    for chunk in nodes.chunks(50) {
+        let adverts: Vec<Advert> = chunk.iter().map(|node| advert(*node, seqno(1, 0), 96)).collect();
+        announce(&mut sim, &adverts);
+    }
+    let live = |sim: &Sim| nodes.iter().filter(|node| sim.reaches(0, **node)).count();
+    let sizes = sim.hosts[0].mesh.sizes();
+    assert_eq!((sizes.destinations, sizes.identities), (MAX_DESTINATIONS, MAX_DESTINATIONS));
+    assert_eq!(live(&sim), MAX_DESTINATIONS - 1);
+    assert!(sim.dropped(0, DropReason::TableFull) > 0);
+    // Who has no route makes room.
+    let gone = address(nodes[5]);
+    announce(&mut sim, &[Advert::retraction(gone, seqno(1, 0))]);
+    announce(&mut sim, &[advert(nodes[nodes.len() - 1], seqno(1, 0), 96)]);
+    assert!(sim.reaches(0, nodes[nodes.len() - 1]));
+    assert_eq!(sim.hosts[0].mesh.sizes().destinations, MAX_DESTINATIONS);
 }

