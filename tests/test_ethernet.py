@@ -10,12 +10,12 @@ ETHER_TYPE = 0x88B5
 LINK = ("--link", "ethernet:eth0")
 
 
-# Prints each frame on eth0, in either direction, until its input ends.
+# Prints each frame on an interface, in either direction, until its input ends.
 SNIFFER = """
 import select, socket, sys
 sniffer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
 sniffer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-sniffer.bind(("eth0", 3))
+sniffer.bind((sys.argv[1], 3))
 print("listening", flush=True)
 while sys.stdin not in (ready := select.select([sniffer, sys.stdin], [], [])[0]) or sniffer in ready:
     if sniffer in ready:
@@ -26,8 +26,8 @@ while sys.stdin not in (ready := select.select([sniffer, sys.stdin], [], [])[0])
 class Capture:
     """What goes over the cable, as anybody can see it who is plugged in."""
 
-    def __init__(self, world: World, namespace: Namespace) -> None:
-        self._program = world.start(namespace, PYTHON, "-c", SNIFFER, privileged=True)
+    def __init__(self, world: World, namespace: Namespace, interface: str = "eth0") -> None:
+        self._program = world.start(namespace, PYTHON, "-c", SNIFFER, interface, privileged=True)
         self._program.wait_for_text("listening")
 
     def frames(self) -> list[bytes]:

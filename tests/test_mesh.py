@@ -6,9 +6,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import meshchat
 import pytest
 
 from harness import PYTHON, Program, World, chat_command, meet
+from test_ethernet import Capture
 from test_terminal import Screen
 from topology import Network, chain, grid, ring
 
@@ -71,10 +73,10 @@ def test_every_pair_of_two_segments(world: World) -> None:
     talk(world, Network(world, 7, segments=[(0, 1, 2, 3), (3, 4, 5, 6)]))
 
 
-def relay(world: World, network: Network, home: Path) -> Program:
+def relay(world: World, network: Network, home: Path, *options: str) -> Program:
     """Runs `meshchat node` on machine n in the home "node<n>"."""
     machine = int(home.name.removeprefix("node"))
-    command = ("node", "--home", str(home), "--nickname", home.name, *network.links(machine))
+    command = ("node", "--home", str(home), "--nickname", home.name, *network.links(machine), *options)
     return world.start(network.spaces[machine], PYTHON, "-m", "meshchat", *command, privileged=True)
 
 
@@ -234,3 +236,33 @@ def test_an_interface_that_vanishes_and_comes_back(world: World) -> None:
     network.plug(1, 2)
     bob.wait_for_text("alice: written in between")
     alice.wait_for_text("* [1] delivered")
+
+
+def test_a_private_mesh(world: World) -> None:
+    """alice and bob talk through node1; carol, who has no key, is on bob's segment, and meets nobody."""
+    network = Network(world, 4, [(0, 1)], [(1, 2, 3)])
+    key = world.folder("keys") / "network.key"
+    meshchat.create_network_key(key)
+    private = ("--network-key-file", str(key))
+    capture = Capture(world, network.spaces[1], "lan0")
+    carol_home = world.home("carol")
+    carol = world.chat(network.spaces[3], carol_home, *network.links(3), privileged=True)
+    carol_id = carol.node_id()
+    node = relay(world, network, world.new_home("node1"), *private)
+    alice, bob = (
+        world.chat(network.spaces[machine], world.home(name), *network.links(machine), *private, privileged=True)
+        for machine, name in ((0, "alice"), (2, "bob"))
+    )
+    ids = [program.node_id() for program in (alice, bob, node)]
+    alice.wait_for_text(f"* found bob {ids[1]}")
+    alice.type("@bob between us")
+    bob.wait_for_text("alice: between us")
+    alice.wait_for_text("* [1] delivered")
+
+    command = ("nodes", "--json", "--home", str(carol_home))
+    nodes = world.start(network.spaces[3], PYTHON, "-m", "meshchat", *command)
+    assert nodes.end() == 0 and json.loads("\n".join(nodes.lines)) == [], nodes.report()
+    seen = b"".join(capture.frames())
+    assert bytes.fromhex(carol_id)[:16] in seen
+    for name, identity in zip((b"alice", b"bob", b"node1"), ids, strict=True):
+        assert bytes.fromhex(identity)[:16] not in seen and name not in seen

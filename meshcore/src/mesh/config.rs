@@ -141,6 +141,12 @@ pub(super) const SWALLOWED: (u32, Duration) = (4, Duration::from_millis(1500));
 /// Destinations of this node's own frames that are watched.
 pub(super) const MAX_WATCHED: usize = 1024;
 
+/// Time between two requests for records to verified neighbours, when more than a burst of them waits.
+pub(super) const REQUEST_PACE: Duration = Duration::from_millis(2);
+
+/// Least and longest time that a request waits before it looks again whether it is its turn.
+pub(super) const REQUEST_ROUND: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+
 /// First and longest time between two requests for an identity record.
 pub(super) const REQUEST_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 

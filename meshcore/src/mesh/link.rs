@@ -62,9 +62,8 @@ impl Budget {
 
     /// A verified neighbour may bring hundreds of routes, each with a record to be fetched.
     fn verified() -> Self {
-        let period = Duration::from_millis(2);
-        let requests = TokenBucket::new(128, period);
-        Self { requests, records: TokenBucket::new(128, period), ..Self::strangers() }
+        let requests = TokenBucket::new(128, REQUEST_PACE);
+        Self { requests, records: TokenBucket::new(128, REQUEST_PACE), ..Self::strangers() }
     }
 }
 

@@ -1,10 +1,8 @@
 //! Identity records are fetched from neighbours and served to them: of every node that there is a route to.
 
-use std::time::Duration;
-
 use rand::RngExt;
 
-use super::config::{MAX_REQUESTS, MAX_SOURCES};
+use super::config::{MAX_REQUESTS, MAX_SOURCES, REQUEST_PACE, REQUEST_ROUND};
 use super::fetch::Fetch;
 use super::link::Link;
 use super::output::Control;
@@ -180,7 +178,9 @@ impl Mesh {
             self.timers.set(Timer::Fetch(node), next);
             self.push(Control::IdentityRequest { link: id, node: source, about: node });
         } else {
-            let wait = Duration::from_millis(self.rng.random_range(20..80));
+            // All that wait take turns, and none of them looks much more often than its turn can come.
+            let round = REQUEST_PACE * u32::try_from(self.wanted.len()).unwrap_or(u32::MAX);
+            let wait = round.clamp(REQUEST_ROUND.0, REQUEST_ROUND.1).mul_f64(self.rng.random_range(0.5..1.5));
             self.timers.set(Timer::Fetch(node), now + wait);
         }
     }

@@ -111,7 +111,7 @@ impl Mesh {
                 if self.router.learn(now, hop, advert).is_err() {
                     self.counters.count(DropReason::TableFull);
                 }
-                self.note_restart(node);
+                self.note_restart(node, advert.seqno.record);
                 Taken::Done
             }
             _ => self.let_wait(now, id, source, advert),
@@ -408,7 +408,10 @@ impl Mesh {
     }
 
     /// The destination announces itself under a newer identity record than before: it has started anew.
-    fn note_restart(&mut self, node: Address) {
+    fn note_restart(&mut self, node: Address, announced: u64) {
+        if self.told.get(&node).is_none_or(|told| told.record >= announced) {
+            return;
+        }
         let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
         if let Some(told) = self.told.get_mut(&node)
             && told.record < record

@@ -40,10 +40,10 @@ pub(crate) struct Plan {
 impl Plan {
     /// Of the published curves.
     pub(crate) const FULL: Self = Self {
-        rest: Duration::from_secs(120),
-        traffic: Duration::from_secs(60),
-        churn: Duration::from_secs(60),
-        partition: Duration::from_secs(60),
+        rest: Duration::from_secs(60),
+        traffic: Duration::from_secs(30),
+        churn: Duration::from_secs(30),
+        partition: Duration::from_secs(30),
     };
 }
 

@@ -154,7 +154,7 @@ impl Net {
         let (mut low, mut high) = (0, INFINITE);
         while low < high {
             let middle = low + (high - low) / 2;
-            match table.allows(node(destination), seqno, middle) {
+            match table.distance(node(destination)).is_none_or(|d| d.allows(seqno, middle)) {
                 true => low = middle + 1,
                 false => high = middle,
             }
