@@ -24,7 +24,7 @@ from pathlib import Path
 
 import meshchat
 
-from harness import PYTHON, REPOSITORY, Program, World
+from harness import PATIENCE, PYTHON, REPOSITORY, Program, World
 from topology import Network, chain, grid, ring, segment
 
 DOCUMENT = REPOSITORY / "docs" / "BENCHMARKS.md"
@@ -36,9 +36,6 @@ INTERVAL = 0.05
 #: Seconds that a mesh runs before its traffic at rest is counted, and for which it is counted: babeld repeats its routes
 #: every 16 s, MeshChat every 60 s.
 SETTLE, REST = 30.0, 120.0
-
-#: Seconds between the making of a network and the start of the programs.
-READY = 3.0
 
 #: Seconds that a mesh runs before its relay is taken away, and for which its echoes are watched from then on.
 CALM, WATCHED = 10.0, 5.0
@@ -199,6 +196,21 @@ class TunedBabeld(Babeld):
     options = ("-H", "1", "-l")
 
 
+def wait_until_ready(network: Network, *, ip: bool) -> None:
+    """The kernel tells late of a carrier, and gives an interface its link-local address only then. A babeld that finds
+    none looks again many seconds later."""
+    deadline = time.monotonic() + PATIENCE
+    for machine, space in enumerate(network.spaces):
+        for name in network.interfaces(machine):
+            while True:
+                up = "LOWER_UP" in space.run("ip", "link", "show", "dev", name)
+                shown = space.run("ip", "-6", "address", "show", "dev", name, "scope", "link") if ip else ""
+                if up and (not ip or ("fe80:" in shown and "tentative" not in shown)):
+                    break
+                assert time.monotonic() < deadline, f"{name} of machine {machine} is not ready: {shown}"
+                time.sleep(0.05)
+
+
 def address(machine: int) -> str:
     return f"fd00::{machine + 1:x}"
 
@@ -228,8 +240,7 @@ class Mesh:
     def running(self, kind: Kind, *, echoes: bool = True) -> Iterator[Running]:
         with World() as world:
             network = self.build(world, self.size, ip=kind.has_ip)
-            # Fresh interfaces are not at once what they are on a machine that has been running.
-            time.sleep(READY)
+            wait_until_ready(network, ip=kind.has_ip)
             yield kind(world, network, self.target if echoes else None)
 
 
