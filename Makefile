@@ -1,10 +1,12 @@
-# make chat       build everything into .venv and open the console chat
-# make test       run all tests
+# make chat              build everything into .venv and open the console chat
+# make test              run all tests
+# make test-mesh         10,000 random meshes in virtual time, and 1,000 nodes: more of what make test does
+# make bench-mesh        meshes of 10 to 1,000 nodes in virtual time, into docs/BENCHMARKS.md
 # make bench-mesh-peers  MeshChat beside babeld on the same meshes, into docs/BENCHMARKS.md
-# make lint       formatting, clippy, documentation, types
-# make libraries  libmeshchat and the console chat in C, in target/release
-# make install    PREFIX=/usr/local [DESTDIR=]: these, with header and pkg-config file
-# make clean      remove everything that was built
+# make lint              formatting, clippy, documentation, types
+# make libraries         libmeshchat and the console chat in C, in target/release
+# make install           PREFIX=/usr/local [DESTDIR=]: these, with header and pkg-config file
+# make clean             remove everything that was built
 #
 # chat and test install what they need; what needs root and cannot have it says so. PYTHON=python3.12 makes .venv with
 # another Python; make clean first, if there is one already.
@@ -26,7 +28,7 @@ FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: chat test test-rust test-python test-end-to-end bench-mesh-peers lint libraries install clean
+.PHONY: chat test test-rust test-python test-end-to-end test-mesh bench-mesh bench-mesh-peers lint libraries install clean
 .DELETE_ON_ERROR:
 
 # 130: ended by Ctrl-C, which is no error here.
@@ -55,6 +57,10 @@ $(VENV)/.test-tools: $(VENV)/.made python/tests/requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r python/tests/requirements.txt
 	@touch $@
 
+$(VENV)/.plot-tools: $(VENV)/.made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check matplotlib
+	@touch $@
+
 # -- tests --------------------------------------------------------------------------------------------------------
 
 test: test-rust test-python test-end-to-end
@@ -72,6 +78,17 @@ test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
 	@scripts/need cc ip nft nsenter openssl pkg-config setpriv sysctl unshare namespaces
 	@$(MAKE) --no-print-directory install-c PREFIX='$(TESTED_PREFIX)' DESTDIR=
 	MESHCHAT_C_CHAT='$(TESTED_PREFIX)/bin/meshchat-chat-c' $(BIN)/python -m pytest tests
+
+# Some minutes.
+test-mesh:
+	@scripts/need cargo cc
+	MESH_CASES=10000 cargo test --release -p meshcore --no-default-features --test mesh
+
+# Half an hour. The results depend on code and seeds, not on the machine.
+bench-mesh: $(VENV)/.plot-tools
+	@scripts/need cargo cc
+	cargo bench -p meshcore --no-default-features --bench mesh
+	$(BIN)/python scripts/plot_mesh.py
 
 # Half an hour; other work on the machine disturbs it.
 bench-mesh-peers: $(VENV)/.installed
