@@ -1,7 +1,7 @@
 //! AlexMesh v2, layer 3: who is in reach, by which way, and frames on that way.
 //!
 //! Every node says hello on every link and lists whom it hears; a neighbour is usable when each hears the other.
-//! Neighbours tell each other their routes ([`routing`]). Only who a node is and how new its announcement is are signed:
+//! Neighbours tell each other their routes (`routing`). Only who a node is and how new its announcement is are signed:
 //! the rest decides where a frame goes, never who can read it.
 
 mod broadcast;
