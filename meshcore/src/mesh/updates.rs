@@ -52,8 +52,11 @@ impl Mesh {
             }
             Verdict::Apply { .. } => {}
         }
+        let is_verified = self.is_verified(source);
         for advert in adverts {
-            let taken = self.take(now, id, source, &advert);
+            // Who is not verified is believed about itself alone.
+            let is_believed = is_verified || advert.destination == source;
+            let taken = if is_believed { self.take(now, id, source, &advert) } else { Taken::NoRoom };
             if taken == Taken::Done {
                 continue;
             }
@@ -77,9 +80,6 @@ impl Mesh {
     /// Takes one entry in, or lets it wait for the identity of its destination.
     fn take(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) -> Taken {
         let node = advert.destination;
-        if node != source && !self.is_verified(source) {
-            return Taken::NoRoom;
-        }
         let Some(neighbour) = self.neighbour_mut(id, source) else { return Taken::Done };
         let hop = neighbour.hop;
         neighbour.sync.pending.remove(&node);
@@ -409,13 +409,9 @@ impl Mesh {
 
     /// The destination announces itself under a newer identity record than before: it has started anew.
     fn note_restart(&mut self, node: Address, announced: u64) {
-        if self.told.get(&node).is_none_or(|told| told.record >= announced) {
-            return;
-        }
+        let Some(told) = self.told.get_mut(&node).filter(|told| told.record < announced) else { return };
         let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
-        if let Some(told) = self.told.get_mut(&node)
-            && told.record < record
-        {
+        if told.record < record {
             told.record = record;
             self.events.push_back(MeshEvent::Restarted { node });
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound::{Excluded, Unbounded};
 
-use super::Router;
+use super::{Router, announceable};
 use crate::types::{Address, Instant, LinkId};
 use crate::wire::update::{Advert, INFINITE};
 
@@ -119,7 +119,7 @@ impl Router {
         }
         let destination = self.table.get(&address)?;
         let hidden = |hop: &super::Hop| scope.wired && hop.link == scope.link;
-        match self.selected(address).filter(|route| !hidden(&route.hop) && route.metric < INFINITE) {
+        match self.selected_of(destination).filter(|route| !hidden(&route.hop) && route.metric < INFINITE) {
             Some(route) => {
                 let signature = destination.proof(route.seqno)?.signature;
                 let (seqno, metric, mtu, hops) = (route.seqno, route.metric, route.mtu, route.hops);
@@ -142,8 +142,8 @@ impl Router {
         let table = &self.table;
         let kept = |node: &Address| table.get(node).is_some_and(|entry| !entry.routes.is_empty());
         self.feasibility.on_announced(now, advert.destination, (advert.seqno, advert.metric), kept);
-        if let Some(new) = self.announceable(advert.destination)
-            && let Some(destination) = self.table.get_mut(&advert.destination)
+        if let Some(destination) = self.table.get_mut(&advert.destination)
+            && let Some(new) = announceable(destination, &self.hops)
         {
             destination.announced = new;
             destination.told |= 1 << scope.slot;

@@ -187,12 +187,14 @@ impl Router {
             self.retract(now, via, destination);
             return Ok(());
         }
-        if !self.table.contains_key(&destination) {
-            self.make_room()?;
-            self.table.insert(destination, Destination::new(now));
-        }
         let route = Route { via, seqno, metric, mtu, hops };
-        let changed = self.table.get_mut(&destination).is_some_and(|entry| entry.update(route, signature));
+        let changed = match self.table.get_mut(&destination) {
+            Some(entry) => entry.update(route, signature),
+            None => {
+                self.make_room()?;
+                self.table.entry(destination).or_insert(Destination::new(now)).update(route, signature)
+            }
+        };
         // What is avoided may be so no longer.
         if changed || !self.avoided.is_empty() {
             self.reselect(now, destination);
@@ -263,29 +265,14 @@ impl Router {
 
     fn note_news(&mut self, now: Instant, address: Address) {
         let withheld = self.is_withheld(now, address);
-        let Some(new) = self.announceable(address) else { return };
         let Some(destination) = self.table.get_mut(&address) else { return };
+        let Some(new) = announceable(destination, &self.hops) else { return };
         // What was passed over while nothing was said is told afterwards.
         let missed = std::mem::replace(&mut destination.withheld, withheld);
         if !withheld && (missed || destination.announced.is_news(&new)) {
             destination.announced = new;
             destination.version = self.journal.note(address, destination.version);
         }
-    }
-
-    /// What is to be said about a destination now.
-    fn announceable(&self, address: Address) -> Option<Announced> {
-        let destination = self.table.get(&address)?;
-        let Some(route) = destination.selected_route() else {
-            return Some(Announced::NOTHING);
-        };
-        let hop = self.hops.get(route.via)?;
-        Some(Announced {
-            seqno: route.seqno,
-            metric: route.metric.saturating_add(hop.cost),
-            mtu: route.mtu.min(hop.mtu),
-            withheld_on: hop.wired.then_some(hop.link),
-        })
     }
 
     /// Asks for a new announcement when nothing else helps.
@@ -397,7 +384,11 @@ impl Router {
     // -- what is asked of the table --------------------------------------------------------------------------------
 
     pub(super) fn selected(&self, destination: Address) -> Option<Selected> {
-        let route = self.table.get(&destination)?.selected_route()?;
+        self.selected_of(self.table.get(&destination)?)
+    }
+
+    fn selected_of(&self, destination: &Destination) -> Option<Selected> {
+        let route = destination.selected_route()?;
         let hop = *self.hops.get(route.via)?;
         Some(Selected {
             hop,
@@ -452,4 +443,18 @@ impl Router {
         let routes = self.table.values().map(|destination| destination.routes.len()).sum();
         [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
     }
+}
+
+/// What is to be said about a destination now.
+fn announceable(destination: &Destination, hops: &Hops) -> Option<Announced> {
+    let Some(route) = destination.selected_route() else {
+        return Some(Announced::NOTHING);
+    };
+    let hop = hops.get(route.via)?;
+    Some(Announced {
+        seqno: route.seqno,
+        metric: route.metric.saturating_add(hop.cost),
+        mtu: route.mtu.min(hop.mtu),
+        withheld_on: hop.wired.then_some(hop.link),
+    })
 }

@@ -80,7 +80,7 @@ impl<R: Router> World<R> {
             registry: Registry::default(),
             queue: Queue::default(),
             scratch: Vec::new(),
-            full_check_every: FULL_CHECK * nodes.div_ceil(16) as u64,
+            full_check_every: FULL_CHECK * (nodes.div_ceil(16) as u64).pow(2),
             scenario,
         };
         for node in 0..nodes {
