@@ -114,13 +114,17 @@ async with meshchat.Node(sys.argv[1], nickname="alice") as node:
     except meshchat.OutOfReachError as error:
         print("no way")
     os.kill(int(sys.argv[2]), signal.SIGSTOP)
+    # Each thread stops when it gets to it.
+    states = lambda: [open(stat).read().rpartition(")")[2].split()[0] for stat in glob.glob(f"/proc/{sys.argv[2]}/task/*/stat")]
+    while set(states()) != {"T"}:
+        await asyncio.sleep(0)
     try:
         await node.ping(bob, timeout=0.1)
     except TimeoutError as error:
         print(type(error).__name__)
     os.kill(int(sys.argv[2]), signal.SIGCONT)
 """
-    alice = script(world, host, f"import os, signal\n{code}", world.home("alice"), bob.process.pid)
+    alice = script(world, host, f"import glob, os, signal\n{code}", world.home("alice"), bob.process.pid)
     alice.wait_for_text(f"{bob_id} 1 udp True True")
     for _ in range(3):
         alice.wait_for_text("True")
