@@ -84,7 +84,8 @@ test-mesh:
 	@scripts/need cargo cc
 	MESH_CASES=10000 cargo test --release -p meshcore --no-default-features --test mesh
 
-# Half an hour. The results depend on code and seeds, not on the machine.
+# The results depend on code and seeds, not on the machine. MESH_SIZES=10,100 leaves out the largest, which takes by far the
+# longest.
 bench-mesh: $(VENV)/.plot-tools
 	@scripts/need cargo cc
 	cargo bench -p meshcore --no-default-features --bench mesh
