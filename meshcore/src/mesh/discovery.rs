@@ -169,9 +169,7 @@ impl Mesh {
         payload: &[u8],
     ) -> Result<(), DropReason> {
         let Probe { answer, nonce } = Probe::parse(payload)?;
-        let neighbour = self.neighbour_mut(id, node).filter(|neighbour| neighbour.at == from);
-        let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
-        neighbour.on_frame(now, from);
+        let neighbour = self.sender(now, id, from, node)?;
         if answer {
             if !neighbour.liveness.on_answer(nonce) {
                 return Err(DropReason::Unsolicited);
@@ -191,6 +189,20 @@ impl Mesh {
         let Some(neighbour) = self.neighbour_mut(id, node) else { return };
         let (hop, cost) = (neighbour.hop, neighbour.cost());
         self.router.set_cost(now, hop, cost);
+    }
+
+    /// The neighbour that a frame comes from: nobody else than a known one, at its station, is listened to.
+    pub(super) fn sender(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        node: Address,
+    ) -> Result<&mut Neighbour, DropReason> {
+        let neighbour = self.neighbour_mut(id, node).filter(|neighbour| neighbour.at == from);
+        let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
+        neighbour.on_frame(now, from);
+        Ok(neighbour)
     }
 
     pub(super) fn neighbour_mut(&mut self, link: LinkId, node: Address) -> Option<&mut Neighbour> {

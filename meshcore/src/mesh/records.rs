@@ -71,9 +71,8 @@ impl Mesh {
 
     /// Forgets the identities of who is no destination any more, and no neighbour.
     pub(super) fn forget_identities(&mut self) {
-        let (links, router) = (&self.links, &self.router);
-        let is_neighbour = |node| links.values().any(|link| link.table.get(node).is_some());
-        self.identities.retain(|node, _| router.knows(*node) || is_neighbour(*node));
+        let identities = std::mem::take(&mut self.identities);
+        self.identities = identities.into_iter().filter(|(node, _)| self.is_needed(*node)).collect();
     }
 
     /// The node counts as verified, and what waited for its identity is taken in.
@@ -126,12 +125,15 @@ impl Mesh {
         self.links.iter().flat_map(waiting).collect()
     }
 
-    /// An identity is kept while there is a route to its node, or was lately, and of neighbours.
     pub(super) fn forget_identity(&mut self, node: Address) {
-        let is_neighbour = self.links.values().any(|link| link.table.get(node).is_some());
-        if !is_neighbour && !self.router.knows(node) {
+        if !self.is_needed(node) {
             self.identities.remove(&node);
         }
+    }
+
+    /// An identity is kept while there is a route to its node, or was lately, and of neighbours.
+    fn is_needed(&self, node: Address) -> bool {
+        self.router.knows(node) || self.links.values().any(|link| link.table.get(node).is_some())
     }
 
     /// Nobody waits for the record any more, or it cannot be had: the routes are not taken in.
@@ -230,8 +232,7 @@ impl Mesh {
         payload: &[u8],
     ) -> Result<(), DropReason> {
         let (node, record) = parse_record(payload)?;
-        let neighbour = self.neighbour_mut(id, source).filter(|neighbour| neighbour.at == from);
-        neighbour.ok_or(DropReason::UnknownNeighbour)?.on_frame(now, from);
+        self.sender(now, id, from, source)?;
         if node == self.own {
             return self.on_own_record(now, record);
         }

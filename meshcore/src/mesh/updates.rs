@@ -8,7 +8,7 @@ use super::routing::Told;
 use super::sync::Verdict;
 use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
-use crate::wire::update::{Advert, INFINITE, SeqnoRequest, Update, UpdateRequest};
+use crate::wire::update::{Advert, INFINITE, Seqno, SeqnoRequest, UPDATE_LEN, Update, UpdateRequest};
 
 /// What became of an entry of an update.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,9 +33,7 @@ impl Mesh {
         payload: &[u8],
     ) -> Result<(), DropReason> {
         let (update, adverts) = Update::parse(payload)?;
-        let neighbour = self.neighbour_mut(id, source).filter(|neighbour| neighbour.at == from);
-        let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
-        neighbour.on_frame(now, from);
+        let neighbour = self.sender(now, id, from, source)?;
         if neighbour.instance != update.instance {
             return Err(DropReason::StaleUpdate);
         }
@@ -193,11 +191,10 @@ impl Mesh {
         node: Address,
         heard: u16,
     ) -> Result<(), DropReason> {
-        let link = self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?;
-        let hears_us = link.is_recent(heard);
-        let neighbour = link.table.get_mut(node).filter(|neighbour| neighbour.at == from && hears_us);
-        neighbour.ok_or(DropReason::UnknownNeighbour)?.on_frame(now, from);
-        Ok(())
+        if !self.links.get(&id).is_some_and(|link| link.is_recent(heard)) {
+            return Err(DropReason::UnknownNeighbour);
+        }
+        self.sender(now, id, from, node).map(drop)
     }
 
     /// Asks for missed updates, now or when it is due.
@@ -271,12 +268,12 @@ impl Mesh {
     ) -> Option<()> {
         let link = self.links.get(&id)?;
         let (scope, sent) = (link.scope, link.outgoing.sent);
-        let room = link.payload_mtu().saturating_sub(crate::wire::update::UPDATE_LEN);
+        let room = link.payload_mtu().saturating_sub(UPDATE_LEN);
         let asked = link.outgoing.asked.get(&node).copied();
         let since = asked.unwrap_or(link.outgoing.looked);
         let head = out.len();
-        Update { instance: self.instance, floor: 0, from: 0, to: 0 }.emit(out);
-        let body = out.len();
+        let body = head + UPDATE_LEN;
+        out.resize(body, 0);
         // Answers go as far as everybody was told: what follows, everybody is told soon.
         let until = if asked.is_some() { sent } else { self.router.version() };
         let range = self.router.emit_changes(now, scope, since, until, room, out);
@@ -296,19 +293,16 @@ impl Mesh {
                 // Behind `sent` there was nothing to tell here, of what was forgotten either.
                 floor = if since.version < floor { floor } else { floor.min(sent) };
             }
+            outgoing.sent = sent.max(range.to);
+            outgoing.reminded = 0;
+            self.timers.set(Timer::Reminder(id), now + REMINDERS[0]);
         } else if range.to >= until {
             outgoing.asked.remove(&node);
         } else {
             outgoing.asked.insert(node, told);
         }
-        if asked.is_none() {
-            outgoing.sent = outgoing.sent.max(range.to);
-            outgoing.reminded = 0;
-            self.timers.set(Timer::Reminder(id), now + REMINDERS[0]);
-        }
-        let mut update = Vec::with_capacity(crate::wire::update::UPDATE_LEN);
-        Update { instance: self.instance, floor, from, to: range.to }.emit(&mut update);
-        out[head..body].copy_from_slice(&update);
+        let update = Update { instance: self.instance, floor, from, to: range.to };
+        out[head..body].copy_from_slice(&update.to_bytes());
         self.schedule_updates(now, id);
         Some(())
     }
@@ -339,7 +333,7 @@ impl Mesh {
     pub(super) fn emit_refresh(&mut self, now: Instant, id: LinkId, entries: bool, out: &mut Vec<u8>) {
         let Some(link) = self.links.get(&id) else { return };
         let (scope, cursor, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
-        let room = link.payload_mtu().saturating_sub(crate::wire::update::UPDATE_LEN);
+        let room = link.payload_mtu().saturating_sub(UPDATE_LEN);
         let floor = self.router.floor().min(version);
         Update { instance: self.instance, floor, from: version, to: version }.emit(out);
         if !entries {
@@ -373,10 +367,11 @@ impl Mesh {
             return Err(DropReason::RateLimited);
         }
         let SeqnoRequest { destination, seqno, hop_limit, .. } = request;
-        match self.router.on_seqno_request(now, destination, seqno, hop_limit) {
-            super::routing::Asked::Announce if self.announcements.take(now) => self.announce_self(),
-            super::routing::Asked::Announce => return Err(DropReason::RateLimited),
-            _ => {}
+        if self.router.on_seqno_request(now, destination, seqno, hop_limit) {
+            if !self.announcements.take(now) {
+                return Err(DropReason::RateLimited);
+            }
+            self.announce_self();
         }
         Ok(())
     }
@@ -386,7 +381,7 @@ impl Mesh {
         let mut seqno = self.router.own_seqno();
         match seqno.record == self.identity.number {
             true => seqno.count = seqno.count.saturating_add(1),
-            false => seqno = crate::wire::update::Seqno { record: self.identity.number, count: 0 },
+            false => seqno = Seqno { record: self.identity.number, count: 0 },
         }
         let signature = self.signatures.sign(&seqno.signed_message(self.own));
         self.router.announce_own(seqno, signature);

@@ -150,12 +150,18 @@ impl Update {
         Ok((update, adverts))
     }
 
+    /// The head of an update.
+    pub fn to_bytes(&self) -> [u8; UPDATE_LEN] {
+        let mut head = [0; UPDATE_LEN];
+        for (field, value) in head.chunks_exact_mut(8).zip([self.instance, self.floor, self.from, self.to]) {
+            field.copy_from_slice(&value.to_be_bytes());
+        }
+        head
+    }
+
     /// Appends the head of an update.
     pub fn emit(&self, out: &mut Vec<u8>) {
-        out.extend(self.instance.to_be_bytes());
-        out.extend(self.floor.to_be_bytes());
-        out.extend(self.from.to_be_bytes());
-        out.extend(self.to.to_be_bytes());
+        out.extend(self.to_bytes());
     }
 }
 

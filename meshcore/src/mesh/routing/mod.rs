@@ -71,17 +71,6 @@ pub(super) struct Selected {
     pub(super) hops: u8,
 }
 
-/// What a seqno request asks of this node.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Asked {
-    /// To announce itself anew.
-    Announce,
-    /// To pass the request on, when it is due.
-    Forward,
-    /// Nothing.
-    Nothing,
-}
-
 /// The table is full of destinations that are in reach.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Full;
@@ -324,32 +313,29 @@ impl Router {
 
     // -- seqno requests --------------------------------------------------------------------------------------------
 
-    /// A neighbour asks for a new announcement of a destination (RFC 8966, section 3.8.1.2).
+    /// A neighbour asks for a new announcement of a destination (RFC 8966, section 3.8.1.2). Whether this node is to announce
+    /// itself anew; what concerns others is passed on when it is due.
     pub(super) fn on_seqno_request(
         &mut self,
         now: Instant,
         address: Address,
         seqno: Seqno,
         hop_limit: u8,
-    ) -> Asked {
+    ) -> bool {
         if address == self.own {
             let own = self.own_seqno();
-            let newer = self.own_version > 0 && seqno.record == own.record && seqno.count > own.count;
-            return if newer { Asked::Announce } else { Asked::Nothing };
+            return self.own_version > 0 && seqno.record == own.record && seqno.count > own.count;
         }
-        let Some(destination) = self.table.get(&address) else { return Asked::Nothing };
+        let Some(destination) = self.table.get(&address) else { return false };
         // The update that satisfies the request has been sent, or will be: it is made good if it is lost.
         let satisfied = destination.selected_route().is_some_and(|route| route.seqno >= seqno);
-        if satisfied || hop_limit <= 1 || destination.routes.is_empty() {
-            return Asked::Nothing;
+        let newest = destination.routes.iter().map(|route| route.seqno).max();
+        if let Some(Seqno { record, count }) = newest.filter(|_| !satisfied && hop_limit > 1) {
+            // Only the next announcement can be asked for: who demands more is not believed.
+            let next = Seqno { record, count: count.saturating_add(1) };
+            self.requests.start(now, address, seqno.min(next), hop_limit - 1);
         }
-        // Only the next announcement can be asked for: who demands more is not believed.
-        let newest = destination.routes.iter().map(|route| route.seqno).max().unwrap_or_default();
-        let next = Seqno { record: newest.record, count: newest.count.saturating_add(1) };
-        match self.requests.start(now, address, seqno.min(next), hop_limit - 1) {
-            true => Asked::Forward,
-            false => Asked::Nothing,
-        }
+        false
     }
 
     pub(super) fn next_request(&self) -> Option<Instant> {

@@ -85,9 +85,7 @@ impl Net {
             for via in self.routers[from].whom_to_ask(self.now, &due) {
                 let to = self.edges[from].iter().find(|edge| edge.via == via).unwrap().to;
                 let Due { destination, seqno, hop_limit, .. } = due;
-                if self.routers[to].on_seqno_request(self.now, destination, seqno, hop_limit)
-                    == Asked::Announce
-                {
+                if self.routers[to].on_seqno_request(self.now, destination, seqno, hop_limit) {
                     self.renew(to);
                 }
             }
