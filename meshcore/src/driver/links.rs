@@ -1,12 +1,12 @@
 //! All links of a node.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind as ErrorCode};
 use std::task::{Context, Poll, Waker};
 
 use super::handle::LinkStatus;
 use super::link::{Link, LinkCounters, LinkEvent, LinkSpec};
+use super::trouble::{Reports, Trouble};
 use super::{Error, ErrorKind};
 use crate::mesh::LinkInfo;
 use crate::types::{Destination, LinkAddr, LinkId};
@@ -24,31 +24,11 @@ pub(super) enum Received {
     Trouble(Trouble),
 }
 
-/// What people should hear of.
-#[derive(Debug)]
-pub(super) struct Trouble {
-    /// The link as it was given.
-    pub(super) link: String,
-    pub(super) reason: String,
-}
-
 #[derive(Debug)]
 struct Entry {
     id: LinkId,
     link: Link,
-    /// What was reported since the link came up: one trouble is reported once.
-    reported: BTreeSet<ErrorCode>,
-}
-
-impl Entry {
-    fn trouble(&self, reason: &dyn ToString) -> Trouble {
-        Trouble { link: self.link.to_string(), reason: reason.to_string() }
-    }
-
-    /// The error as a trouble, if it was not reported yet.
-    fn report(&mut self, error: &io::Error) -> Option<Trouble> {
-        self.reported.insert(error.kind()).then(|| self.trouble(error))
-    }
+    reports: Reports,
 }
 
 /// The links that are open, or will be when their interfaces are there.
@@ -69,7 +49,7 @@ impl Links {
         let mut statuses = Vec::new();
         for (number, spec) in (1..).zip(LinkSpec::merge(specs)) {
             let (link, problem) = Link::open_or_wait(&spec);
-            entries.extend(link.map(|link| Entry { id: LinkId(number), link, reported: BTreeSet::new() }));
+            entries.extend(link.map(|link| Entry { id: LinkId(number), link, reports: Reports::default() }));
             statuses.push(LinkStatus { spec: spec.to_string(), error: problem.map(Error::from) });
         }
         if statuses.iter().all(|status| status.error.is_some()) {
@@ -112,15 +92,15 @@ impl Links {
                     return Poll::Ready(Received::Frame { link, from, len });
                 }
                 Poll::Ready(LinkEvent::Up { mtu, wired }) => {
-                    entry.reported.clear();
+                    entry.reports.clear();
                     let name = entry.link.to_string();
                     return Poll::Ready(Received::Up { link, name, info: LinkInfo { mtu, wired } });
                 }
                 Poll::Ready(LinkEvent::Down { reason }) => {
-                    let trouble = reason.map(|reason| entry.trouble(&reason));
+                    let trouble = reason.map(|reason| Trouble::new(&entry.link, &reason));
                     return Poll::Ready(Received::Down { link, trouble });
                 }
-                Poll::Ready(LinkEvent::Trouble(error)) => match entry.report(&error) {
+                Poll::Ready(LinkEvent::Trouble(error)) => match entry.reports.report(&entry.link, &error) {
                     Some(trouble) => return Poll::Ready(Received::Trouble(trouble)),
                     // Asked again later and not in a loop: a link that does nothing but fail must not hold the engine.
                     None => cx.waker().wake_by_ref(),
@@ -135,7 +115,7 @@ impl Links {
         let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == link) else { return };
         if let Err(error) = entry.link.send(to, frame) {
             tracing::debug!(link = %entry.link, %error, "a frame was not sent");
-            self.troubles.extend(entry.report(&error));
+            self.troubles.extend(entry.reports.report(&entry.link, &error));
         }
     }
 }

@@ -2,9 +2,8 @@
 
 mod handle;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::io::{self, ErrorKind as ErrorCode};
 use std::task::{Context, Poll};
 
 use rand::RngExt;
@@ -12,7 +11,7 @@ use rand::RngExt;
 use super::engine::{Clock, Reply};
 use super::handle::LinkStatus;
 use super::link::{LinkEvent, V1Link, check_interface};
-use super::links::Trouble;
+use super::trouble::{Reports, Trouble};
 use super::{Error, ErrorKind};
 use crate::node::{
     Insecure, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode, InsecureStreamId, Now,
@@ -41,19 +40,7 @@ struct Entry {
     id: LinkId,
     link: V1Link,
     up: bool,
-    /// What was reported since the link came up: one trouble is reported once.
-    reported: BTreeSet<ErrorCode>,
-}
-
-impl Entry {
-    fn trouble(&self, reason: &dyn ToString) -> Trouble {
-        Trouble { link: self.link.to_string(), reason: reason.to_string() }
-    }
-
-    /// The error as a trouble, if it was not reported yet.
-    fn report(&mut self, error: &io::Error) -> Option<Trouble> {
-        self.reported.insert(error.kind()).then(|| self.trouble(error))
-    }
+    reports: Reports,
 }
 
 /// The interfaces on which v1 is spoken, and the v1 nodes on them.
@@ -76,8 +63,8 @@ impl InsecureLinks {
         let mut statuses = Vec::new();
         for (number, interface) in (1..).zip(interfaces) {
             let (link, problem) = V1Link::open_or_wait(interface);
-            let reported = BTreeSet::new();
-            entries.extend(link.map(|link| Entry { id: LinkId(number), link, up: false, reported }));
+            let reports = Reports::default();
+            entries.extend(link.map(|link| Entry { id: LinkId(number), link, up: false, reports }));
             statuses.push(LinkStatus { spec: format!("v1:{interface}"), error: problem.map(Error::from) });
         }
         let links = Self {
@@ -143,17 +130,17 @@ impl InsecureLinks {
             LinkEvent::Up { mtu, .. } => {
                 tracing::info!(link = %entry.link, %mac, mtu, "AlexMesh v1 is spoken");
                 entry.up = true;
-                entry.reported.clear();
+                entry.reports.clear();
                 self.insecure.add_interface(entry.id, mac, mtu);
             }
             LinkEvent::Down { reason } => {
                 entry.up = false;
                 self.insecure.remove_interface(entry.id);
-                let trouble = reason.map(|reason| entry.trouble(&reason));
+                let trouble = reason.map(|reason| Trouble::new(&entry.link, &reason));
                 self.troubles.extend(trouble);
             }
             LinkEvent::Trouble(error) => {
-                let trouble = entry.report(&error);
+                let trouble = entry.reports.report(&entry.link, &error);
                 self.troubles.extend(trouble);
             }
         }
@@ -190,7 +177,7 @@ impl InsecureLinks {
                 && let Err(error) = entry.link.send(to, frame)
             {
                 tracing::debug!(link = %entry.link, %error, "a v1 frame was not sent");
-                let trouble = entry.report(&error);
+                let trouble = entry.reports.report(&entry.link, &error);
                 self.troubles.extend(trouble);
             }
             frame.clear();
