@@ -416,22 +416,30 @@ static void handle_presence(struct chat *chat, const meshchat_event *event, cons
     chat_show(chat, &line);
 }
 
-static void handle_message(struct chat *chat, const meshchat_event *event)
+/* Shows what a node says; `from` becomes its id. Whether there was something to show. */
+static bool show_words(struct chat *chat, const meshchat_event *event, const char *separator, char *from)
 {
-    char from[MESHCHAT_ID_TEXT_SIZE];
     const char *text = NULL;
     size_t len = 0;
     struct buffer line = {NULL, 0, 0};
     if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
         meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
         chat_say_error(chat);
-        return;
+        return false;
     }
     add_name_of(chat, &line, from);
-    buffer_add_text(&line, ": ");
+    buffer_add_text(&line, separator);
     add_safe(&line, text, len);
     buffer_add_text(&line, "\n");
     chat_show(chat, &line);
+    return true;
+}
+
+static void handle_message(struct chat *chat, const meshchat_event *event)
+{
+    char from[MESHCHAT_ID_TEXT_SIZE];
+    if (!show_words(chat, event, ": ", from))
+        return;
     /* What was not shown is not confirmed: it comes again at the next start. */
     if (chat->output_failed)
         return;
@@ -444,19 +452,7 @@ static void handle_message(struct chat *chat, const meshchat_event *event)
 static void handle_broadcast(struct chat *chat, const meshchat_event *event)
 {
     char from[MESHCHAT_ID_TEXT_SIZE];
-    const char *text = NULL;
-    size_t len = 0;
-    struct buffer line = {NULL, 0, 0};
-    if (meshchat_event_node_id(event, from) != MESHCHAT_OK ||
-        meshchat_event_text(event, &text, &len) != MESHCHAT_OK) {
-        chat_say_error(chat);
-        return;
-    }
-    add_name_of(chat, &line, from);
-    buffer_add_text(&line, " to all: ");
-    add_safe(&line, text, len);
-    buffer_add_text(&line, "\n");
-    chat_show(chat, &line);
+    (void)show_words(chat, event, " to all: ", from);
 }
 
 static void handle_status(struct chat *chat, const meshchat_event *event)
