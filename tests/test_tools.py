@@ -6,7 +6,6 @@ import fcntl
 import json
 import signal
 import stat
-import time
 from pathlib import Path
 from typing import Any
 
@@ -183,25 +182,17 @@ def test_ping_of_a_node_that_vanishes(world: World) -> None:
 
 def test_signals_leave_nothing_behind(world: World, host: Namespace) -> None:
     home = world.home("alice")
+    bob = world.chat(host, world.home("bob"))
+    bob.node_id()
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
         program = meshchat(world, host, "nodes", "--wait", "600", "--home", home)
-        # A lock on the home tells that its node has started.
-        while not (home / "lock").exists() or is_free(home):
-            assert program.process.poll() is None, program.report()
-            time.sleep(0.02)
+        bob.wait_for(r"\* found .*")
         program.process.send_signal(number)
         assert program.end() == code
         assert program.lines == [] and program.errors() == ""
-
-
-def is_free(home: Path) -> bool:
-    """Whether no node runs there."""
-    with (home / "lock").open("r+b") as lock:
-        try:
+        bob.wait_for(r"\* lost .*")
+        with (home / "lock").open("r+b") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
 
 
 def test_a_program_that_answers_no_questions(world: World, host: Namespace) -> None:
