@@ -2,7 +2,7 @@
 
 use std::ops::Bound::{Excluded, Unbounded};
 
-use super::{Router, announceable};
+use super::Router;
 use crate::types::{Address, Instant, LinkId};
 use crate::wire::update::{Advert, INFINITE};
 
@@ -114,10 +114,10 @@ impl Router {
                 signature,
             });
         }
-        if self.is_withheld(now, address) {
+        let destination = self.table.get(&address)?;
+        if self.avoided.withholds(now, address, destination, &self.hops) {
             return None;
         }
-        let destination = self.table.get(&address)?;
         let hidden = |hop: &super::Hop| scope.wired && hop.link == scope.link;
         match self.selected_of(destination).filter(|route| !hidden(&route.hop) && route.metric < INFINITE) {
             Some(route) => {
@@ -143,7 +143,7 @@ impl Router {
         let kept = |node: &Address| table.get(node).is_some_and(|entry| !entry.routes.is_empty());
         self.feasibility.on_announced(now, advert.destination, (advert.seqno, advert.metric), kept);
         if let Some(destination) = self.table.get_mut(&advert.destination)
-            && let Some(new) = announceable(destination, &self.hops)
+            && let Some(new) = destination.announceable(&self.hops)
         {
             destination.announced = new;
             destination.told |= 1 << scope.slot;

@@ -30,6 +30,11 @@ impl Distance {
     pub(super) fn allows(&self, seqno: Seqno, metric: u16) -> bool {
         seqno > self.seqno || (seqno == self.seqno && metric < self.metric)
     }
+
+    /// The announcement that makes every route feasible again.
+    pub(super) fn next_seqno(&self) -> Seqno {
+        Seqno { count: self.seqno.count.saturating_add(1), ..self.seqno }
+    }
 }
 
 #[derive(Debug, Default)]

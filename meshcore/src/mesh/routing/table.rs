@@ -1,7 +1,9 @@
 //! The route table (RFC 8966, section 3.2.6): per destination, what each neighbour announces.
 
-use super::hops::HopId;
-use crate::types::{Instant, LinkId};
+use super::Change;
+use super::feasibility::Distance;
+use super::hops::{HopId, Hops};
+use crate::types::{Address, Instant, LinkId};
 use crate::wire::update::{INFINITE, SIGNATURE_LEN, Seqno};
 
 /// A neighbour's way to a destination, as it announced it. Retracted routes are removed.
@@ -13,6 +15,13 @@ pub(super) struct Route {
     pub(super) metric: u16,
     pub(super) mtu: u16,
     pub(super) hops: u8,
+}
+
+impl Route {
+    /// Whether it may be used; without a distance, this node has not announced the destination.
+    pub(super) fn is_feasible(&self, distance: Option<&Distance>) -> bool {
+        distance.is_none_or(|distance| distance.allows(self.seqno, self.metric))
+    }
 }
 
 /// An announcement of the destination itself, whose signature was checked.
@@ -57,6 +66,8 @@ impl Announced {
 pub(super) struct Destination {
     pub(super) routes: Vec<Route>,
     pub(super) selected: Option<HopId>,
+    /// Identity record that the route in use rests on, or the last one did.
+    record: u64,
     /// For every seqno that a route rests on.
     pub(super) proofs: Vec<Proof>,
     pub(super) announced: Announced,
@@ -75,6 +86,7 @@ impl Destination {
         Self {
             routes: Vec::new(),
             selected: None,
+            record: 0,
             proofs: Vec::new(),
             announced: Announced::NOTHING,
             withheld: false,
@@ -92,15 +104,71 @@ impl Destination {
         self.route(self.selected?)
     }
 
+    /// The newest announcement that a route rests on.
+    pub(super) fn newest(&self) -> Option<Seqno> {
+        self.routes.iter().map(|route| route.seqno).max()
+    }
+
+    /// Uses a route, or none. Whether something changes for those who send there.
+    pub(super) fn on_selected(
+        &mut self,
+        now: Instant,
+        address: Address,
+        selected: Option<HopId>,
+    ) -> Option<Change> {
+        let before = std::mem::replace(&mut self.selected, selected);
+        if selected.is_none() && before.is_some() {
+            self.idle_since = now;
+        }
+        let record = self.selected_route().map_or(self.record, |route| route.seqno.record);
+        let restarted = std::mem::replace(&mut self.record, record) < record;
+        let change =
+            Change { destination: address, was_reachable: before.is_some(), reachable: selected.is_some() };
+        (selected != before || restarted).then_some(change)
+    }
+
+    /// Whether only infeasible routes are left of those that work, or one is in use (RFC 8966, section 3.8.2.1): then a
+    /// new announcement would help.
+    pub(super) fn starves(&self, distance: Option<&Distance>, hops: &Hops) -> bool {
+        let served = self.selected_route().is_some_and(|route| route.is_feasible(distance));
+        !served && self.routes.iter().any(|route| hops.cost(route.via) < INFINITE)
+    }
+
+    /// What is to be said about the destination now.
+    pub(super) fn announceable(&self, hops: &Hops) -> Option<Announced> {
+        let Some(route) = self.selected_route() else {
+            return Some(Announced::NOTHING);
+        };
+        let hop = hops.get(route.via)?;
+        Some(Announced {
+            seqno: route.seqno,
+            metric: route.metric.saturating_add(hop.cost),
+            mtu: route.mtu.min(hop.mtu),
+            withheld_on: hop.wired.then_some(hop.link),
+        })
+    }
+
+    /// Takes over what is to be announced, unless it is withheld. Whether it is news.
+    pub(super) fn has_news(&mut self, hops: &Hops, withheld: bool) -> bool {
+        let Some(new) = self.announceable(hops) else { return false };
+        // What was passed over while nothing was said is told afterwards.
+        let missed = std::mem::replace(&mut self.withheld, withheld);
+        let is_news = !withheld && (missed || self.announced.is_news(&new));
+        if is_news {
+            self.announced = new;
+        }
+        is_news
+    }
+
     /// Takes over what a neighbour announces. Whether that is news.
-    pub(super) fn update(&mut self, new: Route, signature: [u8; SIGNATURE_LEN]) -> bool {
+    pub(super) fn update(&mut self, new: Route, proof: Proof) -> bool {
         match self.routes.iter_mut().find(|route| route.via == new.via) {
             Some(route) if *route == new => return false,
             Some(route) => *route = new,
             None => self.routes.push(new),
         }
         if self.proof(new.seqno).is_none() {
-            self.proofs.push(Proof { seqno: new.seqno, signature });
+            self.proofs.push(proof);
         }
         if self.proofs.len() > 1 {
             self.drop_unused_proofs();

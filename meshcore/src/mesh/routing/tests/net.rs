@@ -70,7 +70,10 @@ impl Net {
             return;
         }
         let via = self.edges[to].iter().find(|edge| edge.to == from).unwrap().via;
-        self.routers[to].learn(self.now, via, &advert).unwrap();
+        match advert.metric {
+            INFINITE => self.routers[to].retract(self.now, via, advert.destination),
+            _ => self.routers[to].learn(self.now, via, &advert, || true).unwrap(),
+        }
         while self.routers[to].pop_change().is_some() {}
     }
 
