@@ -327,16 +327,16 @@ impl Mesh {
     /// Writes a part of the refresh, or a mere reminder of the latest version.
     pub(super) fn emit_refresh(&mut self, now: Instant, id: LinkId, entries: bool, out: &mut Vec<u8>) {
         let Some(link) = self.links.get(&id) else { return };
-        let (scope, cursor, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
+        let (scope, round, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
         let room = link.payload_mtu().saturating_sub(UPDATE_LEN);
         let floor = self.router.floor().min(version);
         Update { instance: self.instance, floor, from: version, to: version }.emit(out);
         if !entries {
             return;
         }
-        let next = self.router.emit_refresh(now, scope, cursor, room, out);
+        let next = self.router.emit_refresh(now, scope, round, room, out);
         if let Some(link) = self.links.get_mut(&id) {
-            if cursor.is_none() {
+            if round.is_none() {
                 link.outgoing.round_began = now;
             }
             link.outgoing.refresh = next;

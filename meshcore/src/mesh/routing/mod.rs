@@ -18,10 +18,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::types::{Address, Instant};
+use crate::types::{Address, AddressMap, HashKey, Instant};
 use crate::wire::update::{Advert, INFINITE, SIGNATURE_LEN, Seqno};
 use avoid::Avoided;
 use feasibility::FeasibilityTable;
@@ -31,7 +31,7 @@ use requests::Requests;
 use select::{Candidate, select};
 use table::{Destination, Proof, Route};
 
-pub(super) use emit::{Scope, Told};
+pub(super) use emit::{Round, Scope, Told};
 pub(super) use hops::{Hop, HopId};
 pub(super) use requests::Due;
 
@@ -80,7 +80,7 @@ pub(super) struct Router {
     own_proof: Proof,
     own_version: u64,
     hops: Hops,
-    table: BTreeMap<Address, Destination>,
+    table: AddressMap<Destination>,
     feasibility: FeasibilityTable,
     journal: Journal,
     requests: Requests,
@@ -89,14 +89,14 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn new(own: Address) -> Self {
+    pub(super) fn new(own: Address, key: HashKey) -> Self {
         Self {
             own,
             own_proof: Proof { seqno: Seqno::default(), signature: [0; SIGNATURE_LEN] },
             own_version: 0,
             hops: Hops::default(),
-            table: BTreeMap::new(),
-            feasibility: FeasibilityTable::default(),
+            table: key.map(),
+            feasibility: FeasibilityTable::new(key),
             journal: Journal::default(),
             requests: Requests::default(),
             avoided: Avoided::default(),

@@ -8,6 +8,7 @@ use super::*;
 use crate::types::LinkId;
 
 const START: Instant = Instant::from_micros(1_000_000);
+const KEY: HashKey = HashKey::new([7; 16]);
 const SCOPE: Scope = Scope { link: LinkId(9), wired: false, slot: 3 };
 
 fn node(number: usize) -> Address {
@@ -30,7 +31,7 @@ fn hop(link: u32, number: usize, wired: bool) -> Hop {
 
 /// A router that announced itself, with one neighbour on a link that is not `SCOPE`'s.
 fn router() -> (Router, HopId) {
-    let mut router = Router::new(node(0));
+    let mut router = Router::new(node(0), KEY);
     router.announce_own(seqno(0), [0; 64]);
     let via = router.add_hop(hop(1, 1, false));
     (router, via)
@@ -105,7 +106,7 @@ fn what_was_not_said_of_an_avoided_route_is_told_when_that_ends() {
 
 #[test]
 fn nothing_is_announced_without_an_identity() {
-    let mut router = Router::new(node(0));
+    let mut router = Router::new(node(0), KEY);
     assert!(all_changes(&mut router, START, Told::default()).is_empty());
     assert!(!router.on_seqno_request(START, node(0), Seqno { record: 0, count: 1 }, 9));
 }
