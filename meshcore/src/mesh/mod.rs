@@ -559,7 +559,8 @@ impl Mesh {
     pub fn sizes(&self) -> Sizes {
         let [destinations, routes, feasibility, requests] = self.router.sizes();
         let tables = self.links.values().map(|link| &link.table);
-        let pending = |table: &table::Table| -> usize { table.iter().map(|n| n.sync.pending.len()).sum() };
+        let pending =
+            |table: &table::Table| -> usize { table.iter().map(|(_, n)| n.sync.pending.len()).sum() };
         Sizes {
             neighbours: tables.clone().map(table::Table::len).sum(),
             destinations,

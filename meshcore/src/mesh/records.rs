@@ -119,13 +119,12 @@ impl Mesh {
 
     /// Neighbours with a route to `node` that waits for its record.
     pub(super) fn waiting_for(&self, node: Address) -> Vec<(LinkId, Address)> {
-        let waiting = |(id, link): (&LinkId, &Link)| {
-            let waits = |source: &Address| {
-                link.table.get(*source).is_some_and(|n| n.sync.pending.contains_key(&node))
-            };
-            link.table.nodes().filter(waits).map(|source| (*id, source)).collect::<Vec<_>>()
-        };
-        self.links.iter().flat_map(waiting).collect()
+        let mut waiting = Vec::new();
+        for (id, link) in &self.links {
+            let waits = link.table.iter().filter(|(_, neighbour)| neighbour.sync.pending.contains_key(&node));
+            waiting.extend(waits.map(|(source, _)| (*id, source)));
+        }
+        waiting
     }
 
     pub(super) fn forget_identity(&mut self, node: Address) {

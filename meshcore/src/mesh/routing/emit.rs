@@ -149,10 +149,7 @@ impl Router {
         let table = &self.table;
         let kept = |node: &Address| table.get(node).is_some_and(|entry| !entry.routes.is_empty());
         self.feasibility.on_announced(now, advert.destination, (advert.seqno, advert.metric), kept);
-        if let Some(destination) = self.table.get_mut(&advert.destination)
-            && let Some(new) = destination.announceable(&self.hops)
-        {
-            destination.announced = new;
+        if let Some(destination) = self.table.get_mut(&advert.destination) {
             destination.told |= 1 << scope.slot;
         }
     }

@@ -248,7 +248,9 @@ impl Router {
             self.changes.push_back(change);
         }
         let withheld = avoided.withholds(now, address, destination, hops);
-        note_news(&mut self.journal, hops, address, destination, withheld);
+        if destination.has_news(hops, withheld, |seqno| self.requests.is_asked(address, seqno)) {
+            destination.version = self.journal.note(address, destination.version);
+        }
         // Asks for a new announcement when nothing else helps.
         let Some(newest) = destination.newest() else { return self.requests.end(address) };
         self.requests.on_seqno(address, newest);
@@ -282,9 +284,13 @@ impl Router {
             let own = self.own_seqno();
             return self.own_version > 0 && seqno.record == own.record && seqno.count > own.count;
         }
-        let Some(destination) = self.table.get(&address) else { return false };
-        // The update that satisfies the request has been sent, or will be: it is made good if it is lost.
+        let Some(destination) = self.table.get_mut(&address) else { return false };
+        // The update that satisfies the request has been sent, or is now: it is made good if it is lost.
         let satisfied = destination.selected_route().is_some_and(|route| route.seqno >= seqno);
+        let withheld = self.avoided.withholds(now, address, destination, &self.hops);
+        if destination.has_news(&self.hops, withheld, |newest| newest >= seqno) {
+            destination.version = self.journal.note(address, destination.version);
+        }
         if let Some(Seqno { record, count }) = destination.newest().filter(|_| !satisfied && hop_limit > 1) {
             // Only the next announcement can be asked for: who demands more is not believed.
             let next = Seqno { record, count: count.saturating_add(1) };
@@ -306,7 +312,10 @@ impl Router {
             && let Some(destination) = self.table.get_mut(&due.destination)
         {
             let withheld = self.avoided.withholds(now, due.destination, destination, &self.hops);
-            note_news(&mut self.journal, &self.hops, due.destination, destination, withheld);
+            let is_asked = |seqno| self.requests.is_asked(due.destination, seqno);
+            if destination.has_news(&self.hops, withheld, is_asked) {
+                destination.version = self.journal.note(due.destination, destination.version);
+            }
         }
         due
     }
@@ -386,18 +395,5 @@ impl Router {
     pub(super) fn sizes(&self) -> [usize; 4] {
         let routes = self.table.values().map(|destination| destination.routes.len()).sum();
         [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
-    }
-}
-
-/// Notes what is to be said about a destination now, if that is news.
-fn note_news(
-    journal: &mut Journal,
-    hops: &Hops,
-    address: Address,
-    destination: &mut Destination,
-    withheld: bool,
-) {
-    if destination.has_news(hops, withheld) {
-        destination.version = journal.note(address, destination.version);
     }
 }

@@ -31,7 +31,7 @@ pub(super) struct Proof {
     pub(super) signature: [u8; SIGNATURE_LEN],
 }
 
-/// What this node has announced of a destination.
+/// What all neighbours were told of a destination, or soon will be; single ones may know more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Announced {
     pub(super) seqno: Seqno,
@@ -45,14 +45,17 @@ impl Announced {
     pub(super) const NOTHING: Self =
         Self { seqno: Seqno { record: 0, count: 0 }, metric: INFINITE, mtu: 0, withheld_on: None };
 
-    /// Whether the neighbours should hear of the new state at once. Metrics tremble: an eighth is no news.
-    pub(super) fn is_news(&self, new: &Self) -> bool {
+    /// Whether the neighbours should hear of the new state at once. Metrics tremble: an eighth is no news. A new seqno is
+    /// of use to those alone who were `asked` for it: routes rest on the old one as well, and a mesh in which every
+    /// request made all nodes repeat a route would drown in that.
+    fn is_news(&self, new: &Self, asked: bool) -> bool {
         let finite = (self.metric < INFINITE, new.metric < INFINITE);
         let change = self.metric.abs_diff(new.metric);
         match finite {
             (false, false) => false,
             (true, true) => {
-                new.seqno != self.seqno
+                new.seqno.record != self.seqno.record
+                    || (asked && new.seqno != self.seqno)
                     || new.mtu != self.mtu
                     || new.withheld_on != self.withheld_on
                     || change > (self.metric / 8).max(super::select::HYSTERESIS)
@@ -135,7 +138,7 @@ impl Destination {
     }
 
     /// What is to be said about the destination now.
-    pub(super) fn announceable(&self, hops: &Hops) -> Option<Announced> {
+    fn announceable(&self, hops: &Hops) -> Option<Announced> {
         let Some(route) = self.selected_route() else {
             return Some(Announced::NOTHING);
         };
@@ -148,12 +151,19 @@ impl Destination {
         })
     }
 
-    /// Takes over what is to be announced, unless it is withheld. Whether it is news.
-    pub(super) fn has_news(&mut self, hops: &Hops, withheld: bool) -> bool {
+    /// Takes over what is to be announced, unless it is withheld. Whether it is news; `is_asked` tells whether somebody
+    /// waits for this seqno.
+    pub(super) fn has_news(
+        &mut self,
+        hops: &Hops,
+        withheld: bool,
+        is_asked: impl FnOnce(Seqno) -> bool,
+    ) -> bool {
         let Some(new) = self.announceable(hops) else { return false };
         // What was passed over while nothing was said is told afterwards.
         let missed = std::mem::replace(&mut self.withheld, withheld);
-        let is_news = !withheld && (missed || self.announced.is_news(&new));
+        let asked = new.seqno != self.announced.seqno && is_asked(new.seqno);
+        let is_news = !withheld && (missed || self.announced.is_news(&new, asked));
         if is_news {
             self.announced = new;
         }
