@@ -11,17 +11,66 @@ const NOTHING_LOST: u32 = 256;
 /// 1 in the fixed-point numbers below.
 const ALL: u32 = 1 << 16;
 
-/// Each hello weighs 1/8 of what was known before.
-const WEIGHT: u32 = 8;
+/// Hellos that the fast average looks back on: each weighs 1/8.
+const FAST: u32 = 8;
+
+/// Hellos that the slow average looks back on in the end, four minutes. A fast one alone trembles by a tenth on a link
+/// that loses a fifth, and every change of a cost makes updates.
+const SLOW: u32 = 64;
+
+/// Standard deviations of the fast average by which the two differ when the link has changed.
+const CLEAR: u64 = 4;
+
+/// Least share of losses that chance is held to cause: two hellos in a row may be lost on a good link.
+const LEAST_LOSS: u32 = ALL / 16;
+
+/// A smaller share of losses counts as none: one hello lost in four minutes tells nothing.
+const NEGLIGIBLE: u32 = ALL / 32;
 
 /// More missing hellos in a row than these tell nothing new.
 const MAX_MISSED: u16 = 16;
 
-/// Share of hellos that come through, and the cost that follows.
+/// Share of hellos that come through: a slow average, which begins anew from a fast one when the two clearly differ.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    fast: u32,
+    slow: u32,
+    /// Hellos that the slow average rests on.
+    of: u32,
+}
+
+impl Share {
+    /// What a link that nothing is known of is held to be: as good as if all of the latest hellos had come.
+    const NEW: Self = Self { fast: ALL, slow: ALL, of: FAST };
+
+    /// A hello came, or did not.
+    fn count(&mut self, came: bool) {
+        let toward = |average: u32, of: u32| match came {
+            true => average + (ALL - average) / of,
+            false => average - average / of,
+        };
+        self.of = (self.of + 1).min(SLOW);
+        self.fast = toward(self.fast, FAST);
+        self.slow = toward(self.slow, self.of);
+        if self.has_changed() {
+            (self.slow, self.of) = (self.fast, FAST);
+        }
+    }
+
+    /// Whether the averages differ by more than chance explains: the variance of an exponential average with weight w is
+    /// that of one hello times w / (2 - w).
+    fn has_changed(&self) -> bool {
+        let loss = (ALL - self.slow).clamp(LEAST_LOSS, ALL - LEAST_LOSS);
+        let variance = u64::from(loss) * u64::from(ALL - loss) / u64::from(2 * FAST - 1);
+        u64::from(self.fast.abs_diff(self.slow)).pow(2) > CLEAR * CLEAR * variance
+    }
+}
+
+/// What is known of both directions, and the cost that follows.
 #[derive(Debug, Clone)]
 pub(super) struct Quality {
-    /// Share of the neighbour's hellos that were heard, lately.
-    heard: u32,
+    /// Of the neighbour's hellos.
+    heard: Share,
     /// What the neighbour says about our hellos.
     txcost: u16,
     /// Cost in use: changes only when the measured one has clearly changed.
@@ -30,15 +79,13 @@ pub(super) struct Quality {
 
 impl Quality {
     pub(super) fn new() -> Self {
-        Self { heard: ALL, txcost: NOTHING_LOST as u16, cost: MIN_COST }
+        Self { heard: Share::NEW, txcost: NOTHING_LOST as u16, cost: MIN_COST }
     }
 
     /// A hello came, after `missed` that did not.
     pub(super) fn on_hello(&mut self, missed: u16) {
-        for _ in 0..missed.min(MAX_MISSED) {
-            self.heard -= self.heard / WEIGHT;
-        }
-        self.heard += (ALL - self.heard) / WEIGHT;
+        (0..missed.min(MAX_MISSED)).for_each(|_| self.heard.count(false));
+        self.heard.count(true);
     }
 
     /// The neighbour tells how it hears us.
@@ -49,7 +96,7 @@ impl Quality {
     /// What is reported to the neighbour.
     pub(super) fn rxcost(&self) -> u16 {
         // The average comes close to ALL and never reaches it: a link without loss is to cost the minimum.
-        let heard = if self.heard > ALL - ALL / 64 { ALL } else { self.heard.max(1) };
+        let heard = if self.heard.slow > ALL - NEGLIGIBLE { ALL } else { self.heard.slow.max(1) };
         (NOTHING_LOST * ALL / heard).min(INFINITE.into()) as u16
     }
 
