@@ -82,10 +82,14 @@ impl Quality {
         Self { heard: Share::NEW, txcost: NOTHING_LOST as u16, cost: MIN_COST }
     }
 
-    /// A hello came, after `missed` that did not.
-    pub(super) fn on_hello(&mut self, missed: u16) {
-        (0..missed.min(MAX_MISSED)).for_each(|_| self.heard.count(false));
+    /// A group hello came.
+    pub(super) fn on_hello(&mut self) {
         self.heard.count(true);
+    }
+
+    /// So many did not come.
+    pub(super) fn on_missed(&mut self, missed: u16) {
+        (0..missed.min(MAX_MISSED)).for_each(|_| self.heard.count(false));
     }
 
     /// The neighbour tells how it hears us.
@@ -123,7 +127,10 @@ mod tests {
 
     fn after(pattern: impl Iterator<Item = u16>) -> Quality {
         let mut quality = Quality::new();
-        pattern.for_each(|missed| quality.on_hello(missed));
+        pattern.for_each(|missed| {
+            quality.on_missed(missed);
+            quality.on_hello();
+        });
         quality
     }
 
@@ -163,5 +170,44 @@ mod tests {
         assert_eq!(quality.cost(), 150);
         quality.on_report(256);
         assert_eq!(quality.cost(), MIN_COST);
+    }
+
+    /// Group hellos of a link that loses `loss` percent, by a generator that needs no luck.
+    fn lossy(quality: &mut Quality, loss: u32, hellos: u32, changes: &mut u32) {
+        let mut state = 0x2545_f491_u32;
+        for _ in 0..hellos {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            match (state >> 16) % 100 < loss {
+                true => quality.on_missed(1),
+                false => quality.on_hello(),
+            }
+            let before = quality.cost;
+            *changes += u32::from(quality.cost() != before);
+        }
+    }
+
+    #[test]
+    fn the_cost_of_a_steadily_lossy_link_settles() {
+        for (loss, cost) in [(5, 96..=110), (20, 105..=145), (40, 130..=190)] {
+            let (mut quality, mut changes) = (Quality::new(), 0);
+            lossy(&mut quality, loss, 200, &mut changes);
+            assert!(changes <= 4, "{loss} %: {changes} changes at first");
+            // Ten hours.
+            lossy(&mut quality, loss, 9_000, &mut changes);
+            assert!(changes <= 12, "{loss} %: {changes} changes");
+            assert!(cost.contains(&quality.cost()), "{loss} %: {}", quality.cost());
+        }
+    }
+
+    #[test]
+    fn a_link_that_has_clearly_changed_begins_anew() {
+        let mut quality = after([0; 100].into_iter());
+        quality.on_missed(2);
+        assert_eq!((quality.cost(), quality.rxcost()), (MIN_COST, 256), "two may be lost by chance");
+        quality.on_missed(2);
+        assert!(quality.cost() > 150, "{}", quality.cost());
+        // And back again: as soon as the lost ones count little.
+        (0..20).for_each(|_| quality.on_hello());
+        assert!(quality.cost() < 120, "{}", quality.cost());
     }
 }
