@@ -53,15 +53,19 @@ impl Share {
         self.fast = toward(self.fast, FAST);
         self.slow = toward(self.slow, self.of);
         if self.has_changed() {
-            (self.slow, self.of) = (self.fast, FAST);
+            // As many tell as much as the fast average.
+            (self.slow, self.of) = (self.fast, 2 * FAST);
         }
     }
 
-    /// Whether the averages differ by more than chance explains: the variance of an exponential average with weight w is
-    /// that of one hello times w / (2 - w).
+    /// Whether the averages differ by more than chance explains, if one of them is the truth. The variance of an
+    /// exponential average with weight w is that of one hello times w / (2 - w).
     fn has_changed(&self) -> bool {
-        let loss = (ALL - self.slow).clamp(LEAST_LOSS, ALL - LEAST_LOSS);
-        let variance = u64::from(loss) * u64::from(ALL - loss) / u64::from(2 * FAST - 1);
+        let variance = |share: u32| {
+            let share = share.clamp(LEAST_LOSS, ALL - LEAST_LOSS);
+            u64::from(share) * u64::from(ALL - share) / u64::from(2 * FAST - 1)
+        };
+        let variance = variance(self.slow).min(variance(self.fast));
         u64::from(self.fast.abs_diff(self.slow)).pow(2) > CLEAR * CLEAR * variance
     }
 }
@@ -108,7 +112,10 @@ impl Quality {
     pub(super) fn cost(&mut self) -> u16 {
         let product = u64::from(MIN_COST) * u64::from(self.rxcost()) * u64::from(self.txcost);
         let measured = (product / u64::from(NOTHING_LOST * NOTHING_LOST)).min(u64::from(INFINITE) - 1) as u16;
-        if measured == MIN_COST || measured.abs_diff(self.cost) > self.cost / 4 {
+        // A quarter, and the more the less is known: otherwise the cost of a new link goes up in steps.
+        let lesser = u32::from(measured.min(self.cost));
+        let margin = lesser / 4 + lesser * 4 / self.heard.of;
+        if measured == MIN_COST || u32::from(measured.abs_diff(self.cost)) > margin {
             self.cost = measured;
         }
         self.cost
@@ -161,7 +168,7 @@ mod tests {
 
     #[test]
     fn small_changes_do_not_change_the_cost() {
-        let mut quality = Quality::new();
+        let mut quality = after([0; 60].into_iter());
         quality.on_report(280);
         assert_eq!(quality.cost(), MIN_COST);
         quality.on_report(400);
@@ -194,7 +201,7 @@ mod tests {
             assert!(changes <= 4, "{loss} %: {changes} changes at first");
             // Ten hours.
             lossy(&mut quality, loss, 9_000, &mut changes);
-            assert!(changes <= 12, "{loss} %: {changes} changes");
+            assert!(changes <= 20, "{loss} %: {changes} changes");
             assert!(cost.contains(&quality.cost()), "{loss} %: {}", quality.cost());
         }
     }
@@ -206,7 +213,9 @@ mod tests {
         assert_eq!((quality.cost(), quality.rxcost()), (MIN_COST, 256), "two may be lost by chance");
         quality.on_missed(2);
         assert!(quality.cost() > 150, "{}", quality.cost());
-        // And back again: as soon as the lost ones count little.
+        // And back again.
+        (0..20).for_each(|_| quality.on_missed(1));
+        assert!(quality.cost() > 400, "{}", quality.cost());
         (0..20).for_each(|_| quality.on_hello());
         assert!(quality.cost() < 120, "{}", quality.cost());
     }
