@@ -90,11 +90,13 @@ pub(super) const ANSWER_GAP: Duration = Duration::from_millis(50);
 
 /// How long a neighbour that is heard and has not listed us yet is waited for before it is asked, and asked again:
 /// early hellos, or answers to them, were lost.
-pub(super) const NEWCOMER_ASKS: [Duration; 4] = [
+pub(super) const NEWCOMER_ASKS: [Duration; 6] = [
     Duration::from_millis(200),
-    Duration::from_millis(300),
-    Duration::from_millis(600),
-    Duration::from_millis(1200),
+    Duration::from_millis(200),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
 ];
 
 /// Least time between two records for the same neighbour while it is not verified; shorter than the first retry.

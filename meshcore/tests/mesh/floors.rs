@@ -80,3 +80,19 @@ fn a_large_mesh_converges_rests_and_heals() {
     assert_converged(outcome.heal.converged, 20 * SECOND, "after the partition");
     assert!(outcome.churn.delivery.ratio() > 0.8, "{:?}", outcome.churn.delivery);
 }
+
+/// Long enough for links that lose to get their cost: that makes updates, in the first minutes.
+const SETTLED: Plan = Plan { rest: Duration::from_secs(240), ..REST };
+
+#[test]
+fn lossy_meshes_converge_soon_and_rest() {
+    for (loss, converged, rest) in [(50_000, 3 * SECOND, 200.0), (200_000, 10 * SECOND, 500.0)] {
+        for seed in 0..2 {
+            let quality = Quality { loss, ..Quality::default() };
+            let outcome = of(topology::geometric(seed, 40, 8.0, quality), &SETTLED);
+            let what = format!("{} % lost, seed {seed}", loss / 10_000);
+            assert_converged(outcome.cold.converged, converged, &what);
+            assert!(outcome.rest.control < rest, "{what}: {:.0} B/s a node at rest", outcome.rest.control);
+        }
+    }
+}

