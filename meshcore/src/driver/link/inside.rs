@@ -8,7 +8,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::packet::{Mac, PacketSocket, Take};
-use super::{LinkCounters, LinkEvent};
+use super::{Inbound, LinkCounters, LinkEvent};
 use crate::types::LinkAddr;
 
 /// Multicast, locally administered; the rest is the number of the interface whose segment this is.
@@ -46,12 +46,12 @@ impl Inside {
         LinkCounters { dropped_foreign: 0, ..self.socket.counters() }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<LinkEvent> {
         loop {
-            match self.socket.poll(cx, buf) {
-                Poll::Ready(LinkEvent::Frame { len, from }) => {
-                    let Some(from) = LinkAddr::new(&[from.as_bytes(), &[MARK]].concat()) else { continue };
-                    return Poll::Ready(LinkEvent::Frame { len, from });
+            match self.socket.poll(cx, inbound) {
+                Poll::Ready(LinkEvent::Frames) => {
+                    inbound.rename(|from| LinkAddr::new(&[from.as_bytes(), &[MARK]].concat()));
+                    return Poll::Ready(LinkEvent::Frames);
                 }
                 // Of the loopback.
                 Poll::Ready(LinkEvent::Up { .. } | LinkEvent::Down { .. }) => {}
@@ -61,14 +61,14 @@ impl Inside {
     }
 
     /// Sends the copy of a group frame.
-    pub(super) fn send_to_group(&self, frame: &[u8]) {
+    pub(super) fn send_to_group(&mut self, frame: &[u8]) {
         if let Err(error) = self.socket.transmit(self.station, self.group, frame) {
             tracing::trace!(%error, "no copy inside this machine");
         }
     }
 
     pub(super) fn send(&mut self, to: Mac, frame: &[u8]) -> io::Result<()> {
-        self.socket.send(self.station, to, frame)
+        self.socket.send_one(self.station, to, frame)
     }
 }
 
