@@ -298,9 +298,18 @@ impl<'a> Batch<'a> {
 fn to_link_addr(from: SocketAddr) -> Option<LinkAddr> {
     let port = from.port().to_be_bytes();
     match from {
-        SocketAddr::V4(from) => LinkAddr::new(&[&from.ip().octets()[..], &port].concat()),
+        SocketAddr::V4(from) => {
+            let mut address = [0; 6];
+            address[..4].copy_from_slice(&from.ip().octets());
+            address[4..].copy_from_slice(&port);
+            LinkAddr::new(&address)
+        }
         SocketAddr::V6(from) => {
-            LinkAddr::new(&[&from.ip().octets()[..], &port, &from.scope_id().to_be_bytes()].concat())
+            let mut address = [0; 22];
+            address[..16].copy_from_slice(&from.ip().octets());
+            address[16..18].copy_from_slice(&port);
+            address[18..].copy_from_slice(&from.scope_id().to_be_bytes());
+            LinkAddr::new(&address)
         }
     }
 }

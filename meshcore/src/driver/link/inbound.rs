@@ -7,7 +7,7 @@ use super::mmsg::BATCH;
 use crate::types::LinkAddr;
 
 /// Largest Ethernet frame with its header, in bytes.
-pub(super) const ETHERNET_SLOT: usize = 14 + super::packet::MAX_MTU + 2;
+pub(super) const ETHERNET_SLOT: usize = super::frames::HEADER_LEN + super::packet::MAX_MTU;
 
 /// Largest run of datagrams that the kernel has put together, in bytes.
 pub(super) const UDP_SLOT: usize = 1 << 16;

@@ -50,7 +50,7 @@ impl Inside {
         loop {
             match self.socket.poll(cx, inbound) {
                 Poll::Ready(LinkEvent::Frames) => {
-                    inbound.rename(|from| LinkAddr::new(&[from.as_bytes(), &[MARK]].concat()));
+                    inbound.rename(mark);
                     return Poll::Ready(LinkEvent::Frames);
                 }
                 // Of the loopback.
@@ -78,6 +78,13 @@ fn group_of(interface: u32) -> Mac {
     group[..3].copy_from_slice(&GROUP_PREFIX);
     group[3..].copy_from_slice(&number);
     group
+}
+
+/// The address of a station inside this machine.
+fn mark(station: LinkAddr) -> Option<LinkAddr> {
+    let mut address = [MARK; 7];
+    address[..6].copy_from_slice(station.as_bytes().first_chunk::<6>()?);
+    LinkAddr::new(&address)
 }
 
 /// The station inside this machine that is meant by `address`, if it is one.
