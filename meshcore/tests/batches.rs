@@ -18,7 +18,7 @@ use meshcore::driver::link::{BATCH, LinkEvent, Queue};
 use meshcore::types::{Destination, LinkAddr};
 use pnet::datalink;
 use tokio::time::timeout;
-use tools::{News, PATIENCE, Station, cable, check_names, exchange, open, receive};
+use tools::{News, PATIENCE, Station, cable, check_names, exchange, open, receive, up};
 
 /// The system's allocator, which counts the allocations of each thread.
 struct Counting;
@@ -125,8 +125,11 @@ async fn keeps_order_and_sizes(kind: &str, mtu: usize) {
     let frames = frames(to, mixed(a.mtu()));
     for _ in 0..3 {
         let before = a.counters().sent;
-        assert_eq!(send_all(&mut a, &frames).await, 0);
-        receive_all(&mut b, &frames).await;
+        // pnet leaves the buffer as small as it is.
+        for frames in frames.chunks(if kind.contains("pnet") { 64 } else { frames.len() }) {
+            assert_eq!(send_all(&mut a, frames).await, 0);
+            receive_all(&mut b, frames).await;
+        }
         assert_eq!(a.counters().sent, before + frames.len() as u64);
     }
 }
@@ -139,6 +142,11 @@ fn ethernet_keeps_order_and_sizes() {
 #[test]
 fn jumbo_frames_keep_order_and_sizes() {
     in_namespace("jumbo_frames_keep_order_and_sizes", || keeps_order_and_sizes("ethernet:IFACE", 9000));
+}
+
+#[test]
+fn pnet_keeps_order_and_sizes() {
+    in_namespace("pnet_keeps_order_and_sizes", || keeps_order_and_sizes("ethernet:IFACE?io=pnet", 1500));
 }
 
 #[test]
@@ -238,6 +246,8 @@ fn what_is_waited_for_is_lost_with_the_interface() {
         let rest = frames.len() - sent.done;
         assert_eq!(a.send_batch(&frames[sent.done..]).done, rest);
         assert_eq!(a.counters().dropped_down, rest as u64);
+        ip("link set a0 up");
+        assert_eq!(up(&mut a).await, (1500, true));
     });
 }
 

@@ -54,6 +54,48 @@ fn works_without_ip() {
 }
 
 #[test]
+fn pnet_works_in_its_place() {
+    in_namespace("pnet_works_in_its_place", || async {
+        cable("a0", "b0");
+        let (mut a, mut b) = (open("ethernet:a0?io=pnet"), open("ethernet:b0"));
+        let mut beside = open("ethernet:a0?io=pnet");
+        exchange(&mut a, &mut beside).await;
+        exchange(&mut a, &mut b).await;
+        exchange(&mut b, &mut a).await;
+        // Neither what is for others, nor what its own interface sends.
+        let before = a.counters();
+        let header = [&[2, 9, 9, 9, 9, 9][..], &[2, 0, 0, 0, 0, 1, 0x88, 0xb5]].concat();
+        inject("b0", &[&header[..], b"for another"].concat(), 3);
+        beside.send(Destination::Group, b"from beside").unwrap();
+        receive(&mut a, b"from beside").await;
+        b.send(Destination::Group, b"news").unwrap();
+        receive(&mut a, b"news").await;
+        let after = a.counters();
+        assert_eq!(
+            (after.received, after.dropped_foreign),
+            (before.received + 2, before.dropped_foreign + 4)
+        );
+        // It follows its interface as well.
+        ip("link set b0 down");
+        assert!(down(&mut a).await.contains("\"a0\" has no carrier"));
+        a.send(Destination::Group, b"lost").unwrap();
+        assert_eq!(a.counters().dropped_down, before.dropped_down + 1);
+        ip("link set b0 up");
+        up(&mut a).await;
+        for mtu in [1400, 9000] {
+            ip("link del a0");
+            assert!(down(&mut a).await.contains("no interface \"a0\""));
+            ip(&format!("link add a0 mtu {mtu} type veth peer name b0 mtu {mtu}"));
+            cable_up("a0", "b0");
+            for link in [&mut a, &mut b] {
+                while up(link).await != (mtu, true) {}
+            }
+            exchange(&mut b, &mut a).await;
+        }
+    });
+}
+
+#[test]
 fn refuses_frames_of_a_vlan() {
     in_namespace("refuses_frames_of_a_vlan", || async {
         cable("a0", "b0");

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use super::inside::{self, Inside};
 use super::packet::{Mac, PacketSocket, Take};
+use super::spec::Io;
 use super::{Inbound, LinkCounters, LinkError, LinkEvent, Sent};
 use crate::types::Destination;
 
@@ -22,8 +23,8 @@ pub(super) struct EthernetLink {
 
 impl EthernetLink {
     /// A link, and why it does not work yet.
-    pub(super) fn open_or_wait(interface: &str) -> (Self, Option<LinkError>) {
-        let mut socket = PacketSocket::new(interface, Take::Group(GROUP));
+    pub(super) fn open_or_wait(interface: &str, io: Io) -> (Self, Option<LinkError>) {
+        let mut socket = PacketSocket::new(interface, Take::Group(GROUP), io);
         let problem = socket.problem();
         let mut inside = (interface != "lo").then(Inside::open);
         follow(&socket, inside.as_mut());

@@ -8,6 +8,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::packet::{Mac, PacketSocket, Take};
+use super::spec::Io;
 use super::{Inbound, LinkCounters, LinkEvent};
 use crate::types::LinkAddr;
 
@@ -32,7 +33,7 @@ impl Inside {
         // Locally administered, not multicast.
         station[0] = station[0] & 0xfc | 0x02;
         let group = group_of(0);
-        Self { socket: PacketSocket::new("lo", Take::Inside { station, group }), station, group }
+        Self { socket: PacketSocket::new("lo", Take::Inside { station, group }, Io::Batches), station, group }
     }
 
     /// Says to which interface the segment belongs: it has another number whenever it was made anew.

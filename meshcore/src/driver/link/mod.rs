@@ -2,6 +2,7 @@
 //!
 //! A link carries whole frames, unchanged, and may lose them. It knows nothing of what is in them.
 
+mod carrier;
 mod counters;
 mod ethernet;
 mod family;
@@ -13,6 +14,7 @@ mod linux;
 mod mmsg;
 mod monitor;
 mod packet;
+mod portable;
 mod queue;
 mod resolve;
 mod spec;
@@ -34,7 +36,7 @@ pub use inbound::Inbound;
 pub use mmsg::BATCH;
 pub use queue::Queue;
 pub(super) use spec::check_interface;
-pub use spec::{LinkSpec, ParseLinkError, Peer};
+pub use spec::{Io, LinkSpec, ParseLinkError, Peer};
 pub use v1::V1Link;
 
 /// Why a link cannot be opened, and what would help.
@@ -153,8 +155,8 @@ impl Link {
                 Ok(link) => (Kind::Udp(link), None),
                 Err(error) => return (None, Some(error)),
             },
-            LinkSpec::Ethernet { interface } => {
-                let (link, problem) = EthernetLink::open_or_wait(interface);
+            LinkSpec::Ethernet { interface, io } => {
+                let (link, problem) = EthernetLink::open_or_wait(interface, *io);
                 (Kind::Ethernet(Box::new(link)), problem)
             }
         };

@@ -3,9 +3,11 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use super::carrier::Carrier;
 use super::counters::is_down;
-use super::frames::{Frames, Outbound};
+use super::frames::Outbound;
 use super::monitor::Monitor;
+use super::spec::Io;
 use super::{Inbound, LinkCounters, LinkError, LinkEvent, Sent, interfaces, linux};
 
 /// EtherType of AlexMesh: local experimental EtherType 1 (IEEE 802).
@@ -33,6 +35,7 @@ pub(super) enum Take {
 pub(super) struct PacketSocket {
     interface: String,
     take: Take,
+    io: Io,
     monitor: Monitor,
     open: Option<Open>,
     /// Of the interface, as far as it was ever open.
@@ -45,7 +48,7 @@ pub(super) struct PacketSocket {
 
 #[derive(Debug)]
 struct Open {
-    frames: Frames,
+    carrier: Carrier,
     hardware: linux::Hardware,
     wired: bool,
 }
@@ -69,7 +72,7 @@ enum Told {
     UpBefore,
 }
 
-fn open(interface: &str, take: Take) -> Result<Open, LinkError> {
+fn open(interface: &str, take: Take, io: Io) -> Result<Open, LinkError> {
     let failed = |source| LinkError::Io { link: format!("ethernet:{interface}"), source };
     let missing = || LinkError::NoSuchInterface { name: interface.to_owned(), known: interfaces::names() };
     let socket = linux::packet_socket().map_err(|source| match source.kind() {
@@ -90,22 +93,22 @@ fn open(interface: &str, take: Take) -> Result<Open, LinkError> {
     if !hardware.up {
         return Err(LinkError::Down { name: interface.to_owned() });
     }
-    let frames = Frames::open(socket, hardware.index, take).map_err(failed)?;
-    Ok(Open { frames, hardware, wired: !interfaces::is_wireless(interface) })
+    let carrier = Carrier::open(io, socket, (interface, &hardware), take).map_err(failed)?;
+    Ok(Open { carrier, hardware, wired: !interfaces::is_wireless(interface) })
 }
 
 impl PacketSocket {
     /// Tries to open the interface. [`PacketSocket::problem`] tells why it did not work.
-    pub(super) fn new(interface: &str, take: Take) -> Self {
+    pub(super) fn new(interface: &str, take: Take, io: Io) -> Self {
         // First, so that no change is missed.
         let monitor = Monitor::new();
-        let (open, problem, told) = match open(interface, take) {
+        let (open, problem, told) = match open(interface, take, io) {
             Ok(open) => (Some(open), None, Told::Nothing),
             Err(problem) => (None, Some(problem), Told::Down),
         };
         let (interface, counters) = (interface.to_owned(), LinkCounters::default());
         let mac = open.as_ref().map_or([0; 6], |open| open.hardware.mac);
-        Self { interface, take, monitor, open, mac, problem, told, counters }
+        Self { interface, take, io, monitor, open, mac, problem, told, counters }
     }
 
     /// Takes why it could not be opened.
@@ -148,7 +151,7 @@ impl PacketSocket {
             if matches!(self.told, Told::Up { .. }) {
                 self.told = Told::UpBefore;
             }
-            match open(&self.interface, self.take) {
+            match open(&self.interface, self.take, self.io) {
                 Ok(open) => self.open = Some(open),
                 Err(problem) => self.problem = Some(problem),
             }
@@ -160,8 +163,9 @@ impl PacketSocket {
 
     /// What was opened, brought up to date, if its interface is still there and up.
     fn still(&self, open: Open) -> Option<Open> {
-        let hardware = linux::hardware(open.frames.socket(), &self.interface).ok()?;
-        (hardware.index == open.hardware.index && hardware.up).then_some(Open { hardware, ..open })
+        let hardware = linux::hardware(open.carrier.socket(), &self.interface).ok()?;
+        let same = hardware.index == open.hardware.index && open.carrier.works();
+        (same && hardware.up).then_some(Open { hardware, ..open })
     }
 
     /// What the owner does not know yet.
@@ -200,8 +204,8 @@ impl PacketSocket {
             if let Some(news) = self.news() {
                 return Poll::Ready(news);
             }
-            let Some(open) = &self.open else { return Poll::Pending };
-            match ready!(open.frames.poll_receive(cx, self.take, inbound)) {
+            let Some(open) = &mut self.open else { return Poll::Pending };
+            match ready!(open.carrier.poll_receive(cx, self.take, open.hardware.mac, inbound)) {
                 Ok(foreign) => {
                     self.counters.dropped_foreign += foreign;
                     self.counters.received += inbound.len() as u64;
@@ -220,9 +224,9 @@ impl PacketSocket {
     }
 
     /// What can carry frames now.
-    fn carrying(&mut self) -> io::Result<&mut Frames> {
+    fn carrying(&mut self) -> io::Result<&mut Carrier> {
         let down = || io::Error::from_raw_os_error(nix::libc::ENETDOWN);
-        self.open.as_mut().filter(|open| open.hardware.running).map(|open| &mut open.frames).ok_or_else(down)
+        self.open.as_mut().filter(|open| open.hardware.running).map(|open| &mut open.carrier).ok_or_else(down)
     }
 
     /// Sends frames without waiting, and counts how it went. What is not done waits for room in the socket's buffer.
@@ -263,6 +267,6 @@ impl PacketSocket {
 
     /// Ready when there is room for what could not be sent, or when it can only be lost.
     pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.open.as_mut().map_or(Poll::Ready(()), |open| open.frames.poll_writable(cx))
+        self.open.as_mut().map_or(Poll::Ready(()), |open| open.carrier.poll_writable(cx))
     }
 }

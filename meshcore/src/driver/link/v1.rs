@@ -5,6 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::packet::{Mac, PacketSocket, Take};
+use super::spec::Io;
 use super::{Inbound, LinkCounters, LinkError, LinkEvent};
 
 const BROADCAST: Mac = [0xff; 6];
@@ -31,7 +32,7 @@ impl V1Link {
         if tokio::runtime::Handle::try_current().is_err() {
             return (None, Some(LinkError::NoRuntime));
         }
-        let mut socket = PacketSocket::new(interface, Take::Version1);
+        let mut socket = PacketSocket::new(interface, Take::Version1, Io::Batches);
         let problem = socket.problem();
         (Some(Self { socket }), problem)
     }
