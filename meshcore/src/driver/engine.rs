@@ -189,7 +189,7 @@ impl Engine {
             self.stack.handle_timeout(now);
         }
         self.insecure.handle_timeout(now);
-        self.links.handle_timeout();
+        self.links.handle_timeout(Tick::now());
     }
 
     /// The first command, and those that wait behind it, up to a limit.

@@ -173,8 +173,7 @@ impl Links {
     }
 
     /// Gives links up that have been blocked for too long.
-    pub(super) fn handle_timeout(&mut self) {
-        let now = Tick::now();
+    pub(super) fn handle_timeout(&mut self, now: Tick) {
         for entry in &mut self.entries {
             if matches!(entry.blocked, Blocked::Until(due) if due <= now) {
                 tracing::debug!(link = %entry.link, "sends nothing");
@@ -206,5 +205,124 @@ impl Entry {
             tracing::debug!(link = %self.link, %error, "a frame was not sent");
             troubles.extend(self.reports.report(&self.link, &error));
         }
+    }
+}
+
+#[cfg(test)]
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::process::Command;
+    use std::task::Waker;
+
+    use super::common::{in_namespace, ip};
+    use super::*;
+    use crate::types::LinkAddr;
+
+    const SLOW: LinkId = LinkId(1);
+    const FAST: LinkId = LinkId(2);
+
+    fn tc(arguments: &str) {
+        let output = Command::new("tc").args(arguments.split(' ')).output().expect("tc(8) is needed");
+        assert!(output.status.success(), "tc {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn counters(links: &Links, link: LinkId) -> LinkCounters {
+        links.counters().find(|(id, _)| *id == link).unwrap().1
+    }
+
+    /// Two links that are up; what the first is given hardly ever leaves the machine.
+    async fn links() -> Links {
+        for (here, there) in [("slow0", "slow1"), ("fast0", "fast1")] {
+            ip(&format!("link add {here} type veth peer name {there}"));
+            for end in [here, there] {
+                ip(&format!("link set {end} addrgenmode none"));
+                ip(&format!("link set {end} up"));
+            }
+        }
+        tc("qdisc add dev slow0 root tbf rate 8kbit burst 2k limit 100m");
+        let specs = ["ethernet:slow0", "ethernet:fast0"].map(|spec| spec.parse().unwrap());
+        let (mut links, _) = Links::open(specs.into()).unwrap();
+        let mut inbound = Inbound::new();
+        let mut up = 0;
+        while up < 2 {
+            if let Received::Up { .. } = poll_fn(|cx| links.poll(cx, &mut inbound)).await {
+                up += 1;
+            }
+        }
+        links
+    }
+
+    fn push(links: &mut Links, link: LinkId) {
+        let to = Destination::Station(LinkAddr::new(&[2, 0, 0, 0, 0, 9]).unwrap());
+        let mut frame = vec![7; 1400];
+        links.push(link, to, &mut frame);
+        assert!(frame.is_empty());
+    }
+
+    /// Fills the slow link; how many frames it took.
+    fn fill(links: &mut Links) -> u64 {
+        let mut pushed = 0;
+        while !links.are_blocked() {
+            push(links, SLOW);
+            pushed += 1;
+        }
+        pushed
+    }
+
+    fn is_writable(links: &mut Links) -> bool {
+        links.poll_writable(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_full_link_keeps_what_it_has() {
+        in_namespace("driver::links::tests::a_full_link_keeps_what_it_has", || async {
+            let mut links = links().await;
+            let pushed = fill(&mut links);
+            assert!(!is_writable(&mut links));
+            // Others send on.
+            for _ in 0..3 {
+                push(&mut links, FAST);
+            }
+            links.flush();
+            assert_eq!(counters(&links, FAST).sent, 3);
+            // What waits is a batch at most; the rest is lost.
+            let room = BATCH as u64 - (pushed - counters(&links, SLOW).sent);
+            for _ in 0..room + 5 {
+                push(&mut links, SLOW);
+            }
+            links.flush();
+            assert_eq!(counters(&links, SLOW).dropped_full, 5);
+            // The queue of the interface is emptied with its discipline.
+            tc("qdisc del dev slow0 root");
+            poll_fn(|cx| links.poll_writable(cx)).await;
+            assert!(!links.are_blocked() && links.poll_timeout().is_none());
+            assert_eq!(counters(&links, SLOW).sent, pushed + room);
+        });
+    }
+
+    #[test]
+    fn a_stuck_link_holds_nobody() {
+        in_namespace("driver::links::tests::a_stuck_link_holds_nobody", || async {
+            let mut links = links().await;
+            let pushed = fill(&mut links);
+            let due = links.poll_timeout().unwrap();
+            links.handle_timeout(due - Duration::from_millis(1));
+            assert!(links.are_blocked());
+            links.handle_timeout(due);
+            assert!(!links.are_blocked() && links.poll_timeout().is_none() && !is_writable(&mut links));
+            push(&mut links, SLOW);
+            links.flush();
+            let LinkCounters { sent, dropped_full, .. } = counters(&links, SLOW);
+            assert_eq!(sent + dropped_full, pushed + 1);
+            tc("qdisc del dev slow0 root");
+            poll_fn(|cx| links.poll_writable(cx)).await;
+            push(&mut links, SLOW);
+            links.flush();
+            assert_eq!(counters(&links, SLOW).sent, sent + 1);
+        });
     }
 }
