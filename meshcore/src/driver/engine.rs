@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::yield_now;
-use tokio::time::{Instant as Tick, Sleep, sleep_until};
+use tokio::time::Instant as Tick;
 
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
@@ -18,6 +18,7 @@ use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
 use super::store::Store;
+use super::timer::Timer;
 use super::trouble::Trouble;
 use crate::message::store::StoreReply;
 use crate::node::{Event, NodeInfo, Now, Stack, Warning};
@@ -110,7 +111,7 @@ struct Desk {
     from: LinkId,
     /// The frame in the making.
     frame: Vec<u8>,
-    timer: Pin<Box<Sleep>>,
+    timer: Timer,
 }
 
 impl Engine {
@@ -119,8 +120,8 @@ impl Engine {
     /// Turn by turn: everything that has come is taken in, up to a batch of each kind, and what the node has to say to that
     /// is sent, up to a batch. So nothing waits for more than a batch of something else.
     pub(super) async fn run(mut self) {
-        let timer = Box::pin(sleep_until(Tick::now()));
-        let mut desk = Desk { inbound: Inbound::new(), from: LinkId(0), frame: Vec::new(), timer };
+        let (inbound, timer) = (Inbound::new(), Timer::new());
+        let mut desk = Desk { inbound, from: LinkId(0), frame: Vec::new(), timer };
         loop {
             let more = self.empty_outputs(&mut desk.frame) || !desk.inbound.is_empty();
             if more {
@@ -158,26 +159,19 @@ impl Engine {
         any |= self.links.poll_writable(cx).is_ready();
         any |= self.poll_links(cx, desk);
         any |= pin!(self.insecure.recv(self.clock)).poll(cx).is_ready();
-        any |= self.poll_timers(cx, desk.timer.as_mut(), any);
+        any |= self.poll_timers(cx, &mut desk.timer, any);
         if any { Poll::Ready(true) } else { Poll::Pending }
     }
 
     /// Does what is due. The timer is only set when the engine is about to wait.
-    fn poll_timers(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>, is_busy: bool) -> bool {
+    fn poll_timers(&mut self, cx: &mut Context<'_>, timer: &mut Timer, is_busy: bool) -> bool {
         let deadlines = [self.stack.poll_timeout(), self.insecure.poll_timeout()];
         let deadlines = deadlines.map(|instant| instant.map(|instant| self.clock.tick(instant)));
         let deadline = deadlines.into_iter().chain([self.links.poll_timeout()]).flatten().min();
         let Some(deadline) = deadline else { return false };
-        if deadline > Tick::now() {
-            if is_busy {
-                return false;
-            }
-            if timer.deadline() != deadline {
-                timer.as_mut().reset(deadline);
-            }
-            if timer.poll(cx).is_pending() {
-                return false;
-            }
+        let is_due = if is_busy { deadline <= Tick::now() } else { timer.poll(cx, deadline).is_ready() };
+        if !is_due {
+            return false;
         }
         self.handle_timeout();
         true
