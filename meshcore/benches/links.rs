@@ -15,7 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use meshcore::driver::link::{BATCH, Inbound, Link, LinkEvent, Queue};
-use meshcore::types::Destination;
+use meshcore::types::{Destination, LinkAddr};
 use namespaces::{Side, World};
 use system::{Plain, Wire};
 use tokio::runtime::Runtime;
@@ -52,25 +52,17 @@ struct Ours {
 }
 
 impl Ours {
-    fn open(spec: &str, len: usize) -> Self {
+    fn open(wire: Wire, side: Side, len: usize) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let link = runtime.block_on(async { Link::open(&spec.parse().unwrap()).unwrap() });
+        let spec = wire.spec(side).parse().unwrap();
+        let link = runtime.block_on(async { Link::open(&spec).unwrap() });
+        let to = Destination::Station(LinkAddr::new(&wire.address(side.other())).unwrap());
         let (inbound, queue) = (Inbound::new(), Queue::default());
-        Self { runtime, link, inbound, queue, frame: Vec::new(), to: Destination::Group, len }
-    }
-
-    /// Waits for a frame, and sends to where it came from ever after.
-    fn meet(&mut self) {
-        let Self { runtime, link, inbound, .. } = self;
-        let from = runtime.block_on(async {
-            loop {
-                if let Some((from, _)) = inbound.pop() {
-                    return from;
-                }
-                link.next(inbound).await;
-            }
-        });
-        self.to = Destination::Station(from);
+        let mut ours = Self { runtime, link, inbound, queue, frame: Vec::new(), to, len };
+        // It looks at its interfaces now, in this namespace, and not soon again.
+        let Self { runtime, link, inbound, .. } = &mut ours;
+        while !matches!(runtime.block_on(link.next(inbound)), LinkEvent::Up { .. }) {}
+        ours
     }
 
     fn send_frames(&mut self, count: usize, len: usize) {
@@ -102,8 +94,8 @@ impl End for Ours {
             let mut count = 0;
             while count < TURN {
                 if let LinkEvent::Frames = link.next(inbound).await {
-                    while let Some((_, frame)) = inbound.pop() {
-                        count += usize::from(frame[0] == 7);
+                    while inbound.pop().is_some() {
+                        count += 1;
                     }
                 }
             }
@@ -173,25 +165,16 @@ impl Way {
         }
     }
 
-    /// Both ends, which know each other.
+    /// Both ends.
     fn open(self, world: &World, mtu: usize) -> [Box<dyn End>; 2] {
         let len = self.len(mtu);
-        if self.is_plain {
-            return [Side::Left, Side::Right].map(|side| {
-                world.enter(side);
-                Box::new(Plain::open(self.wire, side, len)) as Box<dyn End>
-            });
-        }
-        let [mut left, mut right] = [Side::Left, Side::Right].map(|side| {
+        [Side::Left, Side::Right].map(|side| -> Box<dyn End> {
             world.enter(side);
-            Ours::open(&self.wire.spec(side), len)
-        });
-        left.send_frames(1, 10);
-        right.meet();
-        right.send_frames(1, 10);
-        world.enter(Side::Left);
-        left.meet();
-        [Box::new(left), Box::new(right)]
+            match self.is_plain {
+                true => Box::new(Plain::open(self.wire, side, len)),
+                false => Box::new(Ours::open(self.wire, side, len)),
+            }
+        })
     }
 }
 

@@ -28,6 +28,15 @@ impl Wire {
             Self::Udp => "udp".into(),
         }
     }
+
+    /// Where the link at one end is found.
+    pub(crate) fn address(self, side: Side) -> [u8; 6] {
+        match self {
+            // The group's port.
+            Self::Udp => [192, 0, 2, side.number(), 0x88, 0xb5],
+            _ => [2, 0, 0, 0, 0, side.number()],
+        }
+    }
 }
 
 /// EtherType of the bare frames: local experimental EtherType 2, so that no link sees them.
