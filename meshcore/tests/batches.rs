@@ -178,6 +178,21 @@ fn udp_frames_travel_as_segments() {
 }
 
 #[test]
+fn udp_does_without_segments() {
+    in_namespace("udp_does_without_segments", || async {
+        let (mut a, mut b, to) = pair("udp", 1500).await;
+        // A segment must fit into the MTU; a datagram is sent in fragments.
+        ip("link set lo mtu 1300");
+        let frames = frames(to, [1400; 50].into_iter().chain([77, 1000, 1000]));
+        for _ in 0..2 {
+            assert_eq!(send_all(&mut a, &frames).await, 0);
+            receive_all(&mut b, &frames).await;
+        }
+        assert_eq!(a.counters().dropped_error, 0);
+    });
+}
+
+#[test]
 fn a_batch_may_go_to_many_stations() {
     in_namespace("a_batch_may_go_to_many_stations", || async {
         for kind in ["udp", "ethernet:lo"] {

@@ -50,7 +50,8 @@ pub(crate) struct Plain {
     socket: Socket,
     to: Option<SockAddr>,
     header: [u8; 14],
-    body: Vec<u8>,
+    /// As many as there are in a batch: frames come from different places.
+    bodies: Vec<Vec<u8>>,
     slots: Vec<Vec<u8>>,
 }
 
@@ -64,15 +65,16 @@ impl Plain {
         socket.set_send_buffer_size(4 << 20).unwrap();
         let mut header = [2, 0, 0, 0, 0, side.other().number(), 2, 0, 0, 0, 0, side.number(), 0, 0];
         header[12..].copy_from_slice(&ETHERTYPE.to_be_bytes());
-        Self { socket, to, header, body: vec![7; len], slots: vec![vec![0; SLOT]; BATCH] }
+        Self { socket, to, header, bodies: vec![vec![7; len]; BATCH], slots: vec![vec![0; SLOT]; BATCH] }
     }
 
-    /// The parts of a frame of `len` bytes.
-    fn parts(&mut self, len: usize) -> [libc::iovec; 2] {
+    /// The parts of one frame, of `len` bytes at most.
+    fn parts(&mut self, number: usize, len: usize) -> [libc::iovec; 2] {
         let header_len = if self.to.is_none() { self.header.len() } else { 0 };
+        let body = &mut self.bodies[number];
         [
             libc::iovec { iov_base: self.header.as_mut_ptr().cast(), iov_len: header_len },
-            libc::iovec { iov_base: self.body.as_mut_ptr().cast(), iov_len: len.min(self.body.len()) },
+            libc::iovec { iov_base: body.as_mut_ptr().cast(), iov_len: len.min(body.len()) },
         ]
     }
 
@@ -89,15 +91,15 @@ impl Plain {
     }
 
     pub(crate) fn send_batch(&mut self) {
-        let mut parts = self.parts(usize::MAX);
-        let mut messages = [self.message(&mut parts); BATCH];
+        let mut parts: [_; BATCH] = std::array::from_fn(|number| self.parts(number, usize::MAX));
+        let mut messages = parts.each_mut().map(|parts| self.message(parts));
         // SAFETY: the messages and all that they point to live until the call returns.
         let sent = unsafe { libc::sendmmsg(self.socket.as_raw_fd(), messages.as_mut_ptr(), BATCH as u32, 0) };
         assert_eq!(sent, BATCH as i32, "{}", std::io::Error::last_os_error());
     }
 
     pub(crate) fn send_one(&mut self, len: usize) {
-        let mut parts = self.parts(len);
+        let mut parts = self.parts(0, len);
         let message = self.message(&mut parts);
         // SAFETY: as above.
         let sent = unsafe { libc::sendmsg(self.socket.as_raw_fd(), &raw const message.msg_hdr, 0) };

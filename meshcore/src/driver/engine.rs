@@ -165,7 +165,9 @@ impl Engine {
 
     /// Does what is due. The timer is only set when the engine is about to wait.
     fn poll_timers(&mut self, cx: &mut Context<'_>, timer: &mut Timer, is_busy: bool) -> bool {
-        let deadlines = [self.stack.poll_timeout(), self.insecure.poll_timeout()];
+        // While a link is full the node is not asked for frames, and what is due stays due: its timers wait as well.
+        let stack = if self.links.are_blocked() { None } else { self.stack.poll_timeout() };
+        let deadlines = [stack, self.insecure.poll_timeout()];
         let deadlines = deadlines.map(|instant| instant.map(|instant| self.clock.tick(instant)));
         let deadline = deadlines.into_iter().chain([self.links.poll_timeout()]).flatten().min();
         let Some(deadline) = deadline else { return false };

@@ -45,8 +45,8 @@ pub(super) struct Family {
     /// Sends everything, and receives what is sent back.
     sender: AsyncFd<Socket>,
     writable: Writable,
-    /// Whether several frames may go as segments of one message, as far as is known.
-    has_gso: bool,
+    /// Whether several frames may go as segments of one message: as the kernel says, and as far as is known of the paths.
+    has_gso: (bool, bool),
     joined: BTreeSet<u32>,
 }
 
@@ -71,8 +71,9 @@ fn socket(v6: bool, port: u16) -> io::Result<AsyncFd<Socket>> {
         IpAddr::V4(Ipv4Addr::UNSPECIFIED)
     };
     socket.bind(&SocketAddr::new(any, port).into())?;
+    let on: libc::c_int = 1;
     // Since Linux 5.0; without it each datagram comes by itself.
-    if let Err(error) = linux::set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, &1) {
+    if let Err(error) = linux::set_option(&socket, libc::SOL_UDP, libc::UDP_GRO, &on) {
         tracing::debug!(%error, "datagrams are not put together");
     }
     linux::watch(socket)
@@ -89,8 +90,11 @@ pub(super) fn has_source_v6(interface: u32) -> bool {
 impl Family {
     pub(super) fn open(v6: bool) -> io::Result<Self> {
         let (listener, sender) = (socket(v6, PORT)?, socket(v6, 0)?);
-        let writable = Writable::default();
-        Ok(Self { v6, listener, sender, writable, has_gso: true, joined: BTreeSet::new() })
+        // Since Linux 4.18; an older one would send a run of frames as one datagram.
+        let off: libc::c_int = 0;
+        let known = linux::set_option(sender.get_ref(), libc::SOL_UDP, libc::UDP_SEGMENT, &off).is_ok();
+        let (writable, has_gso) = (Writable::default(), (known, known));
+        Ok(Self { v6, listener, sender, writable, has_gso, joined: BTreeSet::new() })
     }
 
     pub(super) fn is_v6(&self) -> bool {
@@ -104,7 +108,7 @@ impl Family {
     /// Joins the group on new interfaces, and tells whether there were any. An interface that vanished took its
     /// membership along; leaving it fails.
     pub(super) fn update(&mut self, interfaces: &[Interface]) -> bool {
-        self.has_gso = true;
+        self.has_gso.1 = self.has_gso.0;
         let mut any = false;
         let wanted: BTreeSet<u32> =
             interfaces.iter().filter(|interface| self.uses(interface)).map(|i| i.index).collect();
@@ -166,7 +170,7 @@ impl Family {
         let mut sent = Sent::default();
         loop {
             let mut batch = Batch::new();
-            batch.fill(frames.clone().skip(sent.done), self.has_gso);
+            batch.fill(frames.clone().skip(sent.done), self.has_gso.1);
             if batch.count == 0 {
                 return sent;
             }
@@ -183,8 +187,10 @@ impl Family {
                         Err(_) => sent.note(counters.count_sent(Err(error))),
                     }
                 }
-                // The kernel, the interface or the path does not take segments; it is tried again with other interfaces.
-                Err(_) if batch.starts_with_segments() => self.has_gso = false,
+                // The interface or the path does not take segments; it is tried again with other interfaces.
+                Err(error) if batch.starts_with_segments() && refuses_segments(&error) => {
+                    self.has_gso.1 = false;
+                }
                 Err(error) => sent.note(counters.count_sent(Err(error))),
             }
         }
@@ -225,6 +231,11 @@ fn receive(socket: &Socket, inbound: &mut Inbound) -> io::Result<usize> {
         let pieces = (0..len).step_by(size).map(|at| start + at..start + len.min(at + size));
         frames.extend(pieces.map(|range| (from, range)));
     })
+}
+
+/// Whether the same frames might go one by one.
+fn refuses_segments(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EINVAL | libc::EIO | libc::EMSGSIZE | libc::EOPNOTSUPP))
 }
 
 /// Messages for the kernel, each of one frame or of several to one station.
