@@ -17,12 +17,14 @@ use meshcore::driver::link::{Link, LinkError, LinkEvent, V1Link};
 use meshcore::types::Destination;
 use pnet::datalink;
 use tokio::time::timeout;
-use tools::{PATIENCE, cable, cable_up, check_names, exchange, next, open, receive, up, wait_for};
+use tools::{
+    News, PATIENCE, Station, cable, cable_up, check_names, exchange, next, open, receive, up, wait_for,
+};
 
 /// Waits until the link is down; the reason.
-async fn down(link: &mut Link) -> String {
+async fn down(link: &mut Station) -> String {
     loop {
-        if let LinkEvent::Down { reason } = next(link, &mut [0; 10_000]).await {
+        if let News::Other(LinkEvent::Down { reason }) = link.next().await {
             return reason.map_or_else(String::new, |reason| reason.to_string());
         }
     }
@@ -52,6 +54,48 @@ fn works_without_ip() {
 }
 
 #[test]
+fn pnet_works_in_its_place() {
+    in_namespace("pnet_works_in_its_place", || async {
+        cable("a0", "b0");
+        let (mut a, mut b) = (open("ethernet:a0?io=pnet"), open("ethernet:b0"));
+        let mut beside = open("ethernet:a0?io=pnet");
+        exchange(&mut a, &mut beside).await;
+        exchange(&mut a, &mut b).await;
+        exchange(&mut b, &mut a).await;
+        // Neither what is for others, nor what its own interface sends.
+        let before = a.counters();
+        let header = [&[2, 9, 9, 9, 9, 9][..], &[2, 0, 0, 0, 0, 1, 0x88, 0xb5]].concat();
+        inject("b0", &[&header[..], b"for another"].concat(), 3);
+        beside.send(Destination::Group, b"from beside").unwrap();
+        receive(&mut a, b"from beside").await;
+        b.send(Destination::Group, b"news").unwrap();
+        receive(&mut a, b"news").await;
+        let after = a.counters();
+        assert_eq!(
+            (after.received, after.dropped_foreign),
+            (before.received + 2, before.dropped_foreign + 4)
+        );
+        // It follows its interface as well.
+        ip("link set b0 down");
+        assert!(down(&mut a).await.contains("\"a0\" has no carrier"));
+        a.send(Destination::Group, b"lost").unwrap();
+        assert_eq!(a.counters().dropped_down, before.dropped_down + 1);
+        ip("link set b0 up");
+        up(&mut a).await;
+        for mtu in [1400, 9000] {
+            ip("link del a0");
+            assert!(down(&mut a).await.contains("no interface \"a0\""));
+            ip(&format!("link add a0 mtu {mtu} type veth peer name b0 mtu {mtu}"));
+            cable_up("a0", "b0");
+            for link in [&mut a, &mut b] {
+                while up(link).await != (mtu, true) {}
+            }
+            exchange(&mut b, &mut a).await;
+        }
+    });
+}
+
+#[test]
 fn refuses_frames_of_a_vlan() {
     in_namespace("refuses_frames_of_a_vlan", || async {
         cable("a0", "b0");
@@ -76,7 +120,7 @@ fn frames_for_others_hold_nobody() {
         let mut most = 0;
         let all = poll_fn(|cx| {
             let before = b.counters().dropped_foreign;
-            assert!(b.poll(cx, &mut [0; 1500]).is_pending());
+            assert!(b.link.poll(cx, &mut b.inbound).is_pending());
             most = most.max(b.counters().dropped_foreign - before);
             if b.counters().dropped_foreign == 200 { Poll::Ready(()) } else { Poll::Pending }
         });
@@ -165,7 +209,7 @@ fn waits_for_an_interface() {
     in_namespace("waits_for_an_interface", || async {
         let wait = |spec: &str| {
             let (link, problem) = Link::open_or_wait(&spec.parse().unwrap());
-            (link.unwrap(), problem.unwrap().to_string())
+            (Station::from(link.unwrap()), problem.unwrap().to_string())
         };
         let (mut a, problem) = wait("ethernet:a0");
         assert!(problem.contains("no interface \"a0\""), "{problem}");
@@ -262,14 +306,13 @@ fn joins_processes_on_one_interface() {
 
 #[test]
 fn frames_of_version_1_have_a_link_of_their_own() {
-    async fn next(link: &mut V1Link, buf: &mut [u8]) -> LinkEvent {
-        timeout(PATIENCE, poll_fn(|cx| link.poll(cx, buf))).await.expect("waited in vain")
+    async fn news(link: &mut Station<V1Link>) -> News {
+        next(link, |link, cx, inbound| link.poll(cx, inbound)).await
     }
-    async fn receive(link: &mut V1Link) -> (Vec<u8>, Vec<u8>) {
-        let mut buf = [0; 1500];
+    async fn receive(link: &mut Station<V1Link>) -> (Vec<u8>, Vec<u8>) {
         loop {
-            if let LinkEvent::Frame { len, from } = next(link, &mut buf).await {
-                return (buf[..len].to_vec(), from.as_bytes().to_vec());
+            if let News::Frame(from, frame) = news(link).await {
+                return (frame, from.as_bytes().to_vec());
             }
         }
     }
@@ -277,9 +320,9 @@ fn frames_of_version_1_have_a_link_of_their_own() {
         assert!(matches!(V1Link::open("a0"), Err(LinkError::NoSuchInterface { .. })));
         cable("a0", "b0");
         let mut beside = open("ethernet:a0");
-        let (mut a, mut b) = (V1Link::open("a0").unwrap(), V1Link::open("b0").unwrap());
+        let [mut a, mut b] = ["a0", "b0"].map(|interface| Station::from(V1Link::open(interface).unwrap()));
         for link in [&mut a, &mut b] {
-            assert!(matches!(next(link, &mut []).await, LinkEvent::Up { mtu: 1500, wired: true }));
+            assert!(matches!(news(link).await, News::Other(LinkEvent::Up { mtu: 1500, wired: true })));
         }
         // The link of version 2 says something else.
         beside.send(Destination::Group, b"\x02 version 2").unwrap();
@@ -291,13 +334,13 @@ fn frames_of_version_1_have_a_link_of_their_own() {
         assert_eq!(a.counters().dropped_foreign, 1);
         ip("link set b0 down");
         for link in [&mut a, &mut b] {
-            assert!(matches!(next(link, &mut []).await, LinkEvent::Down { .. }));
+            assert!(matches!(news(link).await, News::Other(LinkEvent::Down { .. })));
         }
         a.send(None, b"\x01 lost").unwrap();
         assert_eq!((a.counters().sent, a.counters().dropped_down), (1, 1));
         ip("link set b0 up");
         for link in [&mut a, &mut b] {
-            assert!(matches!(next(link, &mut []).await, LinkEvent::Up { .. }));
+            assert!(matches!(news(link).await, News::Other(LinkEvent::Up { .. })));
         }
         b.send(None, b"\x01 again").unwrap();
         assert_eq!(receive(&mut a).await.0, b"\x01 again");

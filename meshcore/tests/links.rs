@@ -29,6 +29,8 @@ fn links_are_named_as_documented() {
         "udp:host.example:65535,[::1]:5",
         "ethernet:eth0",
         "ethernet:vlan.5@x",
+        "ethernet:eth0?io=pnet",
+        "ethernet:eth?0",
     ] {
         assert_eq!(text.parse::<LinkSpec>().unwrap().to_string(), text);
     }
@@ -49,6 +51,9 @@ fn links_are_named_as_documented() {
         "ethernet",
         "ethernet:",
         "ethernet:a/b",
+        "ethernet:eth0?io=",
+        "ethernet:eth0?io=ring",
+        "ethernet:?io=pnet",
         "ethernet:0123456789abcdef",
         "Udp",
     ] {
@@ -60,10 +65,10 @@ fn links_are_named_as_documented() {
 
 #[test]
 fn udp_links_are_merged() {
-    let specs = ["ethernet:a", "udp:h:1", "udp", "ethernet:a", "ethernet:b", "udp:h:1,i:2"];
+    let specs = ["ethernet:a", "udp:h:1", "udp", "ethernet:a?io=pnet", "ethernet:b?io=pnet", "udp:h:1,i:2"];
     let merged = LinkSpec::merge(specs.iter().map(|spec| spec.parse().unwrap()));
     let merged: Vec<String> = merged.iter().map(LinkSpec::to_string).collect();
-    assert_eq!(merged, ["udp:h:1,i:2", "ethernet:a", "ethernet:b"]);
+    assert_eq!(merged, ["udp:h:1,i:2", "ethernet:a", "ethernet:b?io=pnet"]);
 }
 
 #[test]

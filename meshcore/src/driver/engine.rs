@@ -1,28 +1,31 @@
 //! The engine: one thread that owns the links and the store, and drives the node.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant as Tick, sleep_until};
+use tokio::task::yield_now;
+use tokio::time::Instant as Tick;
 
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
 use super::insecure::{InsecureCommand, InsecureLinks};
+use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
 use super::store::Store;
+use super::timer::Timer;
 use super::trouble::Trouble;
 use crate::message::store::StoreReply;
 use crate::node::{Event, NodeInfo, Now, Stack, Warning};
-use crate::types::{Instant, MessageId, NodeId, UnixTime};
+use crate::types::{Instant, LinkId, MessageId, NodeId, UnixTime};
 
-/// Frames handled before the outputs are emptied, so that neither direction starves the other.
-const BATCH: usize = 64;
-
-/// Largest frame that a link may deliver, in bytes.
-const MAX_FRAME: usize = 65_536;
+/// Commands handled before the outputs are emptied.
+const COMMANDS: usize = 64;
 
 /// An answer to whoever asked, given on the engine's thread. Dropped without one, it tells that the node has stopped:
 /// nobody waits for ever, even when the engine ends by a panic.
@@ -101,35 +104,79 @@ pub(super) struct Engine {
     pub(super) echoes: Echoes,
 }
 
+/// What the engine works with while it runs.
+struct Desk {
+    inbound: Inbound,
+    /// The link that `inbound` came from.
+    from: LinkId,
+    /// The frame in the making.
+    frame: Vec<u8>,
+    timer: Timer,
+}
+
 impl Engine {
     /// Runs until it is told to stop or every handle is gone.
+    ///
+    /// Turn by turn: everything that has come is taken in, up to a batch of each kind, and what the node has to say to that
+    /// is sent, up to a batch. So nothing waits for more than a batch of something else.
     pub(super) async fn run(mut self) {
-        let mut inbound = vec![0; MAX_FRAME];
-        let mut outbound = Vec::with_capacity(MAX_FRAME);
+        let (inbound, timer) = (Inbound::new(), Timer::new());
+        let mut desk = Desk { inbound, from: LinkId(0), frame: Vec::new(), timer };
         loop {
-            self.empty_outputs(&mut outbound);
-            let deadlines = [self.stack.poll_timeout(), self.insecure.poll_timeout()];
-            let deadline = deadlines.into_iter().flatten().min().map(|instant| self.clock.tick(instant));
-            tokio::select! {
-                command = self.commands.recv() => match command {
-                    None => break,
-                    Some(command) => self.handle_commands(command),
-                },
-                Some(replies) = self.replies.recv() => {
-                    for reply in replies {
-                        self.stack.handle_store(self.clock.now(), reply);
-                    }
-                }
-                received = self.links.recv(&mut inbound) => {
-                    self.handle_received(received, &mut inbound, &mut outbound);
-                }
-                () = self.insecure.recv(self.clock) => {}
-                () = sleep_until(deadline.unwrap_or_else(Tick::now)), if deadline.is_some() => {
-                    self.handle_timeout();
-                }
+            let more = self.empty_outputs(&mut desk.frame) || !desk.inbound.is_empty();
+            if more {
+                // Other tasks of this runtime, and news of other descriptors, have a turn as well.
+                yield_now().await;
+            }
+            let turn = poll_fn(|cx| match self.poll_inputs(cx, &mut desk) {
+                Poll::Pending if more => Poll::Ready(true),
+                turn => turn,
+            });
+            if !turn.await {
+                break;
             }
         }
-        self.stop(&mut outbound);
+        self.stop(&mut desk.frame);
+    }
+
+    /// Takes in what there is; `false`: the engine is to stop.
+    fn poll_inputs(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<bool> {
+        let mut any = false;
+        match self.commands.poll_recv(cx) {
+            Poll::Ready(None) => return Poll::Ready(false),
+            Poll::Ready(Some(command)) => {
+                self.handle_commands(command);
+                any = true;
+            }
+            Poll::Pending => {}
+        }
+        if let Poll::Ready(Some(replies)) = self.replies.poll_recv(cx) {
+            for reply in replies {
+                self.stack.handle_store(self.clock.now(), reply);
+            }
+            any = true;
+        }
+        any |= self.links.poll_writable(cx).is_ready();
+        any |= self.poll_links(cx, desk);
+        any |= pin!(self.insecure.recv(self.clock)).poll(cx).is_ready();
+        any |= self.poll_timers(cx, &mut desk.timer, any);
+        if any { Poll::Ready(true) } else { Poll::Pending }
+    }
+
+    /// Does what is due. The timer is only set when the engine is about to wait.
+    fn poll_timers(&mut self, cx: &mut Context<'_>, timer: &mut Timer, is_busy: bool) -> bool {
+        // While a link is full the node is not asked for frames, and what is due stays due: its timers wait as well.
+        let stack = if self.links.are_blocked() { None } else { self.stack.poll_timeout() };
+        let deadlines = [stack, self.insecure.poll_timeout()];
+        let deadlines = deadlines.map(|instant| instant.map(|instant| self.clock.tick(instant)));
+        let deadline = deadlines.into_iter().chain([self.links.poll_timeout()]).flatten().min();
+        let Some(deadline) = deadline else { return false };
+        let is_due = if is_busy { deadline <= Tick::now() } else { timer.poll(cx, deadline).is_ready() };
+        if !is_due {
+            return false;
+        }
+        self.handle_timeout();
+        true
     }
 
     fn handle_timeout(&mut self) {
@@ -138,12 +185,13 @@ impl Engine {
             self.stack.handle_timeout(now);
         }
         self.insecure.handle_timeout(now);
+        self.links.handle_timeout(Tick::now());
     }
 
-    /// The first command, and those that wait behind it, up to a batch.
+    /// The first command, and those that wait behind it, up to a limit.
     fn handle_commands(&mut self, first: Command) {
         self.handle_command(first);
-        for _ in 1..BATCH {
+        for _ in 1..COMMANDS {
             match self.commands.try_recv() {
                 Ok(command) => self.handle_command(command),
                 Err(_) => return,
@@ -174,32 +222,36 @@ impl Engine {
         }
     }
 
-    /// The first frame, and those that wait behind it, up to a batch.
-    fn handle_received(&mut self, first: Received, buffer: &mut [u8], out: &mut Vec<u8>) {
-        let mut received = Some(first);
+    /// News of the links, or a batch of frames; whether there was anything.
+    fn poll_links(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> bool {
+        if desk.inbound.is_empty() {
+            let Poll::Ready(received) = self.links.poll(cx, &mut desk.inbound) else { return false };
+            self.handle_received(received, desk);
+        }
+        // One moment for all of them: they were received together.
+        let now = self.clock.now();
         for _ in 0..BATCH {
-            match received {
-                Some(Received::Frame { link, from, len }) => {
-                    out.clear();
-                    let now = self.clock.now();
-                    if let Some((link, to)) =
-                        self.stack.handle_frame(now, link, from, &mut buffer[..len], out)
-                    {
-                        self.links.send(link, to, out);
-                    }
-                }
-                Some(Received::Up { link, name, info }) => {
-                    tracing::info!(%name, ?info, "a link is up");
-                    self.stack.add_link(self.clock.now(), link, &name, info);
-                }
-                Some(Received::Down { link, trouble }) => {
-                    self.stack.remove_link(self.clock.now(), link);
-                    trouble.into_iter().for_each(|trouble| self.warn(trouble));
-                }
-                Some(Received::Trouble(trouble)) => self.warn(trouble),
-                None => return,
+            let Some((from, frame)) = desk.inbound.pop() else { break };
+            desk.frame.clear();
+            if let Some((link, to)) = self.stack.handle_frame(now, desk.from, from, frame, &mut desk.frame) {
+                self.links.push(link, to, &mut desk.frame);
             }
-            received = self.links.try_recv(buffer);
+        }
+        true
+    }
+
+    fn handle_received(&mut self, received: Received, desk: &mut Desk) {
+        match received {
+            Received::Frames { link } => desk.from = link,
+            Received::Up { link, name, info } => {
+                tracing::info!(%name, ?info, "a link is up");
+                self.stack.add_link(self.clock.now(), link, &name, info);
+            }
+            Received::Down { link, trouble } => {
+                self.stack.remove_link(self.clock.now(), link);
+                trouble.into_iter().for_each(|trouble| self.warn(trouble));
+            }
+            Received::Trouble(trouble) => self.warn(trouble),
         }
     }
 
@@ -207,12 +259,24 @@ impl Engine {
         self.events.push(Event::Warning(Warning::Link { link, reason }));
     }
 
-    fn empty_outputs(&mut self, frame: &mut Vec<u8>) {
-        frame.clear();
-        while let Some((link, to)) = self.stack.poll_transmit(self.clock.now(), frame) {
-            self.links.send(link, to, frame);
+    /// Sends a batch of the frames that the node has for the links; whether there may be more.
+    fn transmit(&mut self, frame: &mut Vec<u8>) -> bool {
+        let now = self.clock.now();
+        let mut room = BATCH;
+        // When a link is full the node is not asked: it would send into a loss that only looks like one of the network.
+        while room > 0 && !self.links.are_blocked() {
             frame.clear();
+            let Some((link, to)) = self.stack.poll_transmit(now, frame) else { break };
+            self.links.push(link, to, frame);
+            room -= 1;
         }
+        self.links.flush();
+        room == 0
+    }
+
+    /// Empties what the node gives out; whether there may be more to send.
+    fn empty_outputs(&mut self, frame: &mut Vec<u8>) -> bool {
+        let more = self.transmit(frame);
         while let Some(operation) = self.stack.poll_store() {
             if let Err(error) = self.store.submit(operation) {
                 tracing::error!(%error, "the store ended before the engine");
@@ -229,13 +293,14 @@ impl Engine {
             self.events.push(Event::Insecure(event));
         }
         deliver(&mut self.stack, &self.events, &mut self.waiting);
+        more
     }
 
     /// Says goodbye, and lets the store finish what it was given: a message that the disk has is answered as accepted.
     fn stop(mut self, frame: &mut Vec<u8>) {
         self.stack.leave(self.clock.now());
         self.insecure.leave(self.clock.now());
-        self.empty_outputs(frame);
+        while self.empty_outputs(frame) {}
         for (link, counters) in self.links.counters() {
             tracing::debug!(?link, ?counters, "a link ends");
         }

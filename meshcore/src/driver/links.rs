@@ -1,21 +1,27 @@
 //! All links of a node.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant as Tick;
 
 use super::handle::LinkStatus;
-use super::link::{Link, LinkCounters, LinkEvent, LinkSpec};
+use super::link::{BATCH, Inbound, Link, LinkCounters, LinkEvent, LinkSpec, Queue};
 use super::trouble::{Reports, Trouble};
 use super::{Error, ErrorKind};
 use crate::mesh::LinkInfo;
-use crate::types::{Destination, LinkAddr, LinkId};
+use crate::types::{Destination, LinkId};
+
+/// How long a link whose buffer is full holds up the others. After that it does so no more until its buffer has room, and
+/// its frames are lost: a link that does not get rid of anything must not stop the node.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// What the links have brought.
 #[derive(Debug)]
 pub(super) enum Received {
-    /// A frame of `len` bytes is in the buffer.
-    Frame { link: LinkId, from: LinkAddr, len: usize },
+    /// Frames have come in.
+    Frames { link: LinkId },
     /// A link works from now on. When it worked already: it reaches more than before, or `wired` has changed.
     Up { link: LinkId, name: String, info: LinkInfo },
     /// A link does not work until it is told to be up again.
@@ -29,6 +35,20 @@ struct Entry {
     id: LinkId,
     link: Link,
     reports: Reports,
+    queue: Queue,
+    blocked: Blocked,
+    /// Frames that found the queue full.
+    dropped: u64,
+}
+
+/// Whether a link has room for more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocked {
+    No,
+    /// Not yet; it is waited for until then.
+    Until(Tick),
+    /// Not for a long time.
+    Stuck,
 }
 
 /// The links that are open, or will be when their interfaces are there.
@@ -49,7 +69,7 @@ impl Links {
         let mut statuses = Vec::new();
         for (number, spec) in (1..).zip(LinkSpec::merge(specs)) {
             let (link, problem) = Link::open_or_wait(&spec);
-            entries.extend(link.map(|link| Entry { id: LinkId(number), link, reports: Reports::default() }));
+            entries.extend(link.map(|link| Entry::new(LinkId(number), link)));
             statuses.push(LinkStatus { spec: spec.to_string(), error: problem.map(Error::from) });
         }
         if statuses.iter().all(|status| status.error.is_some()) {
@@ -61,23 +81,15 @@ impl Links {
 
     /// What became of the frames of each link.
     pub(super) fn counters(&self) -> impl Iterator<Item = (LinkId, LinkCounters)> {
-        self.entries.iter().map(|entry| (entry.id, entry.link.counters()))
+        self.entries.iter().map(|entry| {
+            let mut counters = entry.link.counters();
+            counters.dropped_full += entry.dropped;
+            (entry.id, counters)
+        })
     }
 
-    /// Waits for the next news of any link.
-    pub(super) async fn recv(&mut self, buffer: &mut [u8]) -> Received {
-        poll_fn(|cx| self.poll_recv(cx, buffer)).await
-    }
-
-    /// The next news, if there is any.
-    pub(super) fn try_recv(&mut self, buffer: &mut [u8]) -> Option<Received> {
-        match self.poll_recv(&mut Context::from_waker(Waker::noop()), buffer) {
-            Poll::Ready(received) => Some(received),
-            Poll::Pending => None,
-        }
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Received> {
+    /// The next news of any link. What is left in `inbound` is lost.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<Received> {
         if let Some(trouble) = self.troubles.pop_front() {
             return Poll::Ready(Received::Trouble(trouble));
         }
@@ -86,11 +98,9 @@ impl Links {
         for number in 0..count {
             let entry = &mut self.entries[(self.first + number) % count];
             let link = entry.id;
-            match entry.link.poll(cx, buffer) {
+            match entry.link.poll(cx, inbound) {
                 Poll::Pending => {}
-                Poll::Ready(LinkEvent::Frame { len, from }) => {
-                    return Poll::Ready(Received::Frame { link, from, len });
-                }
+                Poll::Ready(LinkEvent::Frames) => return Poll::Ready(Received::Frames { link }),
                 Poll::Ready(LinkEvent::Up { mtu, wired }) => {
                     entry.reports.clear();
                     let name = entry.link.to_string();
@@ -110,12 +120,209 @@ impl Links {
         Poll::Pending
     }
 
-    /// Sends a frame, or loses it: the layers above repeat what matters. An error is told by the next [`Links::recv`].
-    pub(super) fn send(&mut self, link: LinkId, to: Destination, frame: &[u8]) {
-        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == link) else { return };
-        if let Err(error) = entry.link.send(to, frame) {
-            tracing::debug!(link = %entry.link, %error, "a frame was not sent");
-            self.troubles.extend(entry.reports.report(&entry.link, &error));
+    /// Takes a frame that is to be sent by the next [`Links::flush`] at the latest, and leaves empty memory in its place.
+    pub(super) fn push(&mut self, link: LinkId, to: Destination, frame: &mut Vec<u8>) {
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.id == link) else {
+            return frame.clear();
+        };
+        if entry.queue.len() == BATCH {
+            entry.flush(&mut self.troubles);
         }
+        if entry.queue.len() < BATCH && entry.blocked != Blocked::Stuck {
+            entry.queue.push(to, frame);
+        } else {
+            entry.dropped += 1;
+            frame.clear();
+        }
+    }
+
+    /// Sends what was pushed. What does not fit into the system's buffer waits: see [`Links::are_blocked`].
+    pub(super) fn flush(&mut self) {
+        for entry in &mut self.entries {
+            entry.flush(&mut self.troubles);
+        }
+    }
+
+    /// Whether no more frames should be made until [`Links::poll_writable`] has told that there is room.
+    pub(super) fn are_blocked(&self) -> bool {
+        self.entries.iter().any(|entry| matches!(entry.blocked, Blocked::Until(_)))
+    }
+
+    /// Ready when a link is blocked no more.
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut result = Poll::Pending;
+        for entry in self.entries.iter_mut().filter(|entry| entry.blocked != Blocked::No) {
+            if entry.link.poll_writable(cx).is_pending() {
+                continue;
+            }
+            entry.blocked = Blocked::No;
+            entry.flush(&mut self.troubles);
+            match entry.blocked {
+                Blocked::No => result = Poll::Ready(()),
+                // What it waits for now was not asked for yet.
+                _ => cx.waker().wake_by_ref(),
+            }
+        }
+        result
+    }
+
+    /// When [`Links::handle_timeout`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Tick> {
+        let due = |entry: &Entry| if let Blocked::Until(due) = entry.blocked { Some(due) } else { None };
+        self.entries.iter().filter_map(due).min()
+    }
+
+    /// Gives links up that have been blocked for too long.
+    pub(super) fn handle_timeout(&mut self, now: Tick) {
+        for entry in &mut self.entries {
+            if matches!(entry.blocked, Blocked::Until(due) if due <= now) {
+                tracing::debug!(link = %entry.link, "sends nothing");
+                entry.blocked = Blocked::Stuck;
+                entry.dropped += entry.queue.len() as u64;
+                entry.queue.remove(BATCH);
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn new(id: LinkId, link: Link) -> Self {
+        let (reports, queue) = (Reports::default(), Queue::default());
+        Self { id, link, reports, queue, blocked: Blocked::No, dropped: 0 }
+    }
+
+    /// Sends what waits, but for the rest that there is no room for.
+    fn flush(&mut self, troubles: &mut VecDeque<Trouble>) {
+        if self.queue.is_empty() || self.blocked != Blocked::No {
+            return;
+        }
+        let sent = self.link.send_batch(self.queue.frames());
+        self.queue.remove(sent.done);
+        if !self.queue.is_empty() {
+            self.blocked = Blocked::Until(Tick::now() + PATIENCE);
+        }
+        if let Some(error) = sent.error {
+            tracing::debug!(link = %self.link, %error, "a frame was not sent");
+            troubles.extend(self.reports.report(&self.link, &error));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "../../tests/common/mod.rs"]
+mod common;
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::process::Command;
+    use std::task::Waker;
+
+    use super::common::{in_namespace, ip};
+    use super::*;
+    use crate::types::LinkAddr;
+
+    const SLOW: LinkId = LinkId(1);
+    const FAST: LinkId = LinkId(2);
+
+    fn tc(arguments: &str) {
+        let output = Command::new("tc").args(arguments.split(' ')).output().expect("tc(8) is needed");
+        assert!(output.status.success(), "tc {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn counters(links: &Links, link: LinkId) -> LinkCounters {
+        links.counters().find(|(id, _)| *id == link).unwrap().1
+    }
+
+    /// Two links that are up; what the first is given hardly ever leaves the machine.
+    async fn links() -> Links {
+        for (here, there) in [("slow0", "slow1"), ("fast0", "fast1")] {
+            ip(&format!("link add {here} type veth peer name {there}"));
+            for end in [here, there] {
+                ip(&format!("link set {end} addrgenmode none"));
+                ip(&format!("link set {end} up"));
+            }
+        }
+        tc("qdisc add dev slow0 root tbf rate 8kbit burst 2k limit 100m");
+        let specs = ["ethernet:slow0", "ethernet:fast0"].map(|spec| spec.parse().unwrap());
+        let (mut links, _) = Links::open(specs.into()).unwrap();
+        let mut inbound = Inbound::new();
+        let mut up = 0;
+        while up < 2 {
+            if let Received::Up { .. } = poll_fn(|cx| links.poll(cx, &mut inbound)).await {
+                up += 1;
+            }
+        }
+        links
+    }
+
+    fn push(links: &mut Links, link: LinkId) {
+        let to = Destination::Station(LinkAddr::new(&[2, 0, 0, 0, 0, 9]).unwrap());
+        let mut frame = vec![7; 1400];
+        links.push(link, to, &mut frame);
+        assert!(frame.is_empty());
+    }
+
+    /// Fills the slow link; how many frames it took.
+    fn fill(links: &mut Links) -> u64 {
+        let mut pushed = 0;
+        while !links.are_blocked() {
+            push(links, SLOW);
+            pushed += 1;
+        }
+        pushed
+    }
+
+    fn is_writable(links: &mut Links) -> bool {
+        links.poll_writable(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
+    #[test]
+    fn a_full_link_keeps_what_it_has() {
+        in_namespace("driver::links::tests::a_full_link_keeps_what_it_has", || async {
+            let mut links = links().await;
+            let pushed = fill(&mut links);
+            assert!(!is_writable(&mut links));
+            // Others send on.
+            for _ in 0..3 {
+                push(&mut links, FAST);
+            }
+            links.flush();
+            assert_eq!(counters(&links, FAST).sent, 3);
+            // What waits is a batch at most; the rest is lost.
+            let room = BATCH as u64 - (pushed - counters(&links, SLOW).sent);
+            for _ in 0..room + 5 {
+                push(&mut links, SLOW);
+            }
+            links.flush();
+            assert_eq!(counters(&links, SLOW).dropped_full, 5);
+            // The queue of the interface is emptied with its discipline.
+            tc("qdisc del dev slow0 root");
+            poll_fn(|cx| links.poll_writable(cx)).await;
+            assert!(!links.are_blocked() && links.poll_timeout().is_none());
+            assert_eq!(counters(&links, SLOW).sent, pushed + room);
+        });
+    }
+
+    #[test]
+    fn a_stuck_link_holds_nobody() {
+        in_namespace("driver::links::tests::a_stuck_link_holds_nobody", || async {
+            let mut links = links().await;
+            let pushed = fill(&mut links);
+            let due = links.poll_timeout().unwrap();
+            links.handle_timeout(due - Duration::from_millis(1));
+            assert!(links.are_blocked());
+            links.handle_timeout(due);
+            assert!(!links.are_blocked() && links.poll_timeout().is_none() && !is_writable(&mut links));
+            push(&mut links, SLOW);
+            links.flush();
+            let LinkCounters { sent, dropped_full, .. } = counters(&links, SLOW);
+            assert_eq!(sent + dropped_full, pushed + 1);
+            tc("qdisc del dev slow0 root");
+            poll_fn(|cx| links.poll_writable(cx)).await;
+            push(&mut links, SLOW);
+            links.flush();
+            assert_eq!(counters(&links, SLOW).sent, sent + 1);
+        });
     }
 }

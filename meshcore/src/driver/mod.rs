@@ -17,6 +17,7 @@ mod links;
 mod network_key;
 mod pending;
 pub mod store;
+mod timer;
 mod trouble;
 
 use std::path::{Path, PathBuf};

@@ -1,9 +1,13 @@
 //! Cables, and what is awaited of links.
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant as Clock};
 
-use meshcore::driver::link::{Link, LinkEvent};
+use meshcore::driver::link::{Inbound, Link, LinkEvent};
 use meshcore::types::{Destination, LinkAddr};
 use tokio::time::timeout;
 
@@ -37,40 +41,95 @@ pub(crate) fn wait_for(arguments: &str, text: &str) {
     }
 }
 
-pub(crate) fn open(spec: &str) -> Link {
-    Link::open(&spec.parse().unwrap()).unwrap()
+/// A link, and what it has brought.
+pub(crate) struct Station<L = Link> {
+    pub(crate) link: L,
+    pub(crate) inbound: Inbound,
 }
 
-pub(crate) async fn next(link: &mut Link, buf: &mut [u8]) -> LinkEvent {
-    match timeout(PATIENCE, link.next(buf)).await {
-        Ok(LinkEvent::Trouble(error)) => panic!("{link}: {error}"),
-        Ok(event) => event,
-        Err(_) => panic!("{link}: waited in vain"),
+/// What a link brings, one frame at a time.
+#[derive(Debug)]
+pub(crate) enum News {
+    Frame(LinkAddr, Vec<u8>),
+    Other(LinkEvent),
+}
+
+impl<L> From<L> for Station<L> {
+    fn from(link: L) -> Self {
+        Self { link, inbound: Inbound::new() }
     }
 }
 
-/// Waits for a frame.
-pub(crate) async fn receive(link: &mut Link, wanted: &[u8]) -> LinkAddr {
-    let mut buf = vec![0xa5; 10_000];
+impl<L> Deref for Station<L> {
+    type Target = L;
+
+    fn deref(&self) -> &L {
+        &self.link
+    }
+}
+
+impl<L> DerefMut for Station<L> {
+    fn deref_mut(&mut self) -> &mut L {
+        &mut self.link
+    }
+}
+
+impl Station {
+    /// Sends one frame.
+    pub(crate) fn send(&mut self, to: Destination, frame: &[u8]) -> io::Result<()> {
+        let sent = self.link.send_batch(&[(to, frame)]);
+        assert_eq!(sent.done, 1);
+        sent.error.map_or(Ok(()), Err)
+    }
+
+    pub(crate) async fn next(&mut self) -> News {
+        next(self, |link, cx, inbound| link.poll(cx, inbound)).await
+    }
+}
+
+/// Waits for the next frame or event.
+pub(crate) async fn next<L>(
+    station: &mut Station<L>,
+    poll: fn(&mut L, &mut Context<'_>, &mut Inbound) -> Poll<LinkEvent>,
+) -> News {
     loop {
-        match next(link, &mut buf).await {
-            LinkEvent::Frame { len, from } if &buf[..len] == wanted => return from,
+        if let Some((from, frame)) = station.inbound.pop() {
+            return News::Frame(from, frame.to_vec());
+        }
+        let Station { link, inbound } = station;
+        match timeout(PATIENCE, poll_fn(|cx| poll(link, cx, inbound))).await.expect("waited in vain") {
+            LinkEvent::Frames => assert!(!inbound.is_empty()),
+            LinkEvent::Trouble(error) => panic!("{error}"),
+            event => return News::Other(event),
+        }
+    }
+}
+
+pub(crate) fn open(spec: &str) -> Station {
+    Link::open(&spec.parse().unwrap()).unwrap().into()
+}
+
+/// Waits for a frame.
+pub(crate) async fn receive(station: &mut Station, wanted: &[u8]) -> LinkAddr {
+    loop {
+        match station.next().await {
+            News::Frame(from, frame) if frame == wanted => return from,
             _ => {}
         }
     }
 }
 
 /// Waits until the link is up; its MTU, and whether it is wired.
-pub(crate) async fn up(link: &mut Link) -> (usize, bool) {
+pub(crate) async fn up(link: &mut Station) -> (usize, bool) {
     loop {
-        if let LinkEvent::Up { mtu, wired } = next(link, &mut [0; 10_000]).await {
+        if let News::Other(LinkEvent::Up { mtu, wired }) = link.next().await {
             return (mtu, wired);
         }
     }
 }
 
 /// A group frame there, an answer back.
-pub(crate) async fn exchange(a: &mut Link, b: &mut Link) {
+pub(crate) async fn exchange(a: &mut Station, b: &mut Station) {
     let long = vec![7; b.mtu()];
     a.send(Destination::Group, b"who is there?").unwrap();
     let at_a = receive(b, b"who is there?").await;

@@ -10,7 +10,7 @@ use rand::RngExt;
 
 use super::engine::{Clock, Reply};
 use super::handle::LinkStatus;
-use super::link::{LinkEvent, V1Link, check_interface};
+use super::link::{Inbound, LinkEvent, V1Link, check_interface};
 use super::trouble::{Reports, Trouble};
 use super::{Error, ErrorKind};
 use crate::node::{
@@ -19,11 +19,8 @@ use crate::node::{
 use crate::types::{Instant, LinkAddr, LinkId, V1Address};
 use crate::v1::V1Destination;
 
-/// Frames taken before other work of the engine is looked at.
-const BATCH: usize = 64;
-
-/// Largest frame that an interface may deliver, in bytes.
-const MAX_FRAME: usize = 9216;
+/// Batches of frames taken before other work of the engine is looked at.
+const BATCHES: usize = 4;
 
 /// What the handle asks of this side of the engine.
 pub(super) enum InsecureCommand {
@@ -53,7 +50,7 @@ pub(super) struct InsecureLinks {
     first: usize,
     insecure: Insecure,
     troubles: VecDeque<Trouble>,
-    buffer: Vec<u8>,
+    inbound: Inbound,
 }
 
 impl InsecureLinks {
@@ -73,7 +70,7 @@ impl InsecureLinks {
             first: 0,
             insecure: Insecure::new(rand::rng().random()),
             troubles: VecDeque::new(),
-            buffer: vec![0; if interfaces.is_empty() { 0 } else { MAX_FRAME }],
+            inbound: Inbound::new(),
         };
         (links, statuses)
     }
@@ -85,7 +82,7 @@ impl InsecureLinks {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>, clock: Clock) -> Poll<()> {
         let mut result = Poll::Pending;
-        for _ in 0..BATCH {
+        for _ in 0..BATCHES {
             if self.poll_one(cx, clock).is_pending() {
                 return result;
             }
@@ -100,7 +97,7 @@ impl InsecureLinks {
         for number in 0..count {
             let index = (self.first + number) % count;
             let Some(entry) = self.entries.get_mut(index) else { break };
-            let event = entry.link.poll(cx, &mut self.buffer);
+            let event = entry.link.poll(cx, &mut self.inbound);
             let mac = V1Address(entry.link.mac());
             if let Poll::Ready(event) = event {
                 self.first = index + 1;
@@ -119,8 +116,9 @@ impl InsecureLinks {
     fn on_link_event(&mut self, now: Now, index: usize, mac: V1Address, event: LinkEvent) {
         let Some(entry) = self.entries.get_mut(index) else { return };
         match event {
-            LinkEvent::Frame { len, from } => {
-                if let (Some(from), Some(frame)) = (station(from), self.buffer.get(..len)) {
+            LinkEvent::Frames => {
+                while let Some((from, frame)) = self.inbound.pop() {
+                    let Some(from) = station(from) else { continue };
                     let taken = self.insecure.handle_frame(now, entry.id, from, frame);
                     if let Err(reason) = taken {
                         tracing::trace!(link = %entry.link, %from, %reason, "a v1 frame was dropped");

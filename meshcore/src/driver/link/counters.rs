@@ -12,7 +12,7 @@ pub struct LinkCounters {
     pub sent: u64,
     /// Received and handed on.
     pub received: u64,
-    /// Not sent: the system's buffer was full.
+    /// Not sent: the system's buffer was full, and the frame was not to wait, or the system dropped it.
     pub dropped_full: u64,
     /// Not sent: no interface worked, or there was no way to the station.
     pub dropped_down: u64,
@@ -20,6 +20,30 @@ pub struct LinkCounters {
     pub dropped_error: u64,
     /// Received and dropped: for another station, of another VLAN, or longer than the buffer.
     pub dropped_foreign: u64,
+}
+
+/// What became of frames that were given to a link.
+#[derive(Debug, Default)]
+#[must_use = "frames that were not dealt with are to be given again"]
+pub struct Sent {
+    /// So many, from the first on, are sent or lost. The rest waits for [`super::Link::poll_writable`].
+    pub done: usize,
+    /// The first error that somebody should hear of: not that a buffer is full or that an interface is down.
+    pub error: Option<io::Error>,
+}
+
+impl Sent {
+    /// One more, and how it went.
+    pub(super) fn note(&mut self, result: io::Result<()>) {
+        self.done += 1;
+        self.error = self.error.take().or(result.err());
+    }
+
+    /// Some more.
+    pub(super) fn add(&mut self, more: Self) {
+        self.done += more.done;
+        self.error = self.error.take().or(more.error);
+    }
 }
 
 impl LinkCounters {

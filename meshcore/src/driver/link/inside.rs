@@ -8,7 +8,8 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::packet::{Mac, PacketSocket, Take};
-use super::{LinkCounters, LinkEvent};
+use super::spec::Io;
+use super::{Inbound, LinkCounters, LinkEvent};
 use crate::types::LinkAddr;
 
 /// Multicast, locally administered; the rest is the number of the interface whose segment this is.
@@ -32,7 +33,7 @@ impl Inside {
         // Locally administered, not multicast.
         station[0] = station[0] & 0xfc | 0x02;
         let group = group_of(0);
-        Self { socket: PacketSocket::new("lo", Take::Inside { station, group }), station, group }
+        Self { socket: PacketSocket::new("lo", Take::Inside { station, group }, Io::Batches), station, group }
     }
 
     /// Says to which interface the segment belongs: it has another number whenever it was made anew.
@@ -46,12 +47,12 @@ impl Inside {
         LinkCounters { dropped_foreign: 0, ..self.socket.counters() }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<LinkEvent> {
         loop {
-            match self.socket.poll(cx, buf) {
-                Poll::Ready(LinkEvent::Frame { len, from }) => {
-                    let Some(from) = LinkAddr::new(&[from.as_bytes(), &[MARK]].concat()) else { continue };
-                    return Poll::Ready(LinkEvent::Frame { len, from });
+            match self.socket.poll(cx, inbound) {
+                Poll::Ready(LinkEvent::Frames) => {
+                    inbound.rename(mark);
+                    return Poll::Ready(LinkEvent::Frames);
                 }
                 // Of the loopback.
                 Poll::Ready(LinkEvent::Up { .. } | LinkEvent::Down { .. }) => {}
@@ -61,14 +62,14 @@ impl Inside {
     }
 
     /// Sends the copy of a group frame.
-    pub(super) fn send_to_group(&self, frame: &[u8]) {
+    pub(super) fn send_to_group(&mut self, frame: &[u8]) {
         if let Err(error) = self.socket.transmit(self.station, self.group, frame) {
             tracing::trace!(%error, "no copy inside this machine");
         }
     }
 
     pub(super) fn send(&mut self, to: Mac, frame: &[u8]) -> io::Result<()> {
-        self.socket.send(self.station, to, frame)
+        self.socket.send_one(self.station, to, frame)
     }
 }
 
@@ -78,6 +79,13 @@ fn group_of(interface: u32) -> Mac {
     group[..3].copy_from_slice(&GROUP_PREFIX);
     group[3..].copy_from_slice(&number);
     group
+}
+
+/// The address of a station inside this machine.
+fn mark(station: LinkAddr) -> Option<LinkAddr> {
+    let mut address = [MARK; 7];
+    address[..6].copy_from_slice(station.as_bytes().first_chunk::<6>()?);
+    LinkAddr::new(&address)
 }
 
 /// The station inside this machine that is meant by `address`, if it is one.

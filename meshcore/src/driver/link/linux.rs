@@ -16,6 +16,14 @@ nix::ioctl_read_bad!(get_flags, libc::SIOCGIFFLAGS, libc::ifreq);
 nix::ioctl_read_bad!(get_mtu, libc::SIOCGIFMTU, libc::ifreq);
 nix::ioctl_read_bad!(get_hardware, libc::SIOCGIFHWADDR, libc::ifreq);
 
+/// Wanted room for what was received, in bytes: the kernel doubles it, and counts a frame of 1500 bytes as 2304. It holds a
+/// window of 5 MB.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// Wanted room for what is to be sent: some 900 frames of 1500 bytes. Less than the usual queue of an interface, which is 1000
+/// frames long: a full buffer is something to wait for, and what does not fit into the queue is lost.
+const SEND_BUFFER: usize = 1 << 20;
+
 /// What the kernel knows of an interface.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Hardware {
@@ -36,9 +44,26 @@ pub(super) fn packet_socket() -> io::Result<Socket> {
 
 /// Lets tokio tell when the socket is readable.
 pub(super) fn watch(socket: Socket) -> io::Result<AsyncFd<Socket>> {
-    // Not when it is writable, which it becomes anew after each frame.
+    // Not when it is writable, which it becomes anew after each frame: see [`super::writable`].
     // SAFETY: a Socket owns its descriptor, keeps it open until it is dropped, and always names the same one.
     Ok(unsafe { AsyncFd::register_with_interest(socket, Interest::READABLE) }?)
+}
+
+/// Lets tokio tell when the socket is writable.
+pub(super) fn watch_writable(socket: &Socket) -> io::Result<AsyncFd<Socket>> {
+    // SAFETY: as in [`watch`]. The copy has a descriptor of its own, for one can be registered only once.
+    Ok(unsafe { AsyncFd::register_with_interest(socket.try_clone()?, Interest::WRITABLE) }?)
+}
+
+/// Gives the socket its buffers, as large as the system allows.
+pub(super) fn set_buffers(socket: &Socket) -> io::Result<()> {
+    let wanted = RECEIVE_BUFFER as libc::c_int;
+    let (level, force) = (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE);
+    // With CAP_NET_ADMIN beyond the limit of net.core.rmem_max.
+    if set_option(socket, level, force, &wanted).is_err() {
+        socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    }
+    socket.set_send_buffer_size(SEND_BUFFER)
 }
 
 /// A socket that becomes readable when an interface or an address changes.
@@ -117,10 +142,20 @@ pub(super) fn bind(socket: &Socket, interface: i32, ethertype: u16) -> io::Resul
 }
 
 fn set_packet_option<T>(socket: &Socket, option: libc::c_int, value: &T) -> io::Result<()> {
+    set_option(socket, libc::SOL_PACKET, option, value)
+}
+
+/// Sets an option whose value is a plain C type.
+pub(super) fn set_option<T>(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: &T,
+) -> io::Result<()> {
     let len = size_of::<T>() as libc::socklen_t;
     let value = std::ptr::from_ref(value).cast();
     // SAFETY: `value` points to `len` readable bytes, and the kernel copies them.
-    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_PACKET, option, value, len) };
+    let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, len) };
     nix::errno::Errno::result(result)?;
     Ok(())
 }
@@ -146,10 +181,13 @@ pub(super) fn ignore_outgoing(socket: &Socket) {
     }
 }
 
-/// Whether a frame of this packet type was sent to this machine: neither its own, nor for another station, which is
+/// Whether a frame of this sender was sent to this machine: neither its own, nor for another station, which is
 /// also how the kernel marks frames of a VLAN that no interface here belongs to.
-pub(super) fn is_for_us(packet_type: u8) -> bool {
-    matches!(packet_type, libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST)
+pub(super) fn is_for_us(from: &SockAddr) -> bool {
+    // SAFETY: an AF_PACKET address is a sockaddr_ll, and the storage behind a SockAddr is longer than that.
+    let packet_type = || unsafe { (*from.as_ptr().cast::<libc::sockaddr_ll>()).sll_pkttype };
+    let is_link = i32::from(from.family()) == libc::AF_PACKET;
+    is_link && matches!(packet_type(), libc::PACKET_HOST | libc::PACKET_BROADCAST | libc::PACKET_MULTICAST)
 }
 
 #[cfg(test)]

@@ -2,34 +2,42 @@
 //!
 //! A link carries whole frames, unchanged, and may lose them. It knows nothing of what is in them.
 
+mod carrier;
 mod counters;
 mod ethernet;
+mod family;
+mod frames;
+mod inbound;
 mod inside;
 mod interfaces;
 mod linux;
+mod mmsg;
 mod monitor;
 mod packet;
+mod portable;
+mod queue;
 mod resolve;
 mod spec;
 mod udp;
 mod v1;
+mod writable;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::types::{Destination, LinkAddr};
+use crate::types::Destination;
 use ethernet::EthernetLink;
 use udp::UdpLink;
 
-pub use counters::LinkCounters;
+pub use counters::{LinkCounters, Sent};
+pub use inbound::Inbound;
+pub use mmsg::BATCH;
+pub use queue::Queue;
 pub(super) use spec::check_interface;
-pub use spec::{LinkSpec, ParseLinkError, Peer};
+pub use spec::{Io, LinkSpec, ParseLinkError, Peer};
 pub use v1::V1Link;
-
-/// Wanted size of each socket's buffers in bytes; the kernel may give less.
-const BUFFER_SIZE: usize = 1 << 20;
 
 /// Why a link cannot be opened, and what would help.
 #[derive(Debug, thiserror::Error)]
@@ -95,17 +103,12 @@ impl LinkError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LinkEvent {
-    /// A frame is in the buffer.
-    Frame {
-        /// Its length in bytes.
-        len: usize,
-        /// The station that sent it.
-        from: LinkAddr,
-    },
+    /// Frames are in [`Inbound`].
+    Frames,
     /// The link works from now on. When it worked already: it reaches more than before, or `wired` has changed, and
     /// whoever wants to be found should say so again.
     Up {
-        /// Largest whole frame in bytes, and so the least size of the buffer for [`Link::poll`].
+        /// Largest whole frame in bytes.
         mtu: usize,
         /// Whether all stations on the link hear one another.
         wired: bool,
@@ -152,8 +155,8 @@ impl Link {
                 Ok(link) => (Kind::Udp(link), None),
                 Err(error) => return (None, Some(error)),
             },
-            LinkSpec::Ethernet { interface } => {
-                let (link, problem) = EthernetLink::open_or_wait(interface);
+            LinkSpec::Ethernet { interface, io } => {
+                let (link, problem) = EthernetLink::open_or_wait(interface, *io);
                 (Kind::Ethernet(Box::new(link)), problem)
             }
         };
@@ -168,27 +171,35 @@ impl Link {
         }
     }
 
-    /// What is new. The first event of a link that was opened is `Up` or `Down`. A frame longer than `buf` is lost.
+    /// What is new. The first event of a link that was opened is `Up` or `Down`. What is left in `inbound` is lost.
     ///
     /// Only while it is polled a link follows its interfaces. After [`LinkEvent::Trouble`], polling may go on.
-    pub fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+    pub fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<LinkEvent> {
         match &mut self.kind {
-            Kind::Udp(link) => link.poll(cx, buf),
-            Kind::Ethernet(link) => link.poll(cx, buf),
+            Kind::Udp(link) => link.poll(cx, inbound),
+            Kind::Ethernet(link) => link.poll(cx, inbound),
         }
     }
 
     /// [`Link::poll`] as a future; nothing is lost when it is dropped.
-    pub async fn next(&mut self, buf: &mut [u8]) -> LinkEvent {
-        poll_fn(|cx| self.poll(cx, buf)).await
+    pub async fn next(&mut self, inbound: &mut Inbound) -> LinkEvent {
+        poll_fn(|cx| self.poll(cx, inbound)).await
     }
 
-    /// Sends a frame without waiting, or drops it and counts why. An error is one that somebody should hear of: not
-    /// that a buffer is full or that an interface is down. None of them ends the link.
-    pub fn send(&mut self, to: Destination, frame: &[u8]) -> io::Result<()> {
+    /// Sends frames in this order, or loses them and counts why, with as few system calls as possible. It never waits: when
+    /// the system's buffer is full, the frames from there on are left to the caller. No error ends the link.
+    pub fn send_batch<F: AsRef<[u8]>>(&mut self, frames: &[(Destination, F)]) -> Sent {
         match &mut self.kind {
-            Kind::Udp(link) => link.send(to, frame),
-            Kind::Ethernet(link) => link.send(to, frame),
+            Kind::Udp(link) => link.send(frames),
+            Kind::Ethernet(link) => link.send(frames),
+        }
+    }
+
+    /// Ready when it makes sense to send what [`Link::send_batch`] left.
+    pub fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.kind {
+            Kind::Udp(link) => link.poll_writable(cx),
+            Kind::Ethernet(link) => link.poll_writable(cx),
         }
     }
 

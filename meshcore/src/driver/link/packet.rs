@@ -1,18 +1,14 @@
 //! Frames of EtherType 0x88B5 on one interface, which is followed through its ups and downs.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::os::fd::AsRawFd;
-use std::task::{Context, Poll};
+use std::io;
+use std::task::{Context, Poll, ready};
 
-use nix::sys::socket::{LinkAddr as SocketLinkAddr, MsgFlags, recvmsg};
-use pnet::packet::ethernet::{EtherType, EthernetPacket, MutableEthernetPacket};
-use socket2::Socket;
-use tokio::io::unix::AsyncFd;
-
+use super::carrier::Carrier;
 use super::counters::is_down;
+use super::frames::Outbound;
 use super::monitor::Monitor;
-use super::{BUFFER_SIZE, LinkCounters, LinkError, LinkEvent, interfaces, linux};
-use crate::types::LinkAddr;
+use super::spec::Io;
+use super::{Inbound, LinkCounters, LinkError, LinkEvent, Sent, interfaces, linux};
 
 /// EtherType of AlexMesh: local experimental EtherType 1 (IEEE 802).
 pub(super) const ETHERTYPE: u16 = 0x88b5;
@@ -20,13 +16,8 @@ pub(super) const ETHERTYPE: u16 = 0x88b5;
 /// An address on an Ethernet.
 pub(super) type Mac = [u8; 6];
 
-const HEADER_LEN: usize = 14;
-
 /// Larger frames are not used, whatever the interface could carry (the loopback: 64 kB).
-const MAX_MTU: usize = 9216;
-
-/// Frames for others that are passed over before anybody else has a turn.
-const BATCH: usize = 64;
+pub(super) const MAX_MTU: usize = 9216;
 
 /// Which frames a socket takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +35,7 @@ pub(super) enum Take {
 pub(super) struct PacketSocket {
     interface: String,
     take: Take,
+    io: Io,
     monitor: Monitor,
     open: Option<Open>,
     /// Of the interface, as far as it was ever open.
@@ -56,7 +48,7 @@ pub(super) struct PacketSocket {
 
 #[derive(Debug)]
 struct Open {
-    fd: AsyncFd<Socket>,
+    carrier: Carrier,
     hardware: linux::Hardware,
     wired: bool,
 }
@@ -80,7 +72,7 @@ enum Told {
     UpBefore,
 }
 
-fn open(interface: &str, take: Take) -> Result<Open, LinkError> {
+fn open(interface: &str, take: Take, io: Io) -> Result<Open, LinkError> {
     let failed = |source| LinkError::Io { link: format!("ethernet:{interface}"), source };
     let missing = || LinkError::NoSuchInterface { name: interface.to_owned(), known: interfaces::names() };
     let socket = linux::packet_socket().map_err(|source| match source.kind() {
@@ -101,59 +93,22 @@ fn open(interface: &str, take: Take) -> Result<Open, LinkError> {
     if !hardware.up {
         return Err(LinkError::Down { name: interface.to_owned() });
     }
-    let fd = prepare(socket, &hardware, take).map_err(failed)?;
-    Ok(Open { fd, hardware, wired: !interfaces::is_wireless(interface) })
-}
-
-/// From here on the socket receives.
-fn prepare(socket: Socket, hardware: &linux::Hardware, take: Take) -> io::Result<AsyncFd<Socket>> {
-    socket.set_recv_buffer_size(BUFFER_SIZE)?;
-    socket.set_send_buffer_size(BUFFER_SIZE)?;
-    linux::ignore_outgoing(&socket);
-    match take {
-        Take::Group(group) => linux::join(&socket, hardware.index, group)?,
-        Take::Version1 => linux::take_first_byte(&socket, 1)?,
-        Take::Inside { .. } => {}
-    }
-    linux::bind(&socket, hardware.index, ETHERTYPE)?;
-    linux::watch(socket)
-}
-
-/// Receives one frame. `None`: it is not for us.
-fn receive(socket: &Socket, take: Take, buf: &mut [u8]) -> io::Result<Option<(usize, LinkAddr)>> {
-    let mut header = [0; HEADER_LEN];
-    let mut parts = [IoSliceMut::new(&mut header), IoSliceMut::new(buf)];
-    let message = recvmsg::<SocketLinkAddr>(socket.as_raw_fd(), &mut parts, None, MsgFlags::empty())?;
-    let len = message.bytes.saturating_sub(HEADER_LEN);
-    let whole = len > 0 && !message.flags.contains(MsgFlags::MSG_TRUNC);
-    let here = message.address.is_some_and(|address| linux::is_for_us(address.pkttype()));
-    let Some(ethernet) = EthernetPacket::new(&header) else { return Ok(None) };
-    let (source, destination) = (ethernet.get_source().octets(), ethernet.get_destination().octets());
-    let is_group = destination[0] & 1 == 1 && destination != [0xff; 6];
-    let for_us = match take {
-        // On the loopback there are groups of others.
-        Take::Group(group) => here && (!is_group || destination == group),
-        Take::Version1 => here,
-        Take::Inside { station, group } => {
-            source != station && (destination == station || destination == group)
-        }
-    };
-    let ours = for_us && whole && ethernet.get_ethertype() == EtherType(ETHERTYPE);
-    Ok(LinkAddr::new(&source).filter(|_| ours).map(|from| (len, from)))
+    let carrier = Carrier::open(io, socket, (interface, &hardware), take).map_err(failed)?;
+    Ok(Open { carrier, hardware, wired: !interfaces::is_wireless(interface) })
 }
 
 impl PacketSocket {
     /// Tries to open the interface. [`PacketSocket::problem`] tells why it did not work.
-    pub(super) fn new(interface: &str, take: Take) -> Self {
+    pub(super) fn new(interface: &str, take: Take, io: Io) -> Self {
         // First, so that no change is missed.
         let monitor = Monitor::new();
-        let (open, problem, told) = match open(interface, take) {
+        let (open, problem, told) = match open(interface, take, io) {
             Ok(open) => (Some(open), None, Told::Nothing),
             Err(problem) => (None, Some(problem), Told::Down),
         };
         let (interface, counters) = (interface.to_owned(), LinkCounters::default());
         let mac = open.as_ref().map_or([0; 6], |open| open.hardware.mac);
-        Self { interface, take, monitor, open, mac, problem, told, counters }
+        Self { interface, take, io, monitor, open, mac, problem, told, counters }
     }
 
     /// Takes why it could not be opened.
@@ -196,7 +151,7 @@ impl PacketSocket {
             if matches!(self.told, Told::Up { .. }) {
                 self.told = Told::UpBefore;
             }
-            match open(&self.interface, self.take) {
+            match open(&self.interface, self.take, self.io) {
                 Ok(open) => self.open = Some(open),
                 Err(problem) => self.problem = Some(problem),
             }
@@ -208,8 +163,9 @@ impl PacketSocket {
 
     /// What was opened, brought up to date, if its interface is still there and up.
     fn still(&self, open: Open) -> Option<Open> {
-        let hardware = linux::hardware(open.fd.get_ref(), &self.interface).ok()?;
-        (hardware.index == open.hardware.index && hardware.up).then_some(Open { hardware, ..open })
+        let hardware = linux::hardware(open.carrier.socket(), &self.interface).ok()?;
+        let same = hardware.index == open.hardware.index && open.carrier.works();
+        (same && hardware.up).then_some(Open { hardware, ..open })
     }
 
     /// What the owner does not know yet.
@@ -240,35 +196,63 @@ impl PacketSocket {
         }
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<LinkEvent> {
         if self.monitor.poll_changed(cx).is_ready() {
             self.look();
         }
-        for _ in 0..BATCH {
+        loop {
             if let Some(news) = self.news() {
                 return Poll::Ready(news);
             }
-            let Some(open) = &self.open else { return Poll::Pending };
-            let Poll::Ready(guard) = open.fd.poll_read_ready(cx) else { return Poll::Pending };
-            let received = guard.map(|mut guard| guard.try_io(|fd| receive(fd.get_ref(), self.take, buf)));
-            match received {
-                Ok(Ok(Ok(Some((len, from))))) => {
-                    self.counters.received += 1;
-                    return Poll::Ready(LinkEvent::Frame { len, from });
+            let Some(open) = &mut self.open else { return Poll::Pending };
+            match ready!(open.carrier.poll_receive(cx, self.take, open.hardware.mac, inbound)) {
+                Ok(foreign) => {
+                    self.counters.dropped_foreign += foreign;
+                    self.counters.received += inbound.len() as u64;
+                    if inbound.is_empty() {
+                        // Somebody else has a turn before more of them are passed over.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    return Poll::Ready(LinkEvent::Frames);
                 }
-                Ok(Ok(Ok(None))) => self.counters.dropped_foreign += 1,
                 // The kernel tells once that the interface went down.
-                Ok(Ok(Err(error))) if is_down(&error) => self.look(),
-                Ok(Ok(Err(error))) | Err(error) => return Poll::Ready(LinkEvent::Trouble(error)),
-                Ok(Err(_would_block)) => {}
+                Err(error) if is_down(&error) => self.look(),
+                Err(error) => return Poll::Ready(LinkEvent::Trouble(error)),
             }
         }
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
-    /// Sends a frame without waiting, and counts how it went.
-    pub(super) fn send(&mut self, source: Mac, destination: Mac, frame: &[u8]) -> io::Result<()> {
+    /// What can carry frames now.
+    fn carrying(&mut self) -> io::Result<&mut Carrier> {
+        let down = || io::Error::from_raw_os_error(nix::libc::ENETDOWN);
+        self.open.as_mut().filter(|open| open.hardware.running).map(|open| &mut open.carrier).ok_or_else(down)
+    }
+
+    /// Sends frames without waiting, and counts how it went. What is not done waits for room in the socket's buffer.
+    pub(super) fn send<'a>(
+        &mut self,
+        source: Mac,
+        frames: impl ExactSizeIterator<Item = Outbound<'a>>,
+    ) -> Sent {
+        let mut counters = self.counters;
+        let down_before = counters.dropped_down;
+        let sent = match self.carrying() {
+            Ok(carrying) => carrying.send(source, frames, &mut counters),
+            Err(_) => {
+                counters.dropped_down += frames.len() as u64;
+                Sent { done: frames.len(), error: None }
+            }
+        };
+        if counters.dropped_down > down_before {
+            self.monitor.suspect();
+        }
+        self.counters = counters;
+        sent
+    }
+
+    /// Sends one frame, or loses it, and counts how it went.
+    pub(super) fn send_one(&mut self, source: Mac, destination: Mac, frame: &[u8]) -> io::Result<()> {
         let result = self.transmit(source, destination, frame);
         if result.as_ref().is_err_and(is_down) {
             self.monitor.suspect();
@@ -276,16 +260,13 @@ impl PacketSocket {
         self.counters.count_sent(result)
     }
 
-    /// [`PacketSocket::send`] without counting.
-    pub(super) fn transmit(&self, source: Mac, destination: Mac, frame: &[u8]) -> io::Result<()> {
-        let down = || io::Error::from_raw_os_error(nix::libc::ENETDOWN);
-        let open = self.open.as_ref().filter(|open| open.hardware.running).ok_or_else(down)?;
-        let mut header = [0; HEADER_LEN];
-        if let Some(mut ethernet) = MutableEthernetPacket::new(&mut header) {
-            ethernet.set_destination(destination.into());
-            ethernet.set_source(source.into());
-            ethernet.set_ethertype(EtherType(ETHERTYPE));
-        }
-        open.fd.get_ref().send_vectored(&[IoSlice::new(&header), IoSlice::new(frame)]).map(|_| ())
+    /// [`PacketSocket::send_one`] without counting.
+    pub(super) fn transmit(&mut self, source: Mac, destination: Mac, frame: &[u8]) -> io::Result<()> {
+        self.carrying()?.send_one(source, destination, frame)
+    }
+
+    /// Ready when there is room for what could not be sent, or when it can only be lost.
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.open.as_mut().map_or(Poll::Ready(()), |open| open.carrier.poll_writable(cx))
     }
 }

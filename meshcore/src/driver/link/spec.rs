@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// A link to open: `udp`, `udp:HOST:PORT`, `ethernet:IFACE`.
+/// A link to open: `udp`, `udp:HOST:PORT`, `ethernet:IFACE`, `ethernet:IFACE?io=pnet`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum LinkSpec {
@@ -18,7 +18,20 @@ pub enum LinkSpec {
     Ethernet {
         /// Name of the interface.
         interface: String,
+        /// How frames are moved.
+        io: Io,
     },
+}
+
+/// How frames are moved through an Ethernet interface.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Io {
+    /// Many a system call, through a packet socket of our own.
+    #[default]
+    Batches,
+    /// One by one, through pnet: the portable way. It is slower, keeps the interface in promiscuous mode, and does not
+    /// tell frames of a VLAN from others.
+    Pnet,
 }
 
 /// A host name or IP address, and a port.
@@ -41,7 +54,7 @@ pub struct ParseLinkError {
 }
 
 impl LinkSpec {
-    /// Puts all UDP links together, as one link serves all peers, and drops repetitions.
+    /// Puts all UDP links together, as one link serves all peers, and drops repeated interfaces.
     pub fn merge(specs: impl IntoIterator<Item = Self>) -> Vec<Self> {
         let mut udp: Option<Vec<Peer>> = None;
         let mut merged = Vec::new();
@@ -56,9 +69,10 @@ impl LinkSpec {
                         }
                     }
                 }
-                ethernet => {
-                    if seen.insert(ethernet.clone()) {
-                        merged.push(ethernet);
+                // Two on one interface would be one node that hears everything twice.
+                Self::Ethernet { interface, io } => {
+                    if seen.insert(interface.clone()) {
+                        merged.push(Self::Ethernet { interface, io });
                     }
                 }
             }
@@ -109,9 +123,14 @@ fn parse(text: &str) -> Result<LinkSpec, &'static str> {
             let peers = peers.split(',').map(parse_peer).collect::<Result<_, _>>()?;
             Ok(LinkSpec::Udp { peers })
         }
-        Some(("ethernet", interface)) => {
+        Some(("ethernet", rest)) => {
+            let (interface, io) = match rest.split_once("?io=") {
+                None => (rest, Io::Batches),
+                Some((interface, "pnet")) => (interface, Io::Pnet),
+                Some(_) => return Err("the only way beside the usual one is ?io=pnet"),
+            };
             check_interface(interface)?;
-            Ok(LinkSpec::Ethernet { interface: interface.to_owned() })
+            Ok(LinkSpec::Ethernet { interface: interface.to_owned(), io })
         }
         _ => Err("it is neither udp nor ethernet"),
     }
@@ -144,7 +163,8 @@ impl fmt::Display for LinkSpec {
                 }
                 Ok(())
             }
-            Self::Ethernet { interface } => write!(f, "ethernet:{interface}"),
+            Self::Ethernet { interface, io: Io::Batches } => write!(f, "ethernet:{interface}"),
+            Self::Ethernet { interface, io: Io::Pnet } => write!(f, "ethernet:{interface}?io=pnet"),
         }
     }
 }

@@ -1,46 +1,19 @@
 //! AlexMesh frames in UDP datagrams: group frames by multicast on every interface, the rest by unicast.
 
-use std::collections::BTreeSet;
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::AsRawFd;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
-use nix::libc;
-use nix::sys::socket::{ControlMessage, MsgFlags, SockaddrIn, sendmsg};
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
-use tokio::io::ReadBuf;
-use tokio::net::UdpSocket;
-
+use super::family::{Family, from_link_addr, has_source_v6};
 use super::interfaces::{self, Interface};
 use super::monitor::Monitor;
 use super::resolve::Resolver;
 use super::spec::Peer;
-use super::{BUFFER_SIZE, LinkCounters, LinkError, LinkEvent};
-use crate::types::{Destination, LinkAddr};
-
-/// Port of the group: the EtherType as a number.
-pub(super) const PORT: u16 = 0x88b5;
-
-/// Group in IPv6, of link-local scope.
-pub(super) const GROUP_V6: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x88b5);
-
-/// Group in IPv4, of organisation-local scope; sent with TTL 1.
-pub(super) const GROUP_V4: Ipv4Addr = Ipv4Addr::new(239, 255, 0x88, 0xb5);
+use super::{Inbound, LinkCounters, LinkError, LinkEvent, Sent};
+use crate::types::Destination;
 
 /// Largest frame: Ethernet's 1500 bytes without the headers of IPv6 and UDP.
 pub(super) const MTU: usize = 1500 - 40 - 8;
-
-/// The sockets of one address family.
-#[derive(Debug)]
-struct Family {
-    v6: bool,
-    /// Bound to the group's port, shared with other processes.
-    listener: UdpSocket,
-    /// Sends everything, and receives what is sent back.
-    sender: UdpSocket,
-    joined: BTreeSet<u32>,
-}
 
 #[derive(Debug)]
 pub(super) struct UdpLink {
@@ -58,104 +31,6 @@ pub(super) struct UdpLink {
     /// Socket that is looked at first, so that none starves the others.
     next: usize,
     counters: LinkCounters,
-}
-
-fn socket(v6: bool, port: u16) -> io::Result<UdpSocket> {
-    let domain = if v6 { Domain::IPV6 } else { Domain::IPV4 };
-    let socket = Socket::new(domain, Type::DGRAM.nonblocking().cloexec(), Some(Protocol::UDP))?;
-    if port != 0 {
-        socket.set_reuse_address(true)?;
-        socket.set_reuse_port(true)?;
-    }
-    socket.set_recv_buffer_size(BUFFER_SIZE)?;
-    socket.set_send_buffer_size(BUFFER_SIZE)?;
-    let any = if v6 {
-        socket.set_only_v6(true)?;
-        socket.set_multicast_hops_v6(1)?;
-        socket.set_multicast_loop_v6(true)?;
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED)
-    } else {
-        socket.set_multicast_ttl_v4(1)?;
-        socket.set_multicast_loop_v4(true)?;
-        // Only what this socket joined, not what any socket of this machine joined.
-        socket.set_multicast_all_v4(false)?;
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED)
-    };
-    socket.bind(&SocketAddr::new(any, port).into())?;
-    UdpSocket::from_std(socket.into())
-}
-
-/// Whether a group frame could be sent now. The kernel tries an address for a second or two before it uses it (duplicate
-/// address detection, RFC 4862, 5.4), and refuses to send meanwhile.
-fn has_source_v6(interface: u32) -> bool {
-    let group = SocketAddrV6::new(GROUP_V6, PORT, 0, interface);
-    // Chooses the source address, and sends nothing.
-    Socket::new(Domain::IPV6, Type::DGRAM, None).and_then(|socket| socket.connect(&group.into())).is_ok()
-}
-
-impl Family {
-    fn open(v6: bool) -> io::Result<Self> {
-        Ok(Self { v6, listener: socket(v6, PORT)?, sender: socket(v6, 0)?, joined: BTreeSet::new() })
-    }
-
-    fn uses(&self, interface: &Interface) -> bool {
-        if self.v6 { interface.has_v6 } else { interface.v4.is_some() }
-    }
-
-    /// Joins the group on new interfaces, and tells whether there were any. An interface that vanished took its
-    /// membership along; leaving it fails.
-    fn update(&mut self, interfaces: &[Interface]) -> bool {
-        let mut any = false;
-        let wanted: BTreeSet<u32> =
-            interfaces.iter().filter(|interface| self.uses(interface)).map(|i| i.index).collect();
-        let listener = SockRef::from(&self.listener);
-        for index in self.joined.difference(&wanted) {
-            let _ = match self.v6 {
-                true => listener.leave_multicast_v6(&GROUP_V6, *index),
-                false => listener.leave_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(*index)),
-            };
-        }
-        self.joined.retain(|index| wanted.contains(index));
-        for index in wanted {
-            let joined = match self.v6 {
-                true => listener.join_multicast_v6(&GROUP_V6, index),
-                false => listener.join_multicast_v4_n(&GROUP_V4, &InterfaceIndexOrAddress::Index(index)),
-            };
-            match joined {
-                Ok(()) => {
-                    self.joined.insert(index);
-                    any = true;
-                }
-                // Joined earlier.
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => {}
-                Err(error) => tracing::debug!(%error, index, v6 = self.v6, "cannot join the group"),
-            }
-        }
-        any
-    }
-
-    fn send_to(&self, frame: &[u8], to: SocketAddr) -> io::Result<()> {
-        // Not through tokio: a frame is sent now or dropped, and a new socket's readiness is not known yet.
-        SockRef::from(&self.sender).send_to(frame, &to.into()).map(|_| ())
-    }
-
-    fn send_to_group(&self, frame: &[u8], interface: &Interface) -> io::Result<()> {
-        if self.v6 {
-            return self.send_to(frame, SocketAddrV6::new(GROUP_V6, PORT, 0, interface.index).into());
-        }
-        // Named explicitly, for on a loopback without routes the kernel would choose the source 0.0.0.0.
-        let source = u32::from(interface.v4.unwrap_or(Ipv4Addr::UNSPECIFIED)).to_be();
-        let info = libc::in_pktinfo {
-            ipi_ifindex: interface.index as i32,
-            ipi_spec_dst: libc::in_addr { s_addr: source },
-            ipi_addr: libc::in_addr { s_addr: 0 },
-        };
-        let control = [ControlMessage::Ipv4PacketInfo(&info)];
-        let to = SockaddrIn::from(SocketAddrV4::new(GROUP_V4, PORT));
-        let parts = [IoSlice::new(frame)];
-        sendmsg(self.sender.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(&to))?;
-        Ok(())
-    }
 }
 
 impl UdpLink {
@@ -234,7 +109,7 @@ impl UdpLink {
         self.wired &= near;
     }
 
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<LinkEvent> {
         if self.monitor.poll_changed(cx).is_ready() {
             self.look();
         }
@@ -245,13 +120,10 @@ impl UdpLink {
         for step in 0..sockets {
             let turn = (self.next + step) % sockets;
             let Some(family) = self.families.get(turn / 2) else { continue };
-            let socket = if turn.is_multiple_of(2) { &family.sender } else { &family.listener };
-            let mut read = ReadBuf::new(buf);
-            if let Poll::Ready(result) = socket.poll_recv_from(cx, &mut read) {
+            if let Poll::Ready(result) = family.poll_receive(turn % 2 == 1, cx, inbound) {
                 self.next = turn + 1;
-                let len = read.filled().len();
                 return Poll::Ready(match result {
-                    Ok(from) => self.received(len, from),
+                    Ok(()) => self.received(inbound),
                     Err(error) => LinkEvent::Trouble(error),
                 });
             }
@@ -259,32 +131,66 @@ impl UdpLink {
         Poll::Pending
     }
 
-    fn received(&mut self, len: usize, from: SocketAddr) -> LinkEvent {
-        if !self.routed {
-            self.note_station(from.ip());
-        }
-        match to_link_addr(from) {
-            Some(from) => {
-                self.counters.received += 1;
-                LinkEvent::Frame { len, from }
+    fn received(&mut self, inbound: &Inbound) -> LinkEvent {
+        self.counters.received += inbound.len() as u64;
+        let mut last = None;
+        for from in inbound.senders() {
+            // Most batches are from one station.
+            if let (false, Some(station)) = (self.routed || last == Some(from), from_link_addr(&from)) {
+                self.note_station(station.ip());
             }
-            None => LinkEvent::Trouble(io::ErrorKind::InvalidData.into()),
+            last = Some(from);
+        }
+        LinkEvent::Frames
+    }
+
+    /// Sends frames in this order: those for stations in batches, the rest one by one.
+    pub(super) fn send<F: AsRef<[u8]>>(&mut self, frames: &[(Destination, F)]) -> Sent {
+        let mut sent = Sent::default();
+        while let Some(rest) = frames.get(sent.done..).filter(|rest| !rest.is_empty()) {
+            let Some((to, frame)) = rest.first() else { break };
+            let family =
+                station(to).and_then(|to| self.families.iter_mut().find(|f| f.is_v6() == to.is_ipv6()));
+            let Some(family) = family else {
+                let result = self.send_one(to, frame.as_ref());
+                sent.note(self.counters.count_sent(result));
+                continue;
+            };
+            let v6 = family.is_v6();
+            let run = rest.iter().map_while(|(to, frame)| {
+                Some((station(to).filter(|to| to.is_ipv6() == v6)?, frame.as_ref()))
+            });
+            let batch = family.send(run.clone(), &mut self.counters);
+            let is_full = batch.done < run.count();
+            sent.add(batch);
+            if is_full {
+                break;
+            }
+        }
+        sent
+    }
+
+    /// To the group, or to a station that no socket can reach.
+    fn send_one(&self, to: &Destination, frame: &[u8]) -> io::Result<()> {
+        match to {
+            Destination::Group => self.send_to_group(frame),
+            to => self.send_to(frame, station(to).ok_or(io::ErrorKind::InvalidInput)?),
         }
     }
 
-    pub(super) fn send(&mut self, to: Destination, frame: &[u8]) -> io::Result<()> {
-        let result = match to {
-            Destination::Group => self.send_to_group(frame),
-            Destination::Station(address) => match from_link_addr(&address) {
-                Some(to) => self.send_to(frame, to),
-                None => Err(io::ErrorKind::InvalidInput.into()),
-            },
-        };
-        self.counters.count_sent(result)
+    /// Ready when there is room for what could not be sent.
+    pub(super) fn poll_writable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut result = Poll::Ready(());
+        for family in &mut self.families {
+            if family.poll_writable(cx).is_pending() {
+                result = Poll::Pending;
+            }
+        }
+        result
     }
 
     fn send_to(&self, frame: &[u8], to: SocketAddr) -> io::Result<()> {
-        let family = self.families.iter().find(|family| family.v6 == to.is_ipv6());
+        let family = self.families.iter().find(|family| family.is_v6() == to.is_ipv6());
         family.ok_or(io::ErrorKind::AddrNotAvailable)?.send_to(frame, to)
     }
 
@@ -292,7 +198,7 @@ impl UdpLink {
     /// carrier: an error only when every copy failed.
     fn send_to_group(&self, frame: &[u8]) -> io::Result<()> {
         let mut worked = false;
-        let mut outcome = Err(io::Error::from_raw_os_error(libc::ENETDOWN));
+        let mut outcome = Err(io::Error::from_raw_os_error(nix::libc::ENETDOWN));
         let mut note = |result: io::Result<()>| match result {
             Ok(()) => worked = true,
             failed => outcome = failed,
@@ -309,40 +215,10 @@ impl UdpLink {
     }
 }
 
-/// 6 bytes: an IPv4 address and a port. 22 bytes: an IPv6 address, a port, a scope.
-fn to_link_addr(from: SocketAddr) -> Option<LinkAddr> {
-    let port = from.port().to_be_bytes();
-    match from {
-        SocketAddr::V4(from) => LinkAddr::new(&[&from.ip().octets()[..], &port].concat()),
-        SocketAddr::V6(from) => {
-            LinkAddr::new(&[&from.ip().octets()[..], &port, &from.scope_id().to_be_bytes()].concat())
-        }
-    }
-}
-
-fn from_link_addr(address: &LinkAddr) -> Option<SocketAddr> {
-    let bytes = address.as_bytes();
-    if let Some((ip, port)) = bytes.split_first_chunk::<4>().filter(|_| bytes.len() == 6) {
-        return Some(SocketAddr::from((*ip, u16::from_be_bytes(port.try_into().ok()?))));
-    }
-    let (ip, rest) = bytes.split_first_chunk::<16>()?;
-    let (port, scope) = rest.split_first_chunk::<2>()?;
-    let scope = u32::from_be_bytes(scope.try_into().ok()?);
-    Some(SocketAddrV6::new(Ipv6Addr::from(*ip), u16::from_be_bytes(*port), 0, scope).into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stations_round_trip() {
-        for text in ["192.0.2.1:34997", "[2001:db8::1]:1", "[fe80::1%7]:65535", "[::ffff:1.2.3.4]:9"] {
-            let address: SocketAddr = text.parse().unwrap();
-            assert_eq!(to_link_addr(address).and_then(|a| from_link_addr(&a)), Some(address));
-        }
-        for len in [0, 5, 7, 18, 21, 23] {
-            assert_eq!(from_link_addr(&LinkAddr::new(&[1; 23][..len]).unwrap()), None);
-        }
+/// The station that is meant, if its address is one of UDP.
+fn station(to: &Destination) -> Option<SocketAddr> {
+    match to {
+        Destination::Station(address) => from_link_addr(address),
+        Destination::Group => None,
     }
 }

@@ -5,7 +5,8 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::packet::{Mac, PacketSocket, Take};
-use super::{LinkCounters, LinkError, LinkEvent};
+use super::spec::Io;
+use super::{Inbound, LinkCounters, LinkError, LinkEvent};
 
 const BROADCAST: Mac = [0xff; 6];
 
@@ -31,7 +32,7 @@ impl V1Link {
         if tokio::runtime::Handle::try_current().is_err() {
             return (None, Some(LinkError::NoRuntime));
         }
-        let mut socket = PacketSocket::new(interface, Take::Version1);
+        let mut socket = PacketSocket::new(interface, Take::Version1, Io::Batches);
         let problem = socket.problem();
         (Some(Self { socket }), problem)
     }
@@ -46,14 +47,14 @@ impl V1Link {
         self.socket.mtu()
     }
 
-    /// As [`super::Link::poll`]: `from` is a MAC address. Short frames are padded with zeros by the wire.
-    pub fn poll(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<LinkEvent> {
-        self.socket.poll(cx, buf)
+    /// As [`super::Link::poll`]: senders are MAC addresses. Short frames are padded with zeros by the wire.
+    pub fn poll(&mut self, cx: &mut Context<'_>, inbound: &mut Inbound) -> Poll<LinkEvent> {
+        self.socket.poll(cx, inbound)
     }
 
-    /// Sends a frame to one station or to everybody, without waiting; errors as [`super::Link::send`].
+    /// Sends a frame to one station or to everybody, or loses it; errors as [`super::Link::send`].
     pub fn send(&mut self, to: Option<[u8; 6]>, frame: &[u8]) -> io::Result<()> {
-        self.socket.send(self.socket.mac(), to.unwrap_or(BROADCAST), frame)
+        self.socket.send_one(self.socket.mac(), to.unwrap_or(BROADCAST), frame)
     }
 
     /// What became of the frames so far.
