@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use super::connection::{Connection, Ids};
-use super::error::{ConfigError, ConnectError, PacketError, StreamError};
+use super::connection::{Connection, Ids, Start};
+use super::error::{ConfigError, ConnectError, DatagramError, PacketError, StreamError};
+use super::flow::Budget;
+use super::ids::IdMap;
 use super::streams::{ReadOutcome, Streams};
 use super::tls::{Credentials, Tls};
 use super::{Config, ConnectionId, DEFAULT_MTU, Event, Side, Statistics, StreamId};
@@ -44,10 +47,10 @@ pub struct Endpoint {
     config: Arc<Config>,
     tls: Tls,
     random: StdRng,
-    connections: BTreeMap<ConnectionId, Entry>,
+    connections: IdMap<u64, Entry>,
     next_id: u64,
-    /// By the connection id that this node chose.
-    by_local: BTreeMap<u64, ConnectionId>,
+    /// By the connection id that this node chose, at random.
+    by_local: IdMap<u64, ConnectionId>,
     /// Incoming connections by what the client's first packets name.
     by_original: BTreeMap<(Address, u64), ConnectionId>,
     by_peer: BTreeSet<(Address, ConnectionId)>,
@@ -58,6 +61,10 @@ pub struct Endpoint {
     ready: VecDeque<ConnectionId>,
     events: VecDeque<(ConnectionId, Event)>,
     mtus: BTreeMap<Address, usize>,
+    /// What the windows of all connections may grow by.
+    budget: Arc<Budget>,
+    /// The latest time that is known: the MTU may change between events.
+    now: Instant,
     dropped: u64,
 }
 
@@ -65,13 +72,14 @@ impl Endpoint {
     /// An endpoint without connections. `seed` must be unpredictable: connection ids are drawn from it.
     pub fn new(config: Config, credentials: Credentials, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.check()?;
+        let budget = Budget::new(config.window_budget);
         Ok(Self {
             config: Arc::new(config),
             tls: Tls::new(credentials),
             random: StdRng::from_seed(seed),
-            connections: BTreeMap::new(),
+            connections: IdMap::default(),
             next_id: 0,
-            by_local: BTreeMap::new(),
+            by_local: IdMap::default(),
             by_original: BTreeMap::new(),
             by_peer: BTreeSet::new(),
             half_open: BTreeMap::new(),
@@ -79,6 +87,8 @@ impl Endpoint {
             ready: VecDeque::new(),
             events: VecDeque::new(),
             mtus: BTreeMap::new(),
+            budget,
+            now: Instant::default(),
             dropped: 0,
         })
     }
@@ -96,25 +106,42 @@ impl Endpoint {
         // RFC 9000 §7.2: an unpredictable first destination.
         let original = self.random.next_u64();
         let ids = Ids { local: self.unused_local_id(), remote: original, original };
-        let mtu = self.path_mtu(peer.address());
-        let connection = Connection::connect(now, &self.config, &self.tls, peer, ids, mtu)?;
+        let start = self.start(ids, peer.address());
+        let connection = Connection::connect(now, &self.config, &self.tls, peer, start)?;
         Ok(self.insert(connection))
     }
 
     /// Tells the largest packet that a path carries, in bytes; [`DEFAULT_MTU`] until then, [`MIN_MTU`](super::MIN_MTU)
     /// at least. May change at any time.
     pub fn set_path_mtu(&mut self, peer: Address, mtu: usize) {
-        if mtu == DEFAULT_MTU {
-            self.mtus.remove(&peer);
-        } else {
-            self.mtus.insert(peer, mtu);
+        let before = if mtu == DEFAULT_MTU { self.mtus.remove(&peer) } else { self.mtus.insert(peer, mtu) };
+        if before.unwrap_or(DEFAULT_MTU) == mtu {
+            return;
         }
-        let mtu = self.path_mtu(peer);
-        for (_, id) in self.by_peer.range((peer, ConnectionId(0))..=(peer, ConnectionId(u64::MAX))) {
-            if let Some(entry) = self.connections.get_mut(id) {
-                entry.connection.set_mtu(mtu);
+        let (mtu, now) = (self.path_mtu(peer), self.now);
+        for id in self.connections_with(peer) {
+            if let Some(entry) = self.connections.get_mut(&id.0).filter(|entry| entry.connection.mtu() != mtu)
+            {
+                entry.connection.set_mtu(now, mtu);
+                self.touch(id);
             }
         }
+    }
+
+    /// Tells that frames for a node take another way from now on: its round-trip time and bandwidth are measured anew.
+    /// What is in flight may still arrive.
+    pub fn on_path_change(&mut self, now: Instant, peer: Address) {
+        for id in self.connections_with(peer) {
+            if let Some(entry) = self.connections.get_mut(&id.0) {
+                entry.connection.on_path_change(now);
+            }
+            self.touch(id);
+        }
+    }
+
+    fn connections_with(&self, peer: Address) -> Vec<ConnectionId> {
+        let all = (peer, ConnectionId(0))..=(peer, ConnectionId(u64::MAX));
+        self.by_peer.range(all).map(|(_, id)| *id).collect()
     }
 
     fn path_mtu(&self, peer: Address) -> usize {
@@ -129,6 +156,7 @@ impl Endpoint {
         source: Address,
         packet: &mut [u8],
     ) -> Result<(), PacketError> {
+        self.now = now;
         let result = self.dispatch(now, source, packet);
         self.dropped += u64::from(result.is_err());
         result
@@ -146,7 +174,7 @@ impl Endpoint {
             };
             return self.accept(now, source, header, remote, packet);
         };
-        let entry = self.connections.get_mut(&id).ok_or(PacketError::UnknownConnection)?;
+        let entry = self.connections.get_mut(&id.0).ok_or(PacketError::UnknownConnection)?;
         if entry.connection.address() != source {
             return Err(PacketError::WrongSource);
         }
@@ -171,12 +199,17 @@ impl Endpoint {
             return Err(PacketError::TooManyHandshakes);
         }
         let ids = Ids { local: self.unused_local_id(), remote, original: header.destination };
-        let mtu = self.path_mtu(source);
-        let mut connection = Connection::accept(now, &self.config, &self.tls, source, ids, mtu)
+        let start = self.start(ids, source);
+        let mut connection = Connection::accept(now, &self.config, &self.tls, source, start)
             .map_err(|_| PacketError::Unavailable)?;
         connection.handle_packet(now, header, packet)?;
         self.insert(connection);
         Ok(())
+    }
+
+    fn start(&mut self, ids: Ids, peer: Address) -> Start {
+        let secret = self.random.next_u64();
+        Start { ids, mtu: self.path_mtu(peer), secret, budget: Arc::clone(&self.budget) }
     }
 
     fn unused_local_id(&mut self) -> u64 {
@@ -201,14 +234,14 @@ impl Endpoint {
         if half_open {
             *self.half_open.entry(address).or_default() += 1;
         }
-        self.connections.insert(id, Entry { connection, timer: None, queued: false, half_open });
+        self.connections.insert(id.0, Entry { connection, timer: None, queued: false, half_open });
         self.touch(id);
         id
     }
 
     /// A connection was changed: takes its events, files its timer, and asks it for packets later.
     fn touch(&mut self, id: ConnectionId) {
-        if let Some(entry) = self.connections.get_mut(&id)
+        if let Some(entry) = self.connections.get_mut(&id.0)
             && !entry.queued
         {
             entry.queued = true;
@@ -218,10 +251,16 @@ impl Endpoint {
     }
 
     fn settle(&mut self, id: ConnectionId) {
-        let Some(entry) = self.connections.get_mut(&id) else { return };
+        let Some(entry) = self.connections.get_mut(&id.0) else { return };
         self.events.extend(entry.connection.events.drain(..).map(|event| (id, event)));
         let timer = entry.connection.timeout();
-        if timer != entry.timer {
+        // Each packet moves the timers of a busy connection a little further: only an earlier time is filed at once, a
+        // later one when the time that is filed has come.
+        let is_earlier = match (timer, entry.timer) {
+            (Some(new), Some(old)) => new < old,
+            (new, old) => new.is_some() != old.is_some(),
+        };
+        if is_earlier {
             if let Some(old) = entry.timer {
                 self.timers.remove(&(old, id));
             }
@@ -246,15 +285,18 @@ impl Endpoint {
             if entry.connection.side() == Side::Server {
                 self.by_original.remove(&(address, ids.original));
             }
-            self.connections.remove(&id);
+            self.connections.remove(&id.0);
         }
     }
 
     /// Lets time pass. To be called when [`poll_timeout`](Self::poll_timeout) says; earlier calls do no harm.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let due: Vec<_> = self.timers.range(..=(now, ConnectionId(u64::MAX))).map(|(_, id)| *id).collect();
-        for id in due {
-            if let Some(entry) = self.connections.get_mut(&id) {
+        self.now = now;
+        let due: Vec<_> = self.timers.range(..=(now, ConnectionId(u64::MAX))).copied().collect();
+        for (time, id) in due {
+            self.timers.remove(&(time, id));
+            if let Some(entry) = self.connections.get_mut(&id.0) {
+                entry.timer = None;
                 entry.connection.handle_timeout(now);
             }
             self.touch(id);
@@ -269,11 +311,10 @@ impl Endpoint {
     /// Appends one packet to `out` and returns the address that it goes to; what `out` holds already stays in front.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Address> {
         while let Some(id) = self.ready.pop_front() {
-            let Some(entry) = self.connections.get_mut(&id) else { continue };
+            let Some(entry) = self.connections.get_mut(&id.0) else { continue };
             entry.queued = false;
             let address = entry.connection.address();
-            let mtu = self.mtus.get(&address).copied().unwrap_or(DEFAULT_MTU);
-            if entry.connection.transmit(now, mtu, out) {
+            if entry.connection.transmit(now, out) {
                 self.touch(id);
                 return Some(address);
             }
@@ -293,7 +334,7 @@ impl Endpoint {
         id: ConnectionId,
         command: impl FnOnce(&mut Streams) -> Result<T, StreamError>,
     ) -> Result<T, StreamError> {
-        let entry = self.connections.get_mut(&id).ok_or(StreamError::UnknownConnection)?;
+        let entry = self.connections.get_mut(&id.0).ok_or(StreamError::UnknownConnection)?;
         if entry.connection.is_closing() {
             return Err(StreamError::UnknownConnection);
         }
@@ -333,6 +374,66 @@ impl Endpoint {
         self.with_streams(connection, |streams| streams.read(stream, into, limit))
     }
 
+    /// As [`write`](Self::write), without a copy: the bytes are kept as they are until acknowledged.
+    pub fn write_bytes(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        data: Bytes,
+    ) -> Result<usize, StreamError> {
+        self.with_streams(connection, |streams| streams.write_shared(stream, data))
+    }
+
+    /// As [`read`](Self::read), without a copy where much has come: hands over up to `limit` bytes, 16 KiB at most. They
+    /// are empty when the outcome is not [`ReadOutcome::Data`].
+    pub fn read_bytes(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        limit: usize,
+    ) -> Result<(ReadOutcome, Bytes), StreamError> {
+        self.with_streams(connection, |streams| streams.read_shared(stream, limit))
+    }
+
+    /// Sets how urgent a stream is: 0 is the most, 7 (and above) the least urgent, 3 the default (RFC 9218 §4.1). Streams that
+    /// are less urgent wait while others have something to send; equal ones take turns.
+    pub fn set_priority(
+        &mut self,
+        connection: ConnectionId,
+        stream: StreamId,
+        priority: u8,
+    ) -> Result<(), StreamError> {
+        self.with_streams(connection, |streams| streams.set_priority(stream, priority))
+    }
+
+    /// Sends a message that is not repeated when it is lost (RFC 9221). When more wait than the configuration allows, the
+    /// oldest are dropped.
+    pub fn send_datagram(&mut self, connection: ConnectionId, data: Bytes) -> Result<(), DatagramError> {
+        let entry = self.connections.get_mut(&connection.0).ok_or(DatagramError::UnknownConnection)?;
+        if entry.connection.is_closing() {
+            return Err(DatagramError::UnknownConnection);
+        }
+        if !entry.connection.is_connected() {
+            return Err(DatagramError::NotConnected);
+        }
+        let mtu = entry.connection.mtu();
+        entry.connection.datagrams().send(data, mtu)?;
+        self.touch(connection);
+        Ok(())
+    }
+
+    /// The longest datagram that the path carries now; `None` when the peer takes none.
+    pub fn max_datagram_len(&mut self, connection: ConnectionId) -> Option<usize> {
+        let connection = &mut self.connections.get_mut(&connection.0)?.connection;
+        let mtu = connection.mtu();
+        connection.datagrams().max_len(mtu)
+    }
+
+    /// The next datagram from the peer. After [`Event::Datagram`], read until `None`.
+    pub fn read_datagram(&mut self, connection: ConnectionId) -> Option<Bytes> {
+        self.connections.get_mut(&connection.0)?.connection.datagrams().read()
+    }
+
     /// Ends this node's direction of a stream behind what was written. [`Event::Acknowledged`] tells when all of it has
     /// arrived.
     pub fn finish(&mut self, connection: ConnectionId, stream: StreamId) -> Result<(), StreamError> {
@@ -357,7 +458,7 @@ impl Endpoint {
     /// Ends a connection. The peer is told the code and at most [`MAX_REASON_LEN`](super::MAX_REASON_LEN) bytes of the
     /// reason; data that was not acknowledged is lost.
     pub fn close(&mut self, now: Instant, connection: ConnectionId, code: u64, reason: &str) {
-        if let Some(entry) = self.connections.get_mut(&connection) {
+        if let Some(entry) = self.connections.get_mut(&connection.0) {
             entry.connection.close(now, code, reason);
             self.touch(connection);
         }
@@ -365,7 +466,7 @@ impl Endpoint {
 
     /// Sends something that the peer acknowledges: keeps the connection alive, and finds out whether it is.
     pub fn ping(&mut self, connection: ConnectionId) {
-        if let Some(entry) = self.connections.get_mut(&connection) {
+        if let Some(entry) = self.connections.get_mut(&connection.0) {
             entry.connection.ping();
             self.touch(connection);
         }
@@ -373,22 +474,22 @@ impl Endpoint {
 
     /// The node at the other end: expected by a client, proved to a server.
     pub fn peer(&self, connection: ConnectionId) -> Option<NodeId> {
-        self.connections.get(&connection)?.connection.peer()
+        self.connections.get(&connection.0)?.connection.peer()
     }
 
     /// This node's role.
     pub fn side(&self, connection: ConnectionId) -> Option<Side> {
-        Some(self.connections.get(&connection)?.connection.side())
+        Some(self.connections.get(&connection.0)?.connection.side())
     }
 
     /// Whether the handshake is complete and the connection not over.
     pub fn is_connected(&self, connection: ConnectionId) -> bool {
-        self.connections.get(&connection).is_some_and(|entry| entry.connection.is_connected())
+        self.connections.get(&connection.0).is_some_and(|entry| entry.connection.is_connected())
     }
 
     /// Numbers about a connection.
     pub fn statistics(&self, connection: ConnectionId) -> Option<Statistics> {
-        Some(self.connections.get(&connection)?.connection.statistics())
+        Some(self.connections.get(&connection.0)?.connection.statistics())
     }
 
     /// How many packets [`handle_packet`](Self::handle_packet) dropped so far.
@@ -398,7 +499,7 @@ impl Endpoint {
 
     #[cfg(test)]
     pub(super) fn inject(&mut self, now: Instant, id: ConnectionId, plain: &[u8]) {
-        if let Some(entry) = self.connections.get_mut(&id) {
+        if let Some(entry) = self.connections.get_mut(&id.0) {
             entry.connection.inject(now, plain);
         }
         self.touch(id);

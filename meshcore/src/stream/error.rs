@@ -231,6 +231,26 @@ pub enum StreamError {
     ReadStopped,
 }
 
+/// Why a datagram was not taken. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// There is no such connection.
+    #[error("the connection is unknown or over")]
+    UnknownConnection,
+    /// The handshake is not complete.
+    #[error("the connection is not established yet")]
+    NotConnected,
+    /// The peer takes no datagrams.
+    #[error("the peer takes no datagrams")]
+    Unsupported,
+    /// The datagram does not fit a packet on this path.
+    #[error("the datagram is longer than the {limit} bytes that the path carries")]
+    TooLong {
+        /// The longest that would.
+        limit: usize,
+    },
+}
+
 /// Why no connection attempt was made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum ConnectError {

@@ -24,6 +24,11 @@ mod code {
     pub(super) const CLOSE_TRANSPORT: u8 = 0x1c;
     pub(super) const CLOSE_APPLICATION: u8 = 0x1d;
     pub(super) const HANDSHAKE_DONE: u8 = 0x1e;
+    /// RFC 9221; the lowest bit tells of a length.
+    pub(super) const DATAGRAM: u8 = 0x30;
+    pub(super) const DATAGRAM_WITH_LENGTH: u8 = 0x31;
+    /// draft-ietf-quic-ack-frequency has 0xaf, which does not fit one byte as a varint.
+    pub(super) const ACK_FREQUENCY: u8 = 0x2f;
 }
 
 const STREAM_FIN: u8 = 0x01;
@@ -116,6 +121,23 @@ pub enum Segment<'a> {
     },
     /// The server has completed the handshake.
     HandshakeDone,
+    /// Asks for another rhythm of acknowledgements.
+    AckFrequency(AckFrequency),
+    /// A message that is not repeated when it is lost (RFC 9221).
+    Datagram(&'a [u8]),
+}
+
+/// A request for a rhythm of acknowledgements (draft-ietf-quic-ack-frequency §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckFrequency {
+    /// Counts the requests of one side.
+    pub sequence: u64,
+    /// Ack-eliciting packets that may arrive without an acknowledgement.
+    pub threshold: u64,
+    /// Microseconds that an acknowledgement may wait.
+    pub delay: u64,
+    /// 0: packets out of order are not acknowledged at once.
+    pub reordering: u64,
 }
 
 /// An acknowledgement whose ranges were checked when it was read.
@@ -239,6 +261,14 @@ impl<'a> Segment<'a> {
                 Self::CloseApplication { code: varint::parse(reader)?, reason: parse_reason(reader)? }
             }
             code::HANDSHAKE_DONE => Self::HandshakeDone,
+            code::ACK_FREQUENCY => Self::AckFrequency(AckFrequency {
+                sequence: varint::parse(reader)?,
+                threshold: varint::parse(reader)?,
+                delay: varint::parse(reader)?,
+                reordering: varint::parse(reader)?,
+            }),
+            code::DATAGRAM => Self::Datagram(reader.bytes(reader.rest().len())?),
+            code::DATAGRAM_WITH_LENGTH => Self::Datagram(parse_piece(reader, 0)?),
             _ => return Err(Malformed::Field("segment code")),
         })
     }
@@ -251,7 +281,7 @@ impl<'a> Segment<'a> {
         )
     }
 
-    /// Appends the segment. A stream's piece is always written with its length.
+    /// Appends the segment. A stream's piece and a datagram are always written with their length.
     pub fn emit(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Padding => out.push(code::PADDING),
@@ -288,6 +318,13 @@ impl<'a> Segment<'a> {
                 out.extend_from_slice(reason);
             }
             Self::HandshakeDone => out.push(code::HANDSHAKE_DONE),
+            Self::AckFrequency(AckFrequency { sequence, threshold, delay, reordering }) => {
+                emit_numbers(code::ACK_FREQUENCY, &[sequence, threshold, delay, reordering], out);
+            }
+            Self::Datagram(data) => {
+                emit_numbers(code::DATAGRAM_WITH_LENGTH, &[data.len() as u64], out);
+                out.extend_from_slice(data);
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The end of a connection (RFC 9000 §10).
 
+use super::super::datagrams::Datagrams;
 use super::super::error::{CloseReason, TransportCode, TransportError, shorten, wire_code};
 use super::super::recovery::SpaceId;
 use super::super::streams::Streams;
@@ -120,7 +121,8 @@ impl Connection {
 
     /// The last event; memory of the streams is given back at once.
     fn end(&mut self, reason: CloseReason) {
-        self.streams = Streams::new(self.side, &self.config);
+        self.streams = Streams::new(self.side, &self.config, None);
+        self.datagrams = Datagrams::new(0);
         self.events.push_back(Event::Closed { peer: self.peer, reason });
     }
 

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::super::error::{CloseReason, PacketError, TransportCode, TransportError};
 use super::super::keys::Generation;
-use super::super::recovery::SpaceId;
-use super::super::{MAX_REASON_LEN, Side};
+use super::super::received::MIN_ACK_DELAY;
+use super::super::recovery::{AckInfo, SpaceId};
+use super::super::{Event, MAX_REASON_LEN, Side};
 use super::Connection;
 use super::close::{Failure, State};
 use crate::types::Instant;
 use crate::wire::packet::{Header, Kind, expand_number};
 use crate::wire::reader::Reader;
-use crate::wire::segment::{Ack, Segment};
+use crate::wire::segment::{Ack, AckFrequency, Segment};
 
 /// Units of the delay in ACK segments: an exponent of 3 (RFC 9000 §18.2, ack_delay_exponent).
 const ACK_DELAY_UNIT: Duration = Duration::from_micros(8);
@@ -42,6 +43,8 @@ impl Connection {
             self.discard(now, SpaceId::Initial);
         }
         self.idle_since = now;
+        self.active = now;
+        self.streams.on_time(now, self.recovery.rtt.smoothed());
         self.sent_since_received = false;
         if let Err(failure) = self.on_payload(now, id, number, plain) {
             self.fail(now, failure);
@@ -186,6 +189,8 @@ impl Connection {
             Segment::CloseApplication { code, reason } => {
                 self.on_peer_close(now, CloseReason::Peer { code, reason: text(reason) });
             }
+            Segment::AckFrequency(request) => self.on_ack_frequency(&request)?,
+            Segment::Datagram(data) => self.on_datagram(data)?,
             Segment::HandshakeDone if self.side == Side::Client => {
                 if !self.confirmed {
                     self.on_confirmed(now);
@@ -194,6 +199,26 @@ impl Connection {
             Segment::HandshakeDone => {
                 return Err(TransportError::protocol("HANDSHAKE_DONE from a client").into());
             }
+        }
+        Ok(())
+    }
+
+    /// draft-ietf-quic-ack-frequency §4.
+    fn on_ack_frequency(&mut self, request: &AckFrequency) -> Result<(), TransportError> {
+        if Duration::from_micros(request.delay) < MIN_ACK_DELAY {
+            return Err(TransportError::protocol("acknowledgements sooner than announced"));
+        }
+        self.space(SpaceId::Data).received.on_ack_frequency(request);
+        Ok(())
+    }
+
+    /// RFC 9221 §3.
+    fn on_datagram(&mut self, data: &[u8]) -> Result<(), TransportError> {
+        if self.config.datagram_buffer == 0 {
+            return Err(TransportError::protocol("a datagram, which this node does not take"));
+        }
+        if self.datagrams.on_received(data) {
+            self.events.push_back(Event::Datagram);
         }
         Ok(())
     }
@@ -207,6 +232,9 @@ impl Connection {
         if ack.largest >= self.space(id).next_number {
             return Err(TransportError::protocol("an acknowledgement of a packet that was never sent"));
         }
+        if id == SpaceId::Data && self.skips.is_claimed(ack.ranges()) {
+            return Err(TransportError::protocol("an acknowledgement of a packet number that was skipped"));
+        }
         // RFC 9002 §A.6: only an acknowledged Handshake packet proves to a client that the server has validated it.
         if id == SpaceId::Handshake {
             self.recovery.progress.peer_validated_us = true;
@@ -215,11 +243,15 @@ impl Connection {
             keys.on_acked(ack.largest);
         }
         let delay = ACK_DELAY_UNIT.saturating_mul(u32::try_from(ack.delay).unwrap_or(u32::MAX));
-        let outcome = self.recovery.on_ack(now, id, ack.largest, delay, ack.ranges());
-        for content in outcome.acked.into_iter().flat_map(|packet| packet.content) {
+        let info = AckInfo { largest: ack.largest, delay, next_number: self.space(id).next_number };
+        let outcome = self.recovery.on_ack(now, id, info, ack.ranges());
+        for content in outcome.acked {
             self.on_content_acked(id, content);
         }
         self.on_lost(id, outcome.lost);
+        let window = self.recovery.congestion.window();
+        self.ack_frequency.on_window(window, self.mtu);
+        self.streams.on_congestion_window(window);
         Ok(())
     }
 }

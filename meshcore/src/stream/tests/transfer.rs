@@ -129,7 +129,8 @@ fn keys_are_updated_by_either_side() {
 
 #[test]
 fn a_slow_reader_holds_back_the_writer() {
-    let config = Config { stream_window: 20_000, send_buffer: 10_000, ..Config::default() };
+    let config =
+        Config { stream_window: 20_000, send_buffer: 10_000, max_send_buffer: 10_000, ..Config::default() };
     let mut net = Net::with(3, CLEAN, [config.clone(), config]);
     let (client, server) = net.establish();
     let stream = net.endpoint(0).open(client).unwrap();

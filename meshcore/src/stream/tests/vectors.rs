@@ -5,7 +5,7 @@ use crate::stream::params::Params;
 use crate::stream::tls::initial_keys;
 use crate::wire::packet::{Header, Kind, expand_number};
 use crate::wire::reader::Reader;
-use crate::wire::segment::{Ack, Segment};
+use crate::wire::segment::{Ack, AckFrequency, Segment};
 use crate::wire::varint;
 use serde_json::Value;
 
@@ -88,6 +88,11 @@ fn segments() {
         ("close_transport", Segment::CloseTransport { code: 0x131, segment: 6, reason: b"no" }),
         ("close_application", Segment::CloseApplication { code: 7, reason: b"bye" }),
         ("handshake_done", Segment::HandshakeDone),
+        (
+            "ack_frequency",
+            Segment::AckFrequency(AckFrequency { sequence: 3, threshold: 63, delay: 5000, reordering: 1 }),
+        ),
+        ("datagram", Segment::Datagram(b"ping")),
     ];
     assert_eq!(vectors["segment"].as_object().unwrap().len(), segments.len() + 1);
     for (name, segment) in segments {
@@ -118,6 +123,8 @@ fn transport_parameters() {
         max_stream_data: number(&vector["max_stream_data"]),
         max_streams: number(&vector["max_streams"]),
         max_ack_delay: Duration::from_millis(number(&vector["max_ack_delay_ms"])),
+        max_datagram: number(&vector["max_datagram"]),
+        min_ack_delay: vector["min_ack_delay_us"].as_u64().map(Duration::from_micros),
     };
     assert_eq!(params.emit(), bytes(&vector["hex"]));
     assert_eq!(Params::parse(&bytes(&vector["hex"])), Ok(params));
