@@ -252,7 +252,9 @@ impl Endpoint {
 
     fn settle(&mut self, id: ConnectionId) {
         let Some(entry) = self.connections.get_mut(&id.0) else { return };
-        self.events.extend(entry.connection.events.drain(..).map(|event| (id, event)));
+        while let Some(event) = entry.connection.events.pop_front() {
+            self.events.push_back((id, event));
+        }
         let timer = entry.connection.timeout();
         // Each packet moves the timers of a busy connection a little further: only an earlier time is filed at once, a
         // later one when the time that is filed has come.
@@ -315,7 +317,9 @@ impl Endpoint {
             entry.queued = false;
             let address = entry.connection.address();
             if entry.connection.transmit(now, out) {
-                self.touch(id);
+                // Its timer is filed once it has nothing more to send, not with each packet.
+                entry.queued = true;
+                self.ready.push_back(id);
                 return Some(address);
             }
             self.settle(id);
@@ -342,7 +346,10 @@ impl Endpoint {
             return Err(StreamError::NotConnected);
         }
         let result = command(entry.connection.streams());
-        self.touch(id);
+        // Commands give no events and move no timer before their packets are sent.
+        if !std::mem::replace(&mut entry.queued, true) {
+            self.ready.push_back(id);
+        }
         result
     }
 

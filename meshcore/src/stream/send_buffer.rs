@@ -44,6 +44,8 @@ impl Chunk {
 pub(super) struct SendBuffer {
     /// Bytes from `base` on at the latest, without gaps up to `end`.
     chunks: VecDeque<Chunk>,
+    /// Index of the chunk that was copied from last: nearly always that of the next bytes too.
+    cursor: usize,
     /// Everything below is acknowledged and forgotten.
     base: u64,
     /// Everything below was sent at least once.
@@ -136,17 +138,23 @@ impl SendBuffer {
     }
 
     /// Appends the bytes of a range that [`SendBuffer::take`] returned.
-    pub(super) fn copy(&self, range: &Range<u64>, out: &mut Vec<u8>) {
+    pub(super) fn copy(&mut self, range: &Range<u64>, out: &mut Vec<u8>) {
         let mut start = range.start;
-        let first = self.chunks.partition_point(|chunk| chunk.end() <= start);
-        for chunk in self.chunks.range(first..) {
+        let is_there = |chunk: &Chunk| chunk.start <= start && start < chunk.end();
+        let mut index = self.cursor;
+        if !self.chunks.get(index).is_some_and(is_there) {
+            index = self.chunks.partition_point(|chunk| chunk.end() <= start);
+        }
+        while let Some(chunk) = self.chunks.get(index) {
+            self.cursor = index;
             let end = chunk.end().min(range.end);
-            if start >= end {
-                break;
-            }
             let [from, to] = [start, end].map(|offset| offset.saturating_sub(chunk.start) as usize);
             out.extend_from_slice(chunk.data.as_slice().get(from..to).unwrap_or_default());
             start = end;
+            if start >= range.end {
+                break;
+            }
+            index += 1;
         }
     }
 
@@ -173,6 +181,7 @@ impl SendBuffer {
         }
         while self.chunks.front().is_some_and(|chunk| chunk.end() <= base) {
             self.chunks.pop_front();
+            self.cursor = self.cursor.saturating_sub(1);
         }
         freed
     }

@@ -325,8 +325,10 @@ impl Connection {
 
     /// RFC 9000 §10.1: at least three probe time-outs.
     fn idle_deadline(&self) -> Option<Instant> {
-        let timeout = self.idle_timeout.max(3 * self.recovery.probe_timeout());
-        (!self.idle_timeout.is_zero()).then(|| self.idle_since + timeout)
+        if self.idle_timeout.is_zero() {
+            return None;
+        }
+        Some(self.idle_since + self.idle_timeout.max(3 * self.recovery.probe_timeout()))
     }
 
     fn keep_alive_deadline(&self) -> Option<Instant> {

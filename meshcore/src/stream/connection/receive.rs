@@ -73,7 +73,6 @@ impl Connection {
         if self.remote_is_known && source.is_some_and(|source| source != self.ids.remote) {
             return Err(PacketError::WrongSource);
         }
-        let lifetime = 3 * self.recovery.probe_timeout();
         let space = &self.spaces[id as usize];
         let next_sent = space.next_number;
         let number = expand_number(header.number, space.received.expected());
@@ -89,6 +88,7 @@ impl Connection {
             let plain = key.decrypt_in_place(number, head, body);
             if plain.is_ok() {
                 // RFC 9001 §6.2: the peer's update is followed at once.
+                let lifetime = || 3 * self.recovery.probe_timeout();
                 keys.on_received(generation, number, next_sent, now, lifetime);
                 debug_assert!(generation != Generation::Next || keys.phase() == phase);
             }

@@ -150,7 +150,7 @@ impl SendHalf {
         Some((piece.unwrap_or(end..end), fin, self.buffer.sent() - before))
     }
 
-    pub(super) fn copy(&self, range: &Range<u64>, out: &mut Vec<u8>) {
+    pub(super) fn copy(&mut self, range: &Range<u64>, out: &mut Vec<u8>) {
         self.buffer.copy(range, out);
     }
 
