@@ -11,15 +11,22 @@ use crate::types::Instant;
 /// What a packet carried that matters once it is acknowledged or lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Sent {
-    Ack { largest: u64 },
+    Ack {
+        largest: u64,
+    },
     Crypto(Range<u64>),
-    Stream { stream: u64, range: Range<u64>, fin: bool },
+    Stream {
+        stream: u64,
+        range: Range<u64>,
+        fin: bool,
+    },
     MaxData,
     MaxStreams,
     MaxStreamData(u64),
     Reset(u64),
     Stop(u64),
-    AckFrequency,
+    /// The delay that was asked for.
+    AckFrequency(Duration),
     HandshakeDone,
 }
 

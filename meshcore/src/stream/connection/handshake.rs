@@ -115,7 +115,7 @@ impl Connection {
         self.recovery.peer_max_ack_delay = params.max_ack_delay;
         self.idle_timeout = shorter_timeout(self.idle_timeout, params.max_idle_timeout);
         self.streams.on_peer_limits(params.max_data, params.max_stream_data, params.max_streams);
-        self.ack_frequency.on_peer_params(params.min_ack_delay);
+        self.ack_frequency.on_peer_params(params.min_ack_delay, params.max_ack_delay);
         self.datagrams.on_peer_limit(params.max_datagram);
         self.events.push_back(Event::Connected { peer: proved, side: self.side });
         if self.side == Side::Server {

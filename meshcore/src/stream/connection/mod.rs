@@ -401,7 +401,7 @@ impl Connection {
             Sent::MaxStreamData(stream) => self.streams.on_max_stream_data_lost(stream),
             Sent::Reset(stream) => self.streams.on_reset_lost(stream),
             Sent::Stop(stream) => self.streams.on_stop_lost(stream),
-            Sent::AckFrequency => self.ack_frequency.on_lost(),
+            Sent::AckFrequency(_) => self.ack_frequency.on_lost(),
             Sent::HandshakeDone => self.owes_handshake_done = true,
         }
     }
@@ -416,11 +416,12 @@ impl Connection {
                 self.streams.on_piece_acked(stream, range, fin, &mut self.events);
             }
             Sent::Reset(stream) => self.streams.on_reset_acked(stream),
+            // Requests that are longer count from their sending on.
+            Sent::AckFrequency(delay) => self.recovery.peer_max_ack_delay = delay,
             Sent::MaxData
             | Sent::MaxStreams
             | Sent::MaxStreamData(_)
             | Sent::Stop(_)
-            | Sent::AckFrequency
             | Sent::HandshakeDone => {}
         }
     }

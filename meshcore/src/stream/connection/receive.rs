@@ -250,7 +250,7 @@ impl Connection {
         }
         self.on_lost(id, outcome.lost);
         let window = self.recovery.congestion.window();
-        self.ack_frequency.on_window(window, self.mtu);
+        self.ack_frequency.on_change(window, self.mtu, self.recovery.rtt.smoothed());
         self.streams.on_congestion_window(window);
         Ok(())
     }

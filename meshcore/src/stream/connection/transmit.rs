@@ -5,7 +5,6 @@ use super::super::builder::Builder;
 use super::super::config::MIN_MTU;
 use super::super::error::{CloseReason, TransportCode, TransportError};
 use super::super::pacer::Rate;
-use super::super::received::MAX_ACK_DELAY;
 use super::super::recovery::SpaceId;
 use super::super::sent::{Sent, SentPacket};
 use super::Connection;
@@ -144,7 +143,6 @@ impl Connection {
         let data = id == SpaceId::Data
             && (self.owes_handshake_done
                 || self.owes_ping
-                || self.ack_frequency.is_owed()
                 || self.datagrams.has_pending()
                 || self.streams.has_pending());
         crypto.has_lost() || crypto.has_new() || data
@@ -204,11 +202,12 @@ impl Connection {
             let segment = Segment::AckFrequency(AckFrequency {
                 sequence: request.sequence,
                 threshold: request.unacknowledged,
-                delay: MAX_ACK_DELAY.as_micros() as u64,
+                delay: request.delay.as_micros() as u64,
                 reordering: 1,
             });
-            if builder.push(&segment, Some(Sent::AckFrequency)) {
+            if builder.push(&segment, Some(Sent::AckFrequency(request.delay))) {
                 self.ack_frequency.on_sent();
+                self.recovery.peer_max_ack_delay = self.recovery.peer_max_ack_delay.max(request.delay);
             }
         }
         self.fill_data(builder);

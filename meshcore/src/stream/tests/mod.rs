@@ -1,6 +1,7 @@
 //! Two or more endpoints over a simulated link, in virtual time. Every failure names the seed that replays it (TLS draws
 //! its own randomness, but neither sizes nor times depend on that).
 
+mod bottleneck;
 mod closing;
 mod handshake;
 mod hostile;
