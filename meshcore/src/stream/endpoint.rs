@@ -10,12 +10,16 @@ use rand::{Rng, SeedableRng};
 use super::connection::{Connection, Ids, Start};
 use super::error::{ConfigError, ConnectError, DatagramError, PacketError, StreamError};
 use super::flow::Budget;
+use super::half_open::{Admission, HalfOpen};
 use super::ids::IdMap;
 use super::streams::{ReadOutcome, Streams};
 use super::tls::{Credentials, Tls};
 use super::{Config, ConnectionId, DEFAULT_MTU, Event, Side, Statistics, StreamId};
 use crate::types::{Address, Instant, NodeId};
-use crate::wire::packet::{Header, Kind};
+use crate::wire::packet::{Header, Kind, Retry};
+
+/// Retry packets that wait to be sent.
+const MAX_RETRIES: usize = 64;
 
 struct Entry {
     connection: Connection,
@@ -23,8 +27,8 @@ struct Entry {
     timer: Option<Instant>,
     /// Waits in `Endpoint::ready`.
     queued: bool,
-    /// Counted in `Endpoint::half_open`.
-    half_open: bool,
+    /// Counted in `Endpoint::half_open`, by whether the client had proved its address.
+    half_open: Option<bool>,
 }
 
 /// The transport of one node: every AlexStream connection it has, as client or server.
@@ -54,8 +58,10 @@ pub struct Endpoint {
     /// Incoming connections by what the client's first packets name.
     by_original: BTreeMap<(Address, u64), ConnectionId>,
     by_peer: BTreeSet<(Address, ConnectionId)>,
-    /// Incoming handshakes that go on, by source.
-    half_open: BTreeMap<Address, usize>,
+    /// Incoming handshakes that go on.
+    half_open: HalfOpen,
+    /// Retry packets to send.
+    retries: VecDeque<(Address, Retry)>,
     timers: BTreeSet<(Instant, ConnectionId)>,
     /// Connections that may have packets to send, in turn.
     ready: VecDeque<ConnectionId>,
@@ -72,17 +78,22 @@ impl Endpoint {
     /// An endpoint without connections. `seed` must be unpredictable: connection ids are drawn from it.
     pub fn new(config: Config, credentials: Credentials, seed: [u8; 32]) -> Result<Self, ConfigError> {
         config.check()?;
+        let mut random = StdRng::from_seed(seed);
+        let mut secret = [0; 32];
+        random.fill_bytes(&mut secret);
+        let half_open = HalfOpen::new(&config, secret);
         let budget = Budget::new(config.window_budget);
         Ok(Self {
             config: Arc::new(config),
             tls: Tls::new(credentials),
-            random: StdRng::from_seed(seed),
+            random,
             connections: IdMap::default(),
             next_id: 0,
             by_local: IdMap::default(),
             by_original: BTreeMap::new(),
             by_peer: BTreeSet::new(),
-            half_open: BTreeMap::new(),
+            half_open,
+            retries: VecDeque::new(),
             timers: BTreeSet::new(),
             ready: VecDeque::new(),
             events: VecDeque::new(),
@@ -163,16 +174,16 @@ impl Endpoint {
     }
 
     fn dispatch(&mut self, now: Instant, source: Address, packet: &mut [u8]) -> Result<(), PacketError> {
+        if let Some(retry) = Retry::parse(packet) {
+            return self.on_retry(now, source, retry?);
+        }
         let (header, _) = Header::parse(packet)?;
         let known = self.by_local.get(&header.destination).or_else(|| match header.kind {
             Kind::Initial { .. } => self.by_original.get(&(source, header.destination)),
             _ => None,
         });
         let Some(&id) = known else {
-            let Kind::Initial { source: remote } = header.kind else {
-                return Err(PacketError::UnknownConnection);
-            };
-            return self.accept(now, source, header, remote, packet);
+            return self.accept(now, source, header, packet);
         };
         let entry = self.connections.get_mut(&id.0).ok_or(PacketError::UnknownConnection)?;
         if entry.connection.address() != source {
@@ -183,28 +194,58 @@ impl Endpoint {
         result
     }
 
+    fn on_retry(&mut self, now: Instant, source: Address, retry: Retry) -> Result<(), PacketError> {
+        let id = *self.by_local.get(&retry.destination).ok_or(PacketError::UnknownConnection)?;
+        let entry = self.connections.get_mut(&id.0).ok_or(PacketError::UnknownConnection)?;
+        if entry.connection.address() != source {
+            return Err(PacketError::WrongSource);
+        }
+        entry.connection.on_retry(now, &retry)?;
+        self.touch(id);
+        Ok(())
+    }
+
     /// A first packet of an unknown client.
     fn accept(
         &mut self,
         now: Instant,
         source: Address,
         header: Header,
-        remote: u64,
         packet: &mut [u8],
     ) -> Result<(), PacketError> {
-        // Before any cryptography.
-        let from_source = self.half_open.get(&source).copied().unwrap_or(0);
-        let total: usize = self.half_open.values().sum();
-        if from_source >= self.config.max_half_open_per_address || total >= self.config.max_half_open {
-            return Err(PacketError::TooManyHandshakes);
-        }
+        let Kind::Initial { source: remote, token } = header.kind else {
+            return Err(PacketError::UnknownConnection);
+        };
+        // Before any cryptography but a hash.
+        let proved = match self.half_open.admit(now, source, header.destination, token)? {
+            Admission::Begin { proved } => proved,
+            Admission::Retry(token) => {
+                // When they cannot be sent as fast as first packets come, the client repeats its own anyway.
+                if self.retries.len() < MAX_RETRIES {
+                    let retry = Retry { destination: remote, original: header.destination, token };
+                    self.retries.push_back((source, retry));
+                }
+                return Err(PacketError::AddressUnproved);
+            }
+        };
         let ids = Ids { local: self.unused_local_id(), remote, original: header.destination };
         let start = self.start(ids, source);
         let mut connection = Connection::accept(now, &self.config, &self.tls, source, start)
             .map_err(|_| PacketError::Unavailable)?;
+        if proved {
+            connection.on_address_proved();
+        }
         connection.handle_packet(now, header, packet)?;
-        self.insert(connection);
+        let id = self.insert(connection);
+        self.count_half_open(id, source, proved);
         Ok(())
+    }
+
+    fn count_half_open(&mut self, id: ConnectionId, source: Address, proved: bool) {
+        if let Some(entry) = self.connections.get_mut(&id.0).filter(|entry| entry.connection.is_half_open()) {
+            entry.half_open = Some(proved);
+            self.half_open.add(source, proved);
+        }
     }
 
     fn start(&mut self, ids: Ids, peer: Address) -> Start {
@@ -230,11 +271,7 @@ impl Endpoint {
         if connection.side() == Side::Server {
             self.by_original.insert((address, ids.original), id);
         }
-        let half_open = connection.is_half_open();
-        if half_open {
-            *self.half_open.entry(address).or_default() += 1;
-        }
-        self.connections.insert(id.0, Entry { connection, timer: None, queued: false, half_open });
+        self.connections.insert(id.0, Entry { connection, timer: None, queued: false, half_open: None });
         self.touch(id);
         id
     }
@@ -271,14 +308,10 @@ impl Endpoint {
         }
         let address = entry.connection.address();
         let is_gone = entry.connection.is_gone();
-        if entry.half_open && (is_gone || !entry.connection.is_half_open()) {
-            entry.half_open = false;
-            if let Some(count) = self.half_open.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    self.half_open.remove(&address);
-                }
-            }
+        if (is_gone || !entry.connection.is_half_open())
+            && let Some(proved) = entry.half_open.take()
+        {
+            self.half_open.remove(address, proved);
         }
         if is_gone {
             let ids = entry.connection.ids();
@@ -312,6 +345,10 @@ impl Endpoint {
 
     /// Appends one packet to `out` and returns the address that it goes to; what `out` holds already stays in front.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Address> {
+        if let Some((address, retry)) = self.retries.pop_front() {
+            retry.emit(out);
+            return Some(address);
+        }
         while let Some(id) = self.ready.pop_front() {
             let Some(entry) = self.connections.get_mut(&id.0) else { continue };
             entry.queued = false;

@@ -197,6 +197,9 @@ pub enum PacketError {
     /// Too many handshakes of unknown peers are going on.
     #[error("too many incoming handshakes are going on")]
     TooManyHandshakes,
+    /// An unknown client was asked to come again and prove its address: many others try to connect.
+    #[error("the client has to prove its address first")]
+    AddressUnproved,
     /// TLS could not be set up for an incoming connection.
     #[error("the handshake cannot be started")]
     Unavailable,

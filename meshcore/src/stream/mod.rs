@@ -14,6 +14,7 @@ mod datagrams;
 mod endpoint;
 mod error;
 mod flow;
+mod half_open;
 mod hystart;
 mod ids;
 mod keys;

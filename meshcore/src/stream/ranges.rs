@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+/// Ranges for which an empty set keeps memory.
+const KEPT: usize = 8;
+
 /// A set of `u64`, kept as half-open ranges that neither overlap nor touch, in ascending order. Cheap at both ends, where
 /// nearly all changes happen; linear in the number of ranges in between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,7 +22,7 @@ impl RangeSet {
     }
 
     /// The ranges in ascending order.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + Clone {
         self.0.iter().cloned()
     }
 
@@ -31,8 +34,8 @@ impl RangeSet {
     /// Removes and returns the lowest range.
     pub(super) fn pop_first(&mut self) -> Option<Range<u64>> {
         let first = self.0.pop_front();
-        if self.0.is_empty() {
-            // Many gaps once are no reason to keep the memory.
+        // Many gaps once are no reason to keep the memory.
+        if self.0.is_empty() && self.0.capacity() > KEPT {
             self.0 = VecDeque::new();
         }
         first

@@ -324,13 +324,12 @@ impl Recovery {
         self.spaces[id as usize].sent.forget(horizon);
     }
 
-    /// Data packets larger than `mtu` cannot have arrived any more: returns their content. That says nothing about
-    /// congestion.
-    pub(super) fn on_smaller_mtu(&mut self, now: Instant, mtu: usize) -> Vec<Sent> {
+    /// Packets larger than `mtu` cannot have arrived any more: returns their content. That says nothing about congestion.
+    pub(super) fn on_smaller_mtu(&mut self, now: Instant, id: SpaceId, mtu: usize) -> Vec<Sent> {
         let mut content = Vec::new();
         let Self { spaces, congestion, lost, .. } = self;
         let is_too_large = |_: u64, packet: &SentPacket| packet.size > mtu;
-        spaces[SpaceId::Data as usize].sent.judge(u64::MAX, false, &mut content, is_too_large, |packet| {
+        spaces[id as usize].sent.judge(u64::MAX, false, &mut content, is_too_large, |packet| {
             congestion.on_left(packet.size);
             *lost += 1;
         });

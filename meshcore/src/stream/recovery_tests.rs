@@ -150,8 +150,8 @@ fn packets_that_no_longer_fit_are_lost_without_congestion() {
     ack(&mut recovery, 100, 0..=0);
     send(&mut recovery, 110, 1);
     let window = recovery.congestion.window();
-    assert_eq!(recovery.on_smaller_mtu(at(120), 1200), []);
-    assert_eq!(recovery.on_smaller_mtu(at(120), 1199), [Sent::Reset(1)]);
+    assert_eq!(recovery.on_smaller_mtu(at(120), SpaceId::Data, 1200), []);
+    assert_eq!(recovery.on_smaller_mtu(at(120), SpaceId::Data, 1199), [Sent::Reset(1)]);
     assert_eq!((recovery.congestion.window(), recovery.congestion.in_flight()), (window, 0));
     assert_eq!(recovery.timer(), None);
     // One arrives all the same.

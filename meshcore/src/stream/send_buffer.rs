@@ -10,6 +10,9 @@ use super::ranges::RangeSet;
 /// Copied bytes are collected in chunks of this size.
 const CHUNK: usize = 16 * 1024;
 
+/// Entries (of 48 bytes) that an empty list of chunks keeps.
+const KEPT: usize = 8;
+
 /// Bytes that were written.
 #[derive(Debug)]
 enum Data {
@@ -162,6 +165,9 @@ impl SendBuffer {
     pub(super) fn on_acked(&mut self, range: Range<u64>) -> usize {
         let range = range.start.max(self.base)..range.end;
         self.lost.remove(range.clone());
+        if range.start == self.base && self.acked.is_empty() {
+            return self.forget(range.end.max(self.base));
+        }
         self.acked.insert(range);
         match self.acked.first() {
             Some(first) if first.start == self.base => {
@@ -177,7 +183,9 @@ impl SendBuffer {
         let freed = (base - self.base) as usize;
         self.base = base;
         if base == self.end {
-            self.chunks = VecDeque::new();
+            self.chunks.clear();
+            self.chunks.shrink_to(KEPT);
+            self.cursor = 0;
         }
         while self.chunks.front().is_some_and(|chunk| chunk.end() <= base) {
             self.chunks.pop_front();
@@ -258,7 +266,7 @@ mod tests {
                 buffer.on_acked(range);
             }
             prop_assert!(buffer.is_acked() && !buffer.has_lost() && !buffer.has_new());
-            prop_assert!(buffer.chunks.capacity() == 0);
+            prop_assert!(buffer.chunks.is_empty() && buffer.chunks.capacity() <= KEPT);
             prop_assert_eq!(arrived.into_iter().flatten().collect::<Vec<_>>(), whole);
         }
     }

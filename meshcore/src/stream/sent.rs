@@ -81,6 +81,9 @@ pub(super) struct Lost {
     pub(super) size: usize,
 }
 
+/// Slots that are kept while nothing is in flight.
+const KEPT: usize = 16;
+
 /// Packets in the order of their numbers. Those without anything to acknowledge are not kept.
 #[derive(Debug, Default)]
 pub(super) struct SentPackets {
@@ -213,8 +216,8 @@ impl SentPackets {
             self.oldest = self.oldest.saturating_sub(1);
         }
         if self.slots.is_empty() {
-            // An idle connection keeps no memory for the flights of its busy times.
-            self.slots = VecDeque::new();
+            // An idle connection keeps little memory for the flights of its busy times.
+            self.slots.shrink_to(KEPT);
             self.oldest = 0;
         }
     }
@@ -296,6 +299,6 @@ mod tests {
         }
         sent.acknowledge(0..=999, |_, _| {});
         sent.forget(Instant::default());
-        assert_eq!(sent.slots.capacity(), 0);
+        assert!(sent.slots.capacity() <= KEPT);
     }
 }

@@ -153,7 +153,7 @@ pub struct Ack<'a> {
 
 impl Ack<'_> {
     /// The acknowledged packet numbers, highest range first.
-    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
+    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> + Clone {
         let mut reader = Reader::new(self.ranges);
         let mut lowest = self.largest - self.first;
         let rest = std::iter::from_fn(move || {
@@ -355,34 +355,45 @@ pub fn emit_stream_header(stream: u64, offset: u64, len: usize, fin: bool, out: 
 /// as fit. Returns whether anything was written: nothing is when not even the first range fits.
 pub fn emit_ack(
     delay: u64,
-    mut ranges: impl Iterator<Item = RangeInclusive<u64>>,
+    mut ranges: impl Iterator<Item = RangeInclusive<u64>> + Clone,
     limit: usize,
     out: &mut Vec<u8>,
 ) -> bool {
     const LONGEST_COUNT: usize = 8;
     let Some(first) = ranges.next() else { return false };
-    let (largest, mut lowest) = (*first.end(), *first.start());
-    let mut count = 0;
-    let mut body = Vec::new();
-    varint::emit(largest - lowest, &mut body);
-    let fixed = 1 + varint::len(largest) + varint::len(delay) + LONGEST_COUNT;
-    if fixed + body.len() > limit {
+    let (largest, lowest) = (*first.end(), *first.start());
+    let mut len =
+        1 + varint::len(largest) + varint::len(delay) + LONGEST_COUNT + varint::len(largest - lowest);
+    if len > limit {
         return false;
     }
-    for range in ranges {
-        let before = body.len();
-        varint::emit(lowest - range.end() - 2, &mut body);
-        varint::emit(range.end() - range.start(), &mut body);
-        if fixed + body.len() > limit {
-            body.truncate(before);
+    // How many ranges fit is told before them.
+    let mut count = 0;
+    for (gap, size) in gaps(lowest, ranges.clone()) {
+        len += varint::len(gap) + varint::len(size);
+        if len > limit {
             break;
         }
-        lowest = *range.start();
         count += 1;
     }
-    emit_numbers(code::ACK, &[largest, delay, count], out);
-    out.extend_from_slice(&body);
+    emit_numbers(code::ACK, &[largest, delay, count, largest - lowest], out);
+    for (gap, size) in gaps(lowest, ranges).take(count as usize) {
+        varint::emit(gap, out);
+        varint::emit(size, out);
+    }
     true
+}
+
+/// The fields of the ranges below `lowest`: the gap before each, and its length (RFC 9000 §19.3.1).
+fn gaps(
+    mut lowest: u64,
+    ranges: impl Iterator<Item = RangeInclusive<u64>>,
+) -> impl Iterator<Item = (u64, u64)> {
+    ranges.map(move |range| {
+        let gap = lowest - range.end() - 2;
+        lowest = *range.start();
+        (gap, range.end() - range.start())
+    })
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ impl Connection {
             }
             Failure::Tls(error) => {
                 // RFC 9001 §4.8. rustls sets an alert for every error; 80 is internal_error.
-                let alert = self.session.alert().map_or(80, u8::from);
+                let alert = self.session.as_ref().and_then(|session| session.alert()).map_or(80, u8::from);
                 let close = Close::Transport { code: TransportCode::Tls(alert), reason: String::new() };
                 self.start_closing(now, close, tls::close_reason(error));
             }

@@ -30,6 +30,7 @@ use super::streams::Streams;
 use super::tls::{self, Tls};
 use super::{Config, Event, Side, Statistics};
 use crate::types::{Address, Instant, NodeId};
+use crate::wire::packet::Token;
 
 /// A packet number space (RFC 9000 §12.3) with its part of the TLS handshake.
 #[derive(Default)]
@@ -83,8 +84,12 @@ pub(super) struct Connection {
     /// A client knows the server's connection id only after the first packet.
     remote_is_known: bool,
     address: Address,
+    /// What a server wants to see in a client's Initial packets, and how often it asked.
+    token: Option<Token>,
+    retries: u32,
     peer: Option<NodeId>,
-    session: rustls::quic::Connection,
+    /// TLS, until the handshake is confirmed: some 10 kB that an established connection does not need.
+    session: Option<Box<rustls::quic::Connection>>,
     /// Where TLS writes next.
     write_level: SpaceId,
     spaces: [Space; 3],
@@ -169,8 +174,10 @@ impl Connection {
             ids,
             remote_is_known: side == Side::Server,
             address,
+            token: None,
+            retries: 0,
             peer: None,
-            session,
+            session: Some(Box::new(session)),
             write_level: SpaceId::Initial,
             spaces,
             data_keys: None,
@@ -261,7 +268,7 @@ impl Connection {
         self.mtu = mtu;
         self.recovery.congestion.set_mtu(mtu);
         if is_smaller {
-            let lost = self.recovery.on_smaller_mtu(now, mtu);
+            let lost = self.recovery.on_smaller_mtu(now, SpaceId::Data, mtu);
             self.on_lost(SpaceId::Data, lost);
         }
     }

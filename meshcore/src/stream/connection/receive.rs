@@ -34,7 +34,7 @@ impl Connection {
         let (id, number, plain) = self.unprotect(now, header, packet)?;
         self.counters.bytes_received += size;
         self.counters.packets_received += 1;
-        if let Kind::Initial { source } | Kind::Handshake { source } = header.kind {
+        if let Kind::Initial { source, .. } | Kind::Handshake { source } = header.kind {
             self.ids.remote = source;
             self.remote_is_known = true;
         }
@@ -65,7 +65,7 @@ impl Connection {
         packet: &'a mut [u8],
     ) -> Result<(SpaceId, u64, &'a [u8]), PacketError> {
         let (id, source) = match header.kind {
-            Kind::Initial { source } => (SpaceId::Initial, Some(source)),
+            Kind::Initial { source, .. } => (SpaceId::Initial, Some(source)),
             Kind::Handshake { source } => (SpaceId::Handshake, Some(source)),
             Kind::Data { .. } => (SpaceId::Data, None),
         };

@@ -54,7 +54,7 @@ impl Connection {
     fn header(&self, id: SpaceId) -> Header {
         let source = self.ids.local;
         let kind = match id {
-            SpaceId::Initial => Kind::Initial { source },
+            SpaceId::Initial => Kind::Initial { source, token: self.token },
             SpaceId::Handshake => Kind::Handshake { source },
             SpaceId::Data => Kind::Data { phase: self.data_keys.as_ref().is_some_and(|keys| keys.phase()) },
         };

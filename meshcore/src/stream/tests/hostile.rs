@@ -141,8 +141,8 @@ fn a_later_stream_opens_those_before_it() {
 }
 
 /// A client's Initial packet with this plaintext, as anybody can make it.
-fn initial(original: u64, number: u32, plain: &[u8]) -> Vec<u8> {
-    let header = Header { kind: Kind::Initial { source: 5 }, destination: original, number };
+pub(super) fn initial(original: u64, number: u32, plain: &[u8]) -> Vec<u8> {
+    let header = Header { kind: Kind::Initial { source: 5, token: None }, destination: original, number };
     let mut packet = Vec::new();
     header.emit(&mut packet);
     let mut plain = plain.to_vec();
@@ -153,7 +153,7 @@ fn initial(original: u64, number: u32, plain: &[u8]) -> Vec<u8> {
     packet
 }
 
-fn crypto(offset: u64, data: &[u8]) -> Vec<u8> {
+pub(super) fn crypto(offset: u64, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     Segment::Crypto { offset, data }.emit(&mut out);
     out

@@ -256,6 +256,11 @@ impl Net {
     /// A connection of Alice with Bob, the handshake done on both sides.
     fn establish(&mut self) -> (ConnectionId, ConnectionId) {
         let client = self.connect(0, 1);
+        self.establish_with(client)
+    }
+
+    /// Waits for the handshake of Alice's attempt.
+    fn establish_with(&mut self, client: ConnectionId) -> (ConnectionId, ConnectionId) {
         self.run_until("the handshake", |net| net.connected(0).is_some() && net.connected(1).is_some());
         let server = self.connected(1).unwrap();
         let (alice, bob) = (self.nodes[0].id, self.nodes[1].id);

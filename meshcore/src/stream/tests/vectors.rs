@@ -3,7 +3,7 @@
 use super::*;
 use crate::stream::params::Params;
 use crate::stream::tls::initial_keys;
-use crate::wire::packet::{Header, Kind, expand_number};
+use crate::wire::packet::{Header, Kind, Retry, expand_number};
 use crate::wire::reader::Reader;
 use crate::wire::segment::{Ack, AckFrequency, Segment};
 use crate::wire::varint;
@@ -51,7 +51,11 @@ fn packet_numbers() {
 fn headers() {
     for vector in list(&vectors()["header"]) {
         let kind = match vector["kind"].as_str().unwrap() {
-            "initial" => Kind::Initial { source: id(&vector["source"]) },
+            "initial" => {
+                let token =
+                    vector["token"].as_str().map(|token| hex::decode(token).unwrap().try_into().unwrap());
+                Kind::Initial { source: id(&vector["source"]), token }
+            }
             "handshake" => Kind::Handshake { source: id(&vector["source"]) },
             _ => Kind::Data { phase: vector["phase"].as_bool().unwrap() },
         };
@@ -66,6 +70,17 @@ fn headers() {
         out.extend([0; 16]);
         assert_eq!(Header::parse(&out), Ok((header, out.len() - 16)));
     }
+}
+
+#[test]
+fn retry() {
+    let vector = &vectors()["retry"];
+    let token = bytes(&vector["token"]).try_into().unwrap();
+    let retry = Retry { destination: id(&vector["destination"]), original: id(&vector["original"]), token };
+    let mut out = Vec::new();
+    retry.emit(&mut out);
+    assert_eq!(out, bytes(&vector["hex"]));
+    assert_eq!(Retry::parse(&out), Some(Ok(retry)));
 }
 
 #[test]
