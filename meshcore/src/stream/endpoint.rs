@@ -125,9 +125,14 @@ impl Endpoint {
     /// Tells the largest packet that a path carries, in bytes; [`DEFAULT_MTU`] until then, [`MIN_MTU`](super::MIN_MTU)
     /// at least. May change at any time.
     pub fn set_path_mtu(&mut self, peer: Address, mtu: usize) {
-        let before = if mtu == DEFAULT_MTU { self.mtus.remove(&peer) } else { self.mtus.insert(peer, mtu) };
-        if before.unwrap_or(DEFAULT_MTU) == mtu {
+        // Drivers tell it with each packet.
+        if self.mtus.get(&peer).copied().unwrap_or(DEFAULT_MTU) == mtu {
             return;
+        }
+        if mtu == DEFAULT_MTU {
+            self.mtus.remove(&peer);
+        } else {
+            self.mtus.insert(peer, mtu);
         }
         let (mtu, now) = (self.path_mtu(peer), self.now);
         for id in self.connections_with(peer) {
@@ -539,6 +544,12 @@ impl Endpoint {
     /// How many packets [`handle_packet`](Self::handle_packet) dropped so far.
     pub fn dropped(&self) -> u64 {
         self.dropped
+    }
+
+    /// The number of the next Data packet of a connection.
+    #[cfg(test)]
+    pub(super) fn next_number(&self, id: ConnectionId) -> u64 {
+        self.connections.get(&id.0).map_or(0, |entry| entry.connection.next_number())
     }
 
     #[cfg(test)]

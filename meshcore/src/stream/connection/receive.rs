@@ -26,7 +26,7 @@ impl Connection {
         header: Header,
         packet: &mut [u8],
     ) -> Result<(), PacketError> {
-        if !matches!(self.state, State::Open) {
+        if !self.is_open() {
             self.on_packet_while_closing();
             return Err(PacketError::UnknownConnection);
         }
@@ -117,6 +117,16 @@ impl Connection {
     }
 
     fn on_payload(&mut self, now: Instant, id: SpaceId, number: u64, plain: &[u8]) -> Result<(), Failure> {
+        let eliciting = self.on_segments(now, id, plain)?;
+        // A segment may have discarded the keys of its own space; then nothing is left to acknowledge.
+        if self.is_open() && (id == SpaceId::Data || self.space(id).keys.is_some()) {
+            self.space(id).received.insert(now, number, eliciting, id == SpaceId::Data);
+        }
+        Ok(())
+    }
+
+    /// Returns whether the peer wants an acknowledgement.
+    fn on_segments(&mut self, now: Instant, id: SpaceId, plain: &[u8]) -> Result<bool, Failure> {
         if plain.is_empty() {
             return Err(TransportError::protocol("a packet without segments").into());
         }
@@ -131,24 +141,28 @@ impl Connection {
             } else {
                 self.on_handshake_segment(now, id, segment)?;
             }
-            if !matches!(self.state, State::Open) {
-                return Ok(());
+            if !self.is_open() {
+                break;
             }
         }
-        // A segment may have discarded the keys of its own space; then nothing is left to acknowledge.
-        if id == SpaceId::Data || self.space(id).keys.is_some() {
-            self.space(id).received.insert(now, number, eliciting, id == SpaceId::Data);
-        }
-        Ok(())
+        Ok(eliciting)
     }
 
-    /// As if the peer had sent a Data packet with this plaintext.
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// As if the peer had sent a Data packet with this plaintext, which is not acknowledged.
     #[cfg(test)]
     pub(in super::super) fn inject(&mut self, now: Instant, plain: &[u8]) {
-        let number = self.space(SpaceId::Data).received.expected();
-        if let Err(failure) = self.on_payload(now, SpaceId::Data, number, plain) {
+        if let Err(failure) = self.on_segments(now, SpaceId::Data, plain) {
             self.fail(now, failure);
         }
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn next_number(&self) -> u64 {
+        self.spaces[SpaceId::Data as usize].next_number
     }
 
     /// The few segments that RFC 9000 §12.4 allows in Initial and Handshake packets.

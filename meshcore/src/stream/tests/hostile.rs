@@ -214,6 +214,93 @@ fn violations_of_a_proved_peer_close_the_connection() {
     }
 }
 
+#[test]
+fn optimistic_acknowledgements_are_noticed() {
+    let mut net = Net::new(1, CLEAN);
+    let (client, server) = net.establish();
+    // The server acknowledges whatever might have been sent, to be sent more (RFC 9000 §21.4).
+    let stream = net.endpoint(0).open(client).unwrap();
+    for _ in 0..100 {
+        if net.endpoint(0).write(client, stream, &[0; 5000]).is_err() {
+            break;
+        }
+        net.run_for(Duration::from_millis(30));
+        let sent = net.nodes[0].endpoint.next_number(client);
+        let mut plain = Vec::new();
+        let ranges = [0..=sent.saturating_sub(1)];
+        crate::wire::segment::emit_ack(0, ranges.into_iter(), 1000, &mut plain);
+        let now = net.now;
+        net.endpoint(0).inject(now, client, &plain);
+        net.flush();
+    }
+    let Some(CloseReason::Protocol(error)) = net.closed(0) else { panic!("{:?}", net.closed(0)) };
+    assert_eq!(error.code, TransportCode::Protocol);
+    assert!(error.reason.contains("skipped"), "{error}");
+    net.run_until("the close", |net| net.closed(1).is_some());
+    assert_eq!(net.nodes[1].endpoint.peer(server), Some(net.nodes[0].id));
+}
+
+#[test]
+fn acknowledgements_sooner_than_announced_are_not_for_the_asking() {
+    let mut net = Net::new(1, CLEAN);
+    let (_, server) = net.establish();
+    let request = crate::wire::segment::AckFrequency { sequence: 0, threshold: 1, delay: 999, reordering: 1 };
+    let mut plain = Vec::new();
+    Segment::AckFrequency(request).emit(&mut plain);
+    let now = net.now;
+    net.endpoint(1).inject(now, server, &plain);
+    net.flush();
+    assert!(
+        matches!(net.closed(1), Some(CloseReason::Protocol(error)) if error.code == TransportCode::Protocol)
+    );
+}
+
+/// The peer's packets arrive, but it never acknowledges anything: what waits for it stays within the windows, and the
+/// probes become rare.
+#[test]
+fn a_peer_that_never_acknowledges_costs_bounded_memory() {
+    let config = Config { idle_timeout: Duration::ZERO, send_buffer: 100_000, ..Config::default() };
+    let mut net = Net::with(1, CLEAN, [config.clone(), config]);
+    let (client, server) = net.establish();
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.deaf = Some(net.nodes[1].address);
+    let mut taken = 0;
+    for _ in 0..300 {
+        taken += net.endpoint(0).write(client, stream, &[0; 50_000]).unwrap();
+        // The server goes on talking.
+        net.endpoint(1).ping(server);
+        net.run_for(Duration::from_secs(10));
+    }
+    assert_eq!(taken, 100_000);
+    let statistics = net.nodes[0].endpoint.statistics(client).unwrap();
+    assert!(statistics.packets_sent < 700, "{statistics:?}");
+    assert!(statistics.bytes_in_flight < 60_000, "{statistics:?}");
+}
+
+/// A window is never taken back (RFC 9000 §4.1): smaller limits are ignored, and nothing is sent twice or beyond.
+#[test]
+fn windows_that_shrink_are_ignored() {
+    let mut net = Net::new(1, CLEAN);
+    let (client, server) = net.establish();
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.endpoint(0).write(client, stream, &pattern(50_000, 0)).unwrap();
+    let now = net.now;
+    for segment in [
+        Segment::MaxData(1),
+        Segment::MaxStreamData { stream: stream.as_u64(), max: 1 },
+        Segment::MaxStreams(0),
+    ] {
+        let mut plain = Vec::new();
+        segment.emit(&mut plain);
+        net.endpoint(0).inject(now, client, &plain);
+    }
+    assert!(net.endpoint(0).open(client).is_ok());
+    net.run_for(Duration::from_secs(1));
+    let mut read = Vec::new();
+    read_all(net.endpoint(1), server, stream, &mut read);
+    assert_eq!(read.len(), 50_000);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

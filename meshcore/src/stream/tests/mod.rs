@@ -3,6 +3,7 @@
 
 mod bottleneck;
 mod closing;
+mod features;
 mod handshake;
 mod hostile;
 mod random;
@@ -17,8 +18,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::{
-    CloseReason, Config, ConnectionId, Credentials, Endpoint, Event, PacketError, ReadOutcome, Side,
-    StreamError, StreamId, TransportCode,
+    CloseReason, Config, ConnectionId, Credentials, DatagramError, Endpoint, Event, PacketError, ReadOutcome,
+    Side, StreamError, StreamId, TransportCode,
 };
 use crate::types::{Address, Instant, NodeId};
 
@@ -80,6 +81,8 @@ struct Net {
     errors: Vec<PacketError>,
     /// The link swallows this packet, counted from 1.
     swallow: u64,
+    /// Nothing reaches this node.
+    deaf: Option<Address>,
 }
 
 impl Net {
@@ -100,6 +103,7 @@ impl Net {
             log: None,
             errors: Vec::new(),
             swallow: 0,
+            deaf: None,
         };
         for (key, config) in [ALICE, BOB].into_iter().zip(configs) {
             net.add(key, config);
@@ -141,7 +145,7 @@ impl Net {
         let jitter = self.random.random_range(0..=self.link.jitter.as_micros() as u64);
         let arrives = self.now + Duration::from_micros(delay + jitter);
         self.order += 1;
-        if self.order == self.swallow {
+        if self.order == self.swallow || self.deaf == Some(to) {
             return;
         }
         self.flying.push(Reverse(Flying { arrives, order: self.order, from, to, packet }));
