@@ -45,9 +45,9 @@ pub struct Config {
     /// Silence after which a packet is sent that the peer must answer, on a connection that is to be kept. Default: none.
     /// At least 1 ms; less than the idle time-out, or it is of no use.
     pub keep_alive: Option<Duration>,
-    /// Incoming handshakes that may go on at the same time from clients that have proved their address. Default 64; at least
-    /// 1. Some 20 kB of memory each. More are dropped before any cryptography. A quarter of that, in addition, for clients
-    /// that have proved nothing; more of those have to prove their address first.
+    /// Incoming handshakes that may go on at the same time from clients that have proved their address. Default 64, not
+    /// zero. Some 20 kB of memory each. More are dropped before any cryptography. A quarter of that, in addition, for
+    /// clients that have proved nothing; more of those have to prove their address first.
     pub max_half_open: usize,
     /// The same per source address. Default 4; at least 1.
     pub max_half_open_per_address: usize,

@@ -79,12 +79,14 @@ impl Flow {
     }
 }
 
+/// Arrival, order, flow, receiving end, packet.
+type Arrival = (Instant, u64, usize, usize, Vec<u8>);
+
 struct World {
     path: Path,
     now: Instant,
     flows: Vec<Flow>,
-    /// Arrival, order, flow, receiving end, packet.
-    flying: BinaryHeap<Reverse<(Instant, u64, usize, usize, Vec<u8>)>>,
+    flying: BinaryHeap<Reverse<Arrival>>,
     order: u64,
     /// When the bottleneck will have sent what is in its queue, in nanoseconds.
     busy_until: u64,
@@ -221,6 +223,21 @@ fn four_flows_share_a_bottleneck_fairly() {
     let jain = sum * sum / (goodput.len() as f64 * squares);
     assert!(jain >= 0.95, "Jain's index {jain:.3}: {goodput:.0?}");
     assert!(sum >= 0.9 * path.rate as f64, "{goodput:.0?}");
+}
+
+#[test]
+fn a_bandwidth_that_drops_and_returns_is_followed() {
+    let delay = Duration::from_millis(10);
+    let mut path = Path { rate: 100_000_000, delay, queue: 0, loss: 0, mtu: 1454 };
+    path.queue = path.bytes_in(2 * delay);
+    let mut world = World::new(path, &[Duration::ZERO]);
+    for rate in [100_000_000, 5_000_000, 100_000_000] {
+        world.path.rate = rate;
+        // The queue stays: at a twentieth of the rate it holds 400 ms.
+        world.run(Duration::from_secs(5));
+        let goodput = world.goodput(Duration::from_secs(5))[0];
+        assert!(goodput >= 0.85 * rate as f64, "{goodput:.0} of {rate} bit/s, {:?}", world.statistics(0));
+    }
 }
 
 /// RFC 9438 §5.1 and §4.3: on a short round trip the window is Reno's on average, sqrt(1.5 / p) packets.

@@ -41,13 +41,22 @@ struct Link {
     delay: Duration,
     /// Added to the delay at random: packets overtake each other.
     jitter: Duration,
+    /// Of a byte in the packet.
+    corruption: u32,
+    /// Packets that are lost together when one is.
+    burst: u32,
 }
 
-const CLEAN: Link =
-    Link { loss: 0, duplication: 0, delay: Duration::from_millis(10), jitter: Duration::ZERO };
+const CLEAN: Link = Link {
+    loss: 0,
+    duplication: 0,
+    delay: Duration::from_millis(10),
+    jitter: Duration::ZERO,
+    corruption: 0,
+    burst: 1,
+};
 
-const BAD: Link =
-    Link { loss: 25, duplication: 10, delay: Duration::from_millis(10), jitter: Duration::from_millis(15) };
+const BAD: Link = Link { loss: 25, duplication: 10, jitter: Duration::from_millis(15), ..CLEAN };
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Flying {
@@ -79,6 +88,8 @@ struct Net {
     /// Every packet ever sent.
     log: Option<Vec<(Address, Address, Vec<u8>)>>,
     errors: Vec<PacketError>,
+    /// So many packets are still to be lost together.
+    losing: u32,
     /// The link swallows this packet, counted from 1.
     swallow: u64,
     /// Nothing reaches this node.
@@ -102,6 +113,7 @@ impl Net {
             order: 0,
             log: None,
             errors: Vec::new(),
+            losing: 0,
             swallow: 0,
             deaf: None,
         };
@@ -140,7 +152,11 @@ impl Net {
         self.endpoint(from).connect(now, peer).unwrap()
     }
 
-    fn send(&mut self, from: Address, to: Address, packet: Vec<u8>) {
+    fn send(&mut self, from: Address, to: Address, mut packet: Vec<u8>) {
+        if self.random.random_range(0..100) < self.link.corruption {
+            let position = self.random.random_range(0..packet.len());
+            packet[position] ^= 1 << self.random.random_range(0..8u32);
+        }
         let delay = self.link.delay.as_micros() as u64;
         let jitter = self.random.random_range(0..=self.link.jitter.as_micros() as u64);
         let arrives = self.now + Duration::from_micros(delay + jitter);
@@ -175,7 +191,12 @@ impl Net {
                 if self.random.random_range(0..100) < self.link.duplication {
                     self.send(from, to, packet.clone());
                 }
-                if self.random.random_range(0..100) >= self.link.loss {
+                if self.losing == 0 && self.random.random_range(0..100) < self.link.loss {
+                    self.losing = self.link.burst;
+                }
+                if self.losing > 0 {
+                    self.losing -= 1;
+                } else {
                     self.send(from, to, packet);
                 }
             }
