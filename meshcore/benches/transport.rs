@@ -2,7 +2,8 @@
 //! core, without any I/O.
 //!
 //! Times of a shared machine vary; the instructions a packet (counted by valgrind, where it is installed) do not, and show
-//! a regression in spite of noise. Arguments choose among the rows: `bulk-1500`, `bulk-9000`, `small`, `instructions`.
+//! a regression in spite of noise. Arguments choose among the rows: `bulk-1500`, `bulk-9000`, `small`, `exchange`,
+//! `instructions`.
 
 #![allow(clippy::disallowed_methods)] // a bench is a driver
 
@@ -170,6 +171,30 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// Exchanges 64 bytes to and fro; returns how long it took.
+    fn exchange(&mut self, exchanges: u64) -> Duration {
+        let stream = self.stream.expect("a first stream");
+        let message = [1; 64];
+        let began = Instant::now();
+        for _ in 0..exchanges {
+            for from in [0, 1] {
+                let end = &mut self.nodes[from].endpoint;
+                end.write(self.connections[from], stream, &message).expect("an open stream");
+                self.carry(from);
+                let to = &mut self.nodes[1 - from].endpoint;
+                while to.poll_event().is_some() {}
+                self.sink.clear();
+                while let Ok(ReadOutcome::Data(_)) =
+                    to.read(self.connections[1 - from], stream, &mut self.sink, CHUNK)
+                {}
+                assert_eq!(self.sink.len(), message.len());
+            }
+        }
+        began.elapsed()
+    }
+}
+
 /// What one round gave.
 struct Sample {
     elapsed: Duration,
@@ -213,6 +238,18 @@ fn small(writes: u64) {
         .collect();
     let (rate, least, most) = median(rates);
     println!("small {SMALL:>4}: {rate:6.2} million writes a second ({least:.2} to {most:.2})");
+}
+
+fn exchange(exchanges: u64) {
+    let times = (0..ROUNDS)
+        .map(|_| {
+            let mut pair = Pair::new(1500);
+            pair.exchange(exchanges / 8);
+            pair.exchange(exchanges).as_nanos() as f64 / exchanges as f64
+        })
+        .collect();
+    let (time, least, most) = median(times);
+    println!("exchange 64: {time:6.0} ns for both ways and both ends ({least:.0} to {most:.0})");
 }
 
 /// Instructions that this program takes for a row of `total` bytes.
@@ -263,6 +300,9 @@ fn main() {
     }
     if wanted("small") {
         small(4_000_000);
+    }
+    if wanted("exchange") {
+        exchange(200_000);
     }
     if wanted("instructions") {
         const PIECE: u64 = 1408;

@@ -30,11 +30,11 @@ unsafe impl GlobalAlloc for Counting {
 static COUNTING: Counting = Counting;
 
 /// Allocations of this thread so far.
-pub fn allocations() -> usize {
+pub(crate) fn allocations() -> usize {
     ALLOCATIONS.get()
 }
 
 /// Bytes that this thread has asked for and not given back.
-pub fn bytes() -> usize {
+pub(crate) fn bytes() -> usize {
     usize::try_from(BYTES.get()).unwrap_or(0)
 }

@@ -92,7 +92,7 @@ impl World {
     fn read(&mut self, node: usize, stream: StreamId, limit: usize) {
         let mut new = Vec::new();
         let (endpoint, connection) = (&mut self.net.nodes[node].endpoint, self.connections[node]);
-        let outcome = if limit % 2 == 0 {
+        let outcome = if limit.is_multiple_of(2) {
             endpoint.read(connection, stream, &mut new, limit)
         } else {
             endpoint.read_bytes(connection, stream, limit).map(|(outcome, data)| {
@@ -127,7 +127,7 @@ impl World {
                 let data =
                     pattern(direction.written + len, Self::salt(node, stream)).split_off(direction.written);
                 let endpoint = &mut self.net.nodes[node].endpoint;
-                let taken = if len % 2 == 0 {
+                let taken = if len.is_multiple_of(2) {
                     endpoint.write(connection, stream, &data)
                 } else {
                     endpoint.write_bytes(connection, stream, data.into())
