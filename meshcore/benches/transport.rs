@@ -71,7 +71,7 @@ impl Pair {
             connections: [connection; 2],
             stream: None,
             start: Instant::now(),
-            batch: vec![Vec::with_capacity(frame); BATCH],
+            batch: (0..BATCH).map(|_| Vec::with_capacity(frame)).collect(),
             packets: [0; 2],
             received: 0,
             sink: Vec::with_capacity(CHUNK),
