@@ -59,6 +59,7 @@ impl Stack {
             stream::Event::Readable(_)
             | stream::Event::Writable(_)
             | stream::Event::Openable
+            | stream::Event::Datagram
             | stream::Event::Acknowledged(_) => {}
         }
         self.touched.insert(connection);

@@ -1,6 +1,9 @@
 //! Puts the pieces of a byte stream back in order.
 
 use std::collections::VecDeque;
+use std::ops::Range;
+
+use bytes::Bytes;
 
 use super::ranges::RangeSet;
 
@@ -8,21 +11,29 @@ use super::ranges::RangeSet;
 /// the data. A sender that fills its packets stays far below.
 const MAX_GAPS: usize = 4096;
 
-/// A buffer that stays this large after it has been drained is given back.
-const KEPT_CAPACITY: usize = 64 * 1024;
+/// Bytes come to lie in blocks of this size, which can be handed to the application as they are.
+const BLOCK: usize = 16 * 1024;
+
+/// Entries (of 24 bytes) that an empty list of blocks keeps.
+const KEPT: usize = 8;
 
 /// There are more than [`MAX_GAPS`] gaps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooFragmented;
 
 /// Received bytes from the read position on, with gaps. The caller bounds the highest offset (by flow control or a fixed
-/// limit), and with it the memory.
+/// limit), and with it the memory: the bytes that the limit allows, and one block.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
-    /// Bytes from `base` on; gaps hold zeros.
-    buffer: VecDeque<u8>,
+    /// Block `n` holds the bytes from `n * BLOCK` on, and is as long as the last of them that arrived; gaps hold zeros.
+    /// The first is the one with `base` in it. None are kept when everything was read.
+    blocks: VecDeque<Vec<u8>>,
+    /// Everything below was read.
     base: u64,
-    received: RangeSet,
+    /// Everything below arrived.
+    end: u64,
+    /// What arrived behind a gap.
+    ahead: RangeSet,
 }
 
 impl Assembler {
@@ -31,63 +42,129 @@ impl Assembler {
         self.base
     }
 
-    /// Takes a piece. What was read already is ignored.
+    /// Takes a piece. What arrived already is ignored.
     pub(super) fn insert(&mut self, offset: u64, data: &[u8]) -> Result<(), TooFragmented> {
         let end = offset + data.len() as u64;
-        if end <= self.base {
+        if end <= self.end {
             return Ok(());
         }
-        let skip = self.base.saturating_sub(offset) as usize;
+        let skip = self.end.saturating_sub(offset) as usize;
         let data = data.get(skip..).unwrap_or_default();
-        let start = offset.max(self.base);
-        let at = (start - self.base) as usize;
-        if self.buffer.len() < at + data.len() {
-            self.buffer.resize(at + data.len(), 0);
+        let start = offset.max(self.end);
+        self.store(start, data);
+        if start > self.end {
+            self.ahead.insert(start..end);
+            return if self.ahead.len() > MAX_GAPS { Err(TooFragmented) } else { Ok(()) };
         }
-        overwrite(&mut self.buffer, at, data);
-        self.received.insert(start..end);
-        if self.received.len() > MAX_GAPS { Err(TooFragmented) } else { Ok(()) }
+        self.end = end;
+        while let Some(next) = self.ahead.first().filter(|next| next.start <= self.end) {
+            self.end = self.end.max(next.end);
+            self.ahead.pop_first();
+        }
+        Ok(())
+    }
+
+    fn store(&mut self, start: u64, mut data: &[u8]) {
+        let mut index = (start / BLOCK as u64 - self.base / BLOCK as u64) as usize;
+        let mut at = (start % BLOCK as u64) as usize;
+        if self.blocks.len() <= index + data.len() / BLOCK {
+            self.blocks.resize_with(index + 1 + (at + data.len()).saturating_sub(1) / BLOCK, Vec::new);
+        }
+        while !data.is_empty() {
+            let (head, tail) = data.split_at(data.len().min(BLOCK - at));
+            // Short streams stay small: only their first block grows with them.
+            let capacity = if start < BLOCK as u64 { at + head.len() } else { BLOCK };
+            if self.blocks.len() <= index {
+                self.blocks.resize_with(index + 1, Vec::new);
+            }
+            if let Some(block) = self.blocks.get_mut(index) {
+                put(block, at, head, capacity);
+            }
+            (data, at, index) = (tail, 0, index + 1);
+        }
     }
 
     /// How many bytes can be read now.
     pub(super) fn readable(&self) -> usize {
-        match self.received.first() {
-            Some(range) if range.start == self.base => (range.end - range.start) as usize,
-            _ => 0,
-        }
+        (self.end - self.base) as usize
     }
 
     /// Whether pieces behind a gap are left, which cannot be read yet.
     pub(super) fn has_rest(&self) -> bool {
-        !self.received.is_empty()
+        self.end > self.base || !self.ahead.is_empty()
+    }
+
+    /// The readable bytes of the first block.
+    fn front(&self) -> Range<usize> {
+        let at = (self.base % BLOCK as u64) as usize;
+        at..(at + self.readable()).min(BLOCK)
+    }
+
+    fn advance(&mut self, len: usize) {
+        let before = self.base / BLOCK as u64;
+        self.base += len as u64;
+        if self.base == self.end && self.ahead.is_empty() {
+            self.blocks.clear();
+            self.blocks.shrink_to(KEPT);
+        } else if self.base / BLOCK as u64 > before {
+            self.blocks.pop_front();
+        }
     }
 
     /// Appends up to `limit` readable bytes to `into`; returns how many.
     pub(super) fn read(&mut self, into: &mut Vec<u8>, limit: usize) -> usize {
-        let len = self.readable().min(limit);
-        into.extend(self.buffer.drain(..len));
-        let end = self.base + len as u64;
-        self.received.remove(self.base..end);
-        self.base = end;
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT_CAPACITY {
-            self.buffer = VecDeque::new();
+        let total = self.readable().min(limit);
+        let mut left = total;
+        while left > 0 {
+            let range = self.front();
+            let len = range.len().min(left);
+            let block = self.blocks.front().map(Vec::as_slice).unwrap_or_default();
+            into.extend_from_slice(block.get(range.start..range.start + len).unwrap_or_default());
+            self.advance(len);
+            left -= len;
         }
-        len
+        total
+    }
+
+    /// Takes readable bytes, up to `limit`, as they lie in memory when a block is complete; empty when there are none.
+    pub(super) fn take(&mut self, limit: usize) -> Bytes {
+        let range = self.front();
+        let len = range.len().min(limit);
+        let range = range.start..range.start + len;
+        let is_last = self.is_last(len);
+        let Some(block) = self.blocks.front_mut().filter(|block| range.end <= block.len()) else {
+            return Bytes::new();
+        };
+        // Nothing more will be written to a block that is read to its end.
+        let is_whole = range.end == BLOCK || len > BLOCK / 2 && range.end == block.len() && is_last;
+        let taken = if is_whole {
+            Bytes::from(std::mem::take(block)).slice(range)
+        } else {
+            Bytes::copy_from_slice(&block[range])
+        };
+        self.advance(len);
+        taken
+    }
+
+    /// Whether nothing is left once `len` bytes more were read: the blocks are given up then anyway.
+    fn is_last(&self, len: usize) -> bool {
+        self.base + len as u64 == self.end && self.ahead.is_empty()
     }
 }
 
-/// Copies `data` over the bytes of `buffer` from `at` on, which must exist.
-fn overwrite(buffer: &mut VecDeque<u8>, at: usize, data: &[u8]) {
-    let (front, back) = buffer.as_mut_slices();
-    let in_front = front.len().saturating_sub(at).min(data.len());
-    let (head, tail) = data.split_at(in_front);
-    if !head.is_empty() {
-        front[at..at + head.len()].copy_from_slice(head);
+/// Copies `data` into a block at a position, which may lie behind its end.
+fn put(block: &mut Vec<u8>, at: usize, data: &[u8], capacity: usize) {
+    if block.capacity() == 0 {
+        block.reserve_exact(capacity);
     }
-    if !tail.is_empty() {
-        let at = at.saturating_sub(front.len());
-        back[at..at + tail.len()].copy_from_slice(tail);
+    if at == block.len() {
+        return block.extend_from_slice(data);
     }
+    let end = at + data.len();
+    if block.len() < end {
+        block.resize(end, 0);
+    }
+    block[at..end].copy_from_slice(data);
 }
 
 #[cfg(test)]
@@ -104,27 +181,57 @@ mod tests {
         assert_eq!(assembler.insert(1 + 2 * MAX_GAPS as u64, b"x"), Err(TooFragmented));
     }
 
+    #[test]
+    fn a_short_stream_costs_little_and_a_read_one_nothing() {
+        let mut assembler = Assembler::default();
+        assembler.insert(0, &[1; 100]).unwrap();
+        assert_eq!(assembler.blocks.iter().map(Vec::capacity).sum::<usize>(), 100);
+        assembler.read(&mut Vec::new(), 100);
+        assert!(assembler.blocks.is_empty());
+    }
+
+    #[test]
+    fn whole_blocks_are_handed_over_without_a_copy() {
+        let mut assembler = Assembler::default();
+        for offset in (0..2 * BLOCK).step_by(1024) {
+            assembler.insert(offset as u64, &[1; 1024]).unwrap();
+        }
+        let blocks: Vec<_> = assembler.blocks.iter().map(|block| block.as_ptr()).collect();
+        let taken = [assembler.take(usize::MAX), assembler.take(usize::MAX)];
+        assert!(
+            taken.iter().zip(blocks).all(|(taken, block)| taken.len() == BLOCK && taken.as_ptr() == block)
+        );
+    }
+
     proptest! {
         #[test]
         fn pieces_in_any_order_arrive_in_order(
-            len in 1usize..2000,
-            pieces in proptest::collection::vec((0usize..2000, 1usize..300, 0usize..500), 0..60),
+            len in 1usize..80_000,
+            pieces in proptest::collection::vec(
+                (0usize..80_000, 1usize..30_000, 0usize..30_000, any::<bool>()), 0..60),
         ) {
             let whole: Vec<u8> = (0..len).map(|index| (index * 7 % 251) as u8).collect();
             let mut assembler = Assembler::default();
             let mut read = Vec::new();
-            let all = (0usize, len, len);
-            for (start, size, limit) in pieces.into_iter().chain([all]) {
+            let all = (0usize, len, len, false);
+            for (start, size, limit, owned) in pieces.into_iter().chain([all]) {
                 let start = start.min(len);
                 let end = (start + size).min(len);
                 prop_assert_eq!(assembler.insert(start as u64, &whole[start..end]), Ok(()));
                 let readable = assembler.readable();
-                prop_assert_eq!(assembler.read(&mut read, limit), readable.min(limit));
+                if owned {
+                    let taken = assembler.take(limit);
+                    prop_assert!(taken.len() <= limit && (taken.is_empty() == (limit.min(readable) == 0)));
+                    read.extend(taken);
+                } else {
+                    prop_assert_eq!(assembler.read(&mut read, limit), readable.min(limit));
+                }
                 prop_assert_eq!(assembler.base(), read.len() as u64);
                 prop_assert_eq!(&read[..], &whole[..read.len()]);
             }
             assembler.read(&mut read, usize::MAX);
             prop_assert_eq!(read, whole);
+            prop_assert!(assembler.blocks.is_empty() && assembler.blocks.capacity() <= KEPT && !assembler.has_rest());
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A packet being filled with segments.
 
-use super::recovery::Sent;
+use super::sent::{Content, Sent};
 use crate::wire::segment::Segment;
 
 /// Plaintext of one packet at the end of a buffer, with a note of what it carries.
@@ -8,14 +8,14 @@ pub(super) struct Builder<'a> {
     pub(super) out: &'a mut Vec<u8>,
     /// The packet's plaintext may not grow beyond this position of `out`.
     end: usize,
-    pub(super) content: Vec<Sent>,
+    pub(super) content: Content,
     pub(super) eliciting: bool,
 }
 
 impl<'a> Builder<'a> {
     /// `end`: position in `out` that the plaintext may not pass.
     pub(super) fn new(out: &'a mut Vec<u8>, end: usize) -> Self {
-        Self { out, end, content: Vec::new(), eliciting: false }
+        Self { out, end, content: Content::new(), eliciting: false }
     }
 
     /// Bytes left.

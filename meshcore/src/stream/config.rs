@@ -19,18 +19,35 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// Longest time for a whole handshake. Default 10 s; at least 1 ms. Half-open connections live as long.
     pub handshake_timeout: Duration,
-    /// Bytes that a peer may send on one stream beyond what was read. Default 1 MiB; 1 to 2^32. Costs at most as much
-    /// memory per stream; less than bandwidth times round-trip time slows a stream down.
+    /// Bytes that a peer may send on one stream beyond what was read, at first. Default 1 MiB; 1 to 2^32. A reader that
+    /// keeps up makes it grow up to `max_stream_window`.
     pub stream_window: u64,
-    /// The same for all streams of a connection together. Default 4 MiB; 1 to 2^32. The memory that one peer can
-    /// occupy by sending (up to twice that while buffers grow).
+    /// Default 16 MiB; 1 to 2^32. Less than bandwidth times round-trip time slows a stream down.
+    pub max_stream_window: u64,
+    /// The same as `stream_window` for all streams of a connection together. Default 4 MiB; 1 to 2^32. The memory that
+    /// one peer can occupy by sending, beside a block of 16 KiB a stream.
     pub connection_window: u64,
+    /// Default 24 MiB; 1 to 2^32.
+    pub max_connection_window: u64,
+    /// Bytes by which the windows of all connections together may grow beyond `connection_window`. Default 256 MiB; any.
+    /// Bounds what all peers together can occupy.
+    pub window_budget: u64,
     /// Streams that the peer may have open at the same time. Default 128; 0 to 2^16. A few hundred bytes each.
     pub max_streams: u64,
-    /// Bytes that [`super::Endpoint::write`] keeps per stream until acknowledged. Default 1 MiB; at least 1.
+    /// Bytes that [`super::Endpoint::write`] keeps per stream until acknowledged, at first. Default 1 MiB; at least 1.
+    /// Grows to twice the congestion window, up to `max_send_buffer`.
     pub send_buffer: usize,
-    /// Incoming handshakes that may go on at the same time. Default 64; at least 1. Some 20 kB of memory each. More are
-    /// dropped before any cryptography.
+    /// Default 16 MiB; at least 1.
+    pub max_send_buffer: usize,
+    /// Bytes of datagrams that wait in each direction, 64 more for each datagram; the oldest are dropped. Default 1 MiB; any. 0: this
+    /// node takes no datagrams.
+    pub datagram_buffer: usize,
+    /// Silence after which a packet is sent that the peer must answer, on a connection that is to be kept. Default: none.
+    /// At least 1 ms; less than the idle time-out, or it is of no use.
+    pub keep_alive: Option<Duration>,
+    /// Incoming handshakes that may go on at the same time from clients that have proved their address. Default 64, not
+    /// zero. Some 20 kB of memory each. More are dropped before any cryptography. A quarter of that, in addition, for
+    /// clients that have proved nothing; more of those have to prove their address first.
     pub max_half_open: usize,
     /// The same per source address. Default 4; at least 1.
     pub max_half_open_per_address: usize,
@@ -45,9 +62,15 @@ impl Default for Config {
             idle_timeout: Duration::from_secs(60),
             handshake_timeout: Duration::from_secs(10),
             stream_window: 1 << 20,
+            max_stream_window: 16 << 20,
             connection_window: 4 << 20,
+            max_connection_window: 24 << 20,
+            window_budget: 256 << 20,
             max_streams: 128,
             send_buffer: 1 << 20,
+            max_send_buffer: 16 << 20,
+            datagram_buffer: 1 << 20,
+            keep_alive: None,
             max_half_open: 64,
             max_half_open_per_address: 4,
             key_update_packets: 1 << 20,
@@ -62,9 +85,13 @@ impl Config {
             (self.idle_timeout.as_millis() < 1 << 62, "idle_timeout"),
             (self.handshake_timeout.as_millis() >= 1, "handshake_timeout"),
             (windows.contains(&self.stream_window), "stream_window"),
+            (windows.contains(&self.max_stream_window), "max_stream_window"),
             (windows.contains(&self.connection_window), "connection_window"),
+            (windows.contains(&self.max_connection_window), "max_connection_window"),
             (self.max_streams <= 1 << 16, "max_streams"),
             (self.send_buffer >= 1, "send_buffer"),
+            (self.max_send_buffer >= 1, "max_send_buffer"),
+            (self.keep_alive.is_none_or(|time| time.as_millis() >= 1), "keep_alive"),
             (self.max_half_open >= 1, "max_half_open"),
             (self.max_half_open_per_address >= 1, "max_half_open_per_address"),
             (self.key_update_packets >= 1, "key_update_packets"),

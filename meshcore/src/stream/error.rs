@@ -197,6 +197,9 @@ pub enum PacketError {
     /// Too many handshakes of unknown peers are going on.
     #[error("too many incoming handshakes are going on")]
     TooManyHandshakes,
+    /// An unknown client was asked to come again and prove its address: many others try to connect.
+    #[error("the client has to prove its address first")]
+    AddressUnproved,
     /// TLS could not be set up for an incoming connection.
     #[error("the handshake cannot be started")]
     Unavailable,
@@ -229,6 +232,26 @@ pub enum StreamError {
     /// The reading direction was stopped here before.
     #[error("reading was stopped")]
     ReadStopped,
+}
+
+/// Why a datagram was not taken. Nothing has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DatagramError {
+    /// There is no such connection.
+    #[error("the connection is unknown or over")]
+    UnknownConnection,
+    /// The handshake is not complete.
+    #[error("the connection is not established yet")]
+    NotConnected,
+    /// The peer takes no datagrams.
+    #[error("the peer takes no datagrams")]
+    Unsupported,
+    /// The datagram does not fit a packet on this path.
+    #[error("the datagram is longer than the {limit} bytes that the path carries")]
+    TooLong {
+        /// The longest that would.
+        limit: usize,
+    },
 }
 
 /// Why no connection attempt was made.

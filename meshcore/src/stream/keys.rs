@@ -107,7 +107,7 @@ impl DataKeys {
         number: u64,
         next_sent: u64,
         now: Instant,
-        lifetime: Duration,
+        lifetime: impl FnOnce() -> Duration,
     ) {
         if generation == Generation::Previous {
             return;
@@ -119,7 +119,7 @@ impl DataKeys {
             self.first_received = Some(number);
         }
         if let Some(previous) = &mut self.previous {
-            previous.expires.get_or_insert(now + lifetime);
+            previous.expires.get_or_insert_with(|| now + lifetime());
         }
     }
 

@@ -4,14 +4,19 @@
 //! their RSA keys in a TLS 1.3 handshake, and packets are taken from the peer's mesh address only. The wire format and
 //! all timers are specified in `docs/PROTOCOL.md`; [`Endpoint`] tells how to drive the machine.
 
+mod ack_frequency;
 mod assembler;
 mod builder;
 mod config;
 mod congestion;
 mod connection;
+mod datagrams;
 mod endpoint;
 mod error;
 mod flow;
+mod half_open;
+mod hystart;
+mod ids;
 mod keys;
 mod pacer;
 mod params;
@@ -20,6 +25,7 @@ mod received;
 mod recovery;
 mod rtt;
 mod send_buffer;
+mod sent;
 mod streams;
 mod tls;
 
@@ -27,10 +33,11 @@ mod tls;
 mod tests;
 
 pub use config::{Config, DEFAULT_MTU, MIN_MTU};
+pub use datagrams::DatagramStatistics;
 pub use endpoint::Endpoint;
 pub use error::{
-    CloseReason, ConfigError, ConnectError, CredentialsError, MAX_REASON_LEN, PacketError, StreamError,
-    TransportCode, TransportError,
+    CloseReason, ConfigError, ConnectError, CredentialsError, DatagramError, MAX_REASON_LEN, PacketError,
+    StreamError, TransportCode, TransportError,
 };
 pub use streams::ReadOutcome;
 pub use tls::Credentials;
@@ -98,6 +105,8 @@ pub enum Event {
         /// The peer's reason.
         code: u64,
     },
+    /// [`Endpoint::read_datagram`] will return something. Comes once, then again only after it returned `None`.
+    Datagram,
     /// The peer wants no more data on the stream; what was not sent is discarded.
     Stopped {
         /// The stream.
@@ -112,8 +121,18 @@ pub enum Event {
 pub struct Statistics {
     /// Smoothed round-trip time; a guess of 100 ms before the first measurement.
     pub rtt: Duration,
+    /// The latest measurement.
+    pub latest_rtt: Duration,
+    /// The least; zero before the first measurement.
+    pub min_rtt: Duration,
+    /// Mean deviation of the round-trip time.
+    pub rtt_variation: Duration,
     /// Congestion window in bytes.
     pub congestion_window: u64,
+    /// Where slow start ends, when a loss or growing delay has shown that.
+    pub slow_start_threshold: Option<u64>,
+    /// How often the window was reduced.
+    pub congestion_events: u64,
     /// Bytes sent that are neither acknowledged nor lost.
     pub bytes_in_flight: u64,
     /// Bytes of all packets sent.
@@ -126,6 +145,16 @@ pub struct Statistics {
     pub packets_received: u64,
     /// Packets declared lost.
     pub packets_lost: u64,
+    /// Packets that were declared lost and arrived all the same.
+    pub packets_spurious: u64,
+    /// Bytes of streams that were sent again.
+    pub bytes_retransmitted: u64,
+    /// Datagrams.
+    pub datagrams: DatagramStatistics,
+    /// Streams open now.
+    pub streams: usize,
+    /// Largest packet that the path carries.
+    pub mtu: usize,
     /// How often the keys were changed since the handshake.
     pub key_updates: u64,
 }

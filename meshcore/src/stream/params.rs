@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::error::{TransportCode, TransportError};
-use super::received::MAX_ACK_DELAY;
 use crate::wire::{Malformed, reader::Reader, segment::MAX_STREAM_COUNT, varint};
 
 /// The ids of RFC 9000 §18.2.
@@ -15,10 +14,17 @@ mod id {
     pub(super) const INITIAL_MAX_STREAMS: u64 = 0x08;
     pub(super) const MAX_ACK_DELAY: u64 = 0x0b;
     pub(super) const INITIAL_SOURCE: u64 = 0x0f;
+    /// RFC 9221 §3.
+    pub(super) const MAX_DATAGRAM_FRAME_SIZE: u64 = 0x20;
+    /// draft-ietf-quic-ack-frequency §3.
+    pub(super) const MIN_ACK_DELAY: u64 = 0xff04_de1b;
 }
 
 /// More entries than this are refused: it bounds the search for duplicates.
 const MAX_ENTRIES: usize = 64;
+
+/// RFC 9000 §18.2: milliseconds when the parameter is absent.
+const DEFAULT_ACK_DELAY: u64 = 25;
 
 /// RFC 9000 §18.2: a larger delay is invalid.
 const MAX_ACK_DELAY_LIMIT: u64 = 1 << 14;
@@ -36,6 +42,10 @@ pub(super) struct Params {
     pub(super) max_stream_data: u64,
     pub(super) max_streams: u64,
     pub(super) max_ack_delay: Duration,
+    /// Largest DATAGRAM segment that the sender takes; 0: none.
+    pub(super) max_datagram: u64,
+    /// The sender understands ACK_FREQUENCY, and acknowledges no sooner than this.
+    pub(super) min_ack_delay: Option<Duration>,
 }
 
 impl Params {
@@ -45,13 +55,20 @@ impl Params {
             emit_bytes(id::ORIGINAL_DESTINATION, &original.to_be_bytes(), &mut out);
         }
         emit_bytes(id::INITIAL_SOURCE, &self.initial_source.to_be_bytes(), &mut out);
+        let min_ack_delay = self.min_ack_delay.map(|delay| (id::MIN_ACK_DELAY, delay.as_micros() as u64));
+        let max_datagram =
+            (self.max_datagram > 0).then_some((id::MAX_DATAGRAM_FRAME_SIZE, self.max_datagram));
         for (id, value) in [
             (id::MAX_IDLE_TIMEOUT, self.max_idle_timeout.as_millis() as u64),
             (id::INITIAL_MAX_DATA, self.max_data),
             (id::INITIAL_MAX_STREAM_DATA, self.max_stream_data),
             (id::INITIAL_MAX_STREAMS, self.max_streams),
             (id::MAX_ACK_DELAY, self.max_ack_delay.as_millis() as u64),
-        ] {
+        ]
+        .into_iter()
+        .chain(max_datagram)
+        .chain(min_ack_delay)
+        {
             let mut bytes = Vec::new();
             varint::emit(value, &mut bytes);
             emit_bytes(id, &bytes, &mut out);
@@ -72,7 +89,8 @@ impl Params {
         let mut seen = Vec::new();
         let (mut original_destination, mut initial_source) = (None, None);
         let (mut idle, mut data, mut stream_data, mut streams) = (0, 0, 0, 0);
-        let mut ack_delay = MAX_ACK_DELAY.as_millis() as u64;
+        let (mut datagram, mut min_ack_delay) = (0, None);
+        let mut ack_delay = DEFAULT_ACK_DELAY;
         while !reader.is_empty() {
             let id = varint::parse(&mut reader)?;
             let len = varint::parse(&mut reader)?;
@@ -89,8 +107,14 @@ impl Params {
                 id::INITIAL_MAX_STREAM_DATA => stream_data = number(value, varint::MAX)?,
                 id::INITIAL_MAX_STREAMS => streams = number(value, MAX_STREAM_COUNT)?,
                 id::MAX_ACK_DELAY => ack_delay = number(value, MAX_ACK_DELAY_LIMIT - 1)?,
+                id::MAX_DATAGRAM_FRAME_SIZE => datagram = number(value, varint::MAX)?,
+                id::MIN_ACK_DELAY => min_ack_delay = Some(number(value, varint::MAX)?),
                 _ => {}
             }
+        }
+        // draft-ietf-quic-ack-frequency §3.
+        if min_ack_delay.is_some_and(|min| min > 1000 * ack_delay) {
+            return Err(Malformed::Field("transport parameter"));
         }
         Ok(Self {
             original_destination,
@@ -100,6 +124,8 @@ impl Params {
             max_stream_data: stream_data,
             max_streams: streams,
             max_ack_delay: Duration::from_millis(ack_delay),
+            max_datagram: datagram,
+            min_ack_delay: min_ack_delay.map(Duration::from_micros),
         })
     }
 }
@@ -138,6 +164,8 @@ mod tests {
             max_stream_data: 1 << 20,
             max_streams: 128,
             max_ack_delay: Duration::from_millis(25),
+            max_datagram: 65_535,
+            min_ack_delay: Some(Duration::from_millis(1)),
         }
     }
 

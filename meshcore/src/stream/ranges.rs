@@ -1,11 +1,15 @@
 //! A set of integers as disjoint ranges.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::ops::Range;
 
-/// A set of `u64`, kept as half-open ranges that neither overlap nor touch.
+/// Ranges for which an empty set keeps memory.
+const KEPT: usize = 8;
+
+/// A set of `u64`, kept as half-open ranges that neither overlap nor touch, in ascending order. Cheap at both ends, where
+/// nearly all changes happen; linear in the number of ranges in between.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct RangeSet(BTreeMap<u64, u64>);
+pub(super) struct RangeSet(VecDeque<Range<u64>>);
 
 impl RangeSet {
     /// Number of ranges.
@@ -18,57 +22,71 @@ impl RangeSet {
     }
 
     /// The ranges in ascending order.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> {
-        self.0.iter().map(|(&start, &end)| start..end)
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + Clone {
+        self.0.iter().cloned()
     }
 
     /// The lowest range.
     pub(super) fn first(&self) -> Option<Range<u64>> {
-        self.0.first_key_value().map(|(&start, &end)| start..end)
+        self.0.front().cloned()
     }
 
     /// Removes and returns the lowest range.
     pub(super) fn pop_first(&mut self) -> Option<Range<u64>> {
-        self.0.pop_first().map(|(start, end)| start..end)
+        let first = self.0.pop_front();
+        // Many gaps once are no reason to keep the memory.
+        if self.0.is_empty() && self.0.capacity() > KEPT {
+            self.0 = VecDeque::new();
+        }
+        first
     }
 
     pub(super) fn contains(&self, value: u64) -> bool {
-        self.0.range(..=value).next_back().is_some_and(|(_, &end)| value < end)
+        let after = self.0.partition_point(|range| range.start <= value);
+        after.checked_sub(1).and_then(|index| self.0.get(index)).is_some_and(|range| value < range.end)
     }
 
     pub(super) fn insert(&mut self, range: Range<u64>) {
-        let Range { mut start, mut end } = range;
-        if start >= end {
+        if range.is_empty() {
             return;
         }
-        // Everything that overlaps or touches melts into the new range.
-        while let Some((&low, &high)) = self.0.range(..=end).next_back() {
-            if high < start {
-                break;
-            }
-            start = start.min(low);
-            end = end.max(high);
-            self.0.remove(&low);
+        match self.0.back_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            Some(last) if last.end > range.start => self.merge(range),
+            _ => self.0.push_back(range),
         }
-        self.0.insert(start, end);
+    }
+
+    /// Inserts a range somewhere before the end: everything that overlaps or touches melts into it.
+    fn merge(&mut self, mut range: Range<u64>) {
+        let from = self.0.partition_point(|other| other.end < range.start);
+        let to = self.0.partition_point(|other| other.start <= range.end);
+        if from >= to {
+            return self.0.insert(from, range);
+        }
+        if let (Some(low), Some(high)) = (self.0.get(from), self.0.get(to - 1)) {
+            range = range.start.min(low.start)..range.end.max(high.end);
+        }
+        self.0.drain(from + 1..to);
+        if let Some(slot) = self.0.get_mut(from) {
+            *slot = range;
+        }
     }
 
     pub(super) fn remove(&mut self, range: Range<u64>) {
-        let Range { start, end } = range;
-        if start >= end {
+        if range.is_empty() || self.0.is_empty() {
             return;
         }
-        while let Some((&low, &high)) = self.0.range(..end).next_back() {
-            if high <= start {
-                break;
-            }
-            self.0.remove(&low);
-            if high > end {
-                self.0.insert(end, high);
-            }
-            if low < start {
-                self.0.insert(low, start);
-            }
+        let from = self.0.partition_point(|other| other.end <= range.start);
+        let to = self.0.partition_point(|other| other.start < range.end);
+        if from >= to {
+            return;
+        }
+        let (Some(low), Some(high)) = (self.0.get(from), self.0.get(to - 1)) else { return };
+        let rest = [low.start..range.start, range.end..high.end];
+        self.0.drain(from..to);
+        for rest in rest.into_iter().rev().filter(|rest| !rest.is_empty()) {
+            self.0.insert(from, rest);
         }
     }
 }

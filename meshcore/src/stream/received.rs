@@ -2,29 +2,55 @@
 
 use std::time::Duration;
 
+use super::ack_frequency::DEFAULT_THRESHOLD;
 use super::ranges::RangeSet;
 use crate::types::Instant;
-use crate::wire::segment;
+use crate::wire::segment::{self as wire};
 
-/// How long an acknowledgement may be held back; announced to the peer as `max_ack_delay`.
-pub(super) const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+/// How long an acknowledgement may be held back; announced to the peer as `max_ack_delay`. RFC 9000 §18.2 assumes 25 ms for
+/// the internet; on a wire, where round trips are shorter, a lost tail is noticed sooner.
+pub(super) const MAX_ACK_DELAY: Duration = Duration::from_millis(5);
+
+/// A peer may not ask for a shorter delay; announced as `min_ack_delay` (draft-ietf-quic-ack-frequency §3).
+pub(super) const MIN_ACK_DELAY: Duration = Duration::from_millis(1);
 
 /// Ranges of received packets that are remembered and reported. Older ones are forgotten, and packets as old as they
 /// are count as duplicates (RFC 9000 §13.2.3).
 const MAX_RANGES: usize = 64;
 
-/// RFC 9000 §13.2.2: every second ack-eliciting packet is acknowledged at once.
-const ELICITING_THRESHOLD: u32 = 2;
+/// With more ranges than this to report, acknowledgements ask to be acknowledged: what the peer knows is forgotten
+/// (RFC 9000 §13.2.4).
+const MANY_RANGES: usize = 16;
+
+/// When to acknowledge.
+#[derive(Debug, Clone, Copy)]
+struct Policy {
+    /// Ack-eliciting packets that come together in one acknowledgement.
+    threshold: u64,
+    delay: Duration,
+    /// At once when a packet is out of order.
+    on_reordering: bool,
+    /// Lowest number of a request that would be news.
+    next_sequence: u64,
+}
+
+impl Default for Policy {
+    /// RFC 9000 §13.2.2: every second packet at once.
+    fn default() -> Self {
+        Self { threshold: DEFAULT_THRESHOLD, delay: MAX_ACK_DELAY, on_reordering: true, next_sequence: 0 }
+    }
+}
 
 /// The receiving side of a packet number space.
 #[derive(Debug, Default)]
 pub(super) struct Received {
+    policy: Policy,
     ranges: RangeSet,
     /// Numbers below count as duplicates.
     floor: u64,
     largest: Option<(u64, Instant)>,
     /// Ack-eliciting packets since the last acknowledgement was sent.
-    eliciting: u32,
+    eliciting: u64,
     immediate: bool,
     deadline: Option<Instant>,
 }
@@ -37,7 +63,25 @@ impl Received {
 
     /// Whether the packet was seen before or is too old to tell.
     pub(super) fn is_duplicate(&self, number: u64) -> bool {
-        number < self.floor || self.ranges.contains(number)
+        number < self.expected() && (number < self.floor || self.ranges.contains(number))
+    }
+
+    /// The peer asks for another rhythm of acknowledgements. Requests that were overtaken by newer ones are ignored.
+    pub(super) fn on_ack_frequency(&mut self, request: &wire::AckFrequency) {
+        if request.sequence < self.policy.next_sequence {
+            return;
+        }
+        self.policy = Policy {
+            threshold: request.threshold.saturating_add(1),
+            delay: Duration::from_micros(request.delay).min(MAX_ACK_DELAY),
+            on_reordering: request.reordering > 0,
+            next_sequence: request.sequence.saturating_add(1),
+        };
+    }
+
+    /// Whether so much is to be reported that the peer should tell what it knows.
+    pub(super) fn wants_answer(&self) -> bool {
+        self.ranges.len() > MANY_RANGES
     }
 
     /// Records a new packet. `delayed` says whether the acknowledgement may wait.
@@ -57,10 +101,11 @@ impl Received {
         }
         self.eliciting += 1;
         // RFC 9000 §13.2.1: at once on reordering, so that the sender learns of a loss early.
-        if !delayed || !in_order || self.eliciting >= ELICITING_THRESHOLD {
+        let is_disorder = !in_order && self.policy.on_reordering;
+        if !delayed || is_disorder || self.eliciting >= self.policy.threshold {
             self.immediate = true;
         } else if self.deadline.is_none() {
-            self.deadline = Some(now + MAX_ACK_DELAY);
+            self.deadline = Some(now + self.policy.delay);
         }
     }
 
@@ -80,7 +125,7 @@ impl Received {
         let (largest, arrived) = self.largest.filter(|_| self.eliciting > 0)?;
         let delay = (now - arrived).as_micros() as u64 / 8;
         let ranges = self.ranges.iter().rev().map(|range| range.start..=range.end - 1);
-        segment::emit_ack(delay, ranges, limit, out).then_some(largest)
+        wire::emit_ack(delay, ranges, limit, out).then_some(largest)
     }
 
     /// An acknowledgement was sent.
@@ -121,6 +166,28 @@ mod tests {
         received.on_ack_sent();
         received.insert(NOW, 3, true, true);
         assert!(received.is_due(NOW));
+    }
+
+    #[test]
+    fn the_peer_may_ask_for_fewer_acknowledgements() {
+        let mut received = Received::default();
+        let request =
+            |sequence, threshold| wire::AckFrequency { sequence, threshold, delay: 2000, reordering: 0 };
+        received.on_ack_frequency(&request(3, 9));
+        received.on_ack_frequency(&request(2, 0));
+        for number in 0..9 {
+            received.insert(NOW, 2 * number, true, true);
+            assert!(!received.is_due(NOW));
+        }
+        assert_eq!(received.deadline(), Some(NOW + Duration::from_millis(2)));
+        received.insert(NOW, 18, true, true);
+        assert!(received.is_due(NOW));
+        // Never slower than what this side has promised.
+        let slow = wire::AckFrequency { sequence: 4, threshold: u64::MAX, delay: u64::MAX, reordering: 1 };
+        received.on_ack_frequency(&slow);
+        received.on_ack_sent();
+        received.insert(NOW, 19, true, true);
+        assert_eq!(received.deadline(), Some(NOW + MAX_ACK_DELAY));
     }
 
     #[test]

@@ -1,15 +1,26 @@
 //! Loss detection, RFC 9002 §6 and appendix A, for the three packet number spaces.
 
-use std::collections::BTreeMap;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::congestion::Congestion;
+use super::congestion::{AckEvent, Congestion};
 use super::rtt::{GRANULARITY, Rtt};
+use super::sent::{Sent, SentPacket, SentPackets};
 use crate::types::Instant;
 
-/// A packet counts as lost when one sent this many later is acknowledged (RFC 9002 §6.1.1).
+/// A packet counts as lost when one sent this many later is acknowledged (RFC 9002 §6.1.1)...
 const PACKET_THRESHOLD: u64 = 3;
+
+/// ...or more, up to this, on a path that was seen to reorder packets.
+const MAX_PACKET_THRESHOLD: u64 = 300;
+
+/// Eighths of a round trip that a packet may be late (RFC 9002 §6.1.2: one), and the most on a path that reorders
+/// (RFC 8985 §6.2, step 4: a round trip).
+const REORDERING: u32 = 1;
+const MAX_REORDERING: u32 = 8;
+
+/// Reordering is unlearned after so many reductions of the window without it (RFC 8985 §6.2, RACK.reo_wnd_persist).
+const REORDERING_PERSISTS: u64 = 16;
 
 /// RFC 9002 §7.6.1.
 const PERSISTENT_CONGESTION_THRESHOLD: u32 = 3;
@@ -19,6 +30,9 @@ const PROBES: usize = 2;
 
 /// Longest backoff: 2 to this power. The idle time-out ends a connection long before.
 const MAX_BACKOFF: u32 = 16;
+
+/// Lost packets are remembered for this many probe time-outs, to notice when they were only late.
+const MEMORY: u32 = 3;
 
 /// A packet number space (RFC 9002 §A.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,44 +46,27 @@ impl SpaceId {
     pub(super) const ALL: [Self; 3] = [Self::Initial, Self::Handshake, Self::Data];
 }
 
-/// What a packet carried that matters once it is acknowledged or lost.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Sent {
-    Ack { largest: u64 },
-    Crypto(Range<u64>),
-    Stream { stream: u64, range: Range<u64>, fin: bool },
-    MaxData,
-    MaxStreams,
-    MaxStreamData(u64),
-    Reset(u64),
-    Stop(u64),
-    HandshakeDone,
-}
-
-/// A packet in flight.
-#[derive(Debug)]
-pub(super) struct SentPacket {
-    pub(super) time: Instant,
-    pub(super) size: usize,
-    pub(super) eliciting: bool,
-    pub(super) content: Vec<Sent>,
-}
-
-#[derive(Debug)]
-struct Flight {
-    packet: SentPacket,
-    /// The packet in flight that was sent before this one. Packets without anything to acknowledge are not kept.
-    previous: Option<u64>,
-}
-
 #[derive(Debug, Default)]
 struct Space {
-    flights: BTreeMap<u64, Flight>,
-    last_flight: Option<u64>,
-    eliciting: usize,
+    sent: SentPackets,
     last_eliciting: Option<Instant>,
     largest_acked: Option<u64>,
     loss_time: Option<Instant>,
+}
+
+/// How far packets overtake each other on this path.
+#[derive(Debug, Clone, Copy)]
+struct Reordering {
+    packets: u64,
+    eighths: u32,
+    /// Reductions of the window when it was noticed last.
+    noticed: u64,
+}
+
+impl Default for Reordering {
+    fn default() -> Self {
+        Self { packets: PACKET_THRESHOLD, eighths: REORDERING, noticed: 0 }
+    }
 }
 
 /// What the connection's handshake state means for the timers; kept current by the connection.
@@ -85,21 +82,30 @@ pub(super) struct Progress {
     pub(super) confirmed: bool,
 }
 
-/// What an acknowledgement or a timer brought to light.
+/// The content of packets that an acknowledgement or a timer decided about.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
-    pub(super) acked: Vec<SentPacket>,
-    pub(super) lost: Vec<SentPacket>,
+    pub(super) acked: Vec<Sent>,
+    pub(super) lost: Vec<Sent>,
 }
 
 /// What the loss detection timer asks for.
 #[derive(Debug)]
 pub(super) enum Expired {
     Nothing,
-    /// These packets are lost.
-    Lost(SpaceId, Vec<SentPacket>),
+    /// This content is lost.
+    Lost(SpaceId, Vec<Sent>),
     /// Probe packets must be sent in this space.
     Probe(SpaceId),
+}
+
+/// An acknowledgement from the peer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AckInfo {
+    pub(super) largest: u64,
+    pub(super) delay: Duration,
+    /// Number of the next packet to send.
+    pub(super) next_number: u64,
 }
 
 /// The sender's view of the network.
@@ -108,7 +114,7 @@ pub(super) struct Recovery {
     pub(super) rtt: Rtt,
     pub(super) congestion: Congestion,
     pub(super) progress: Progress,
-    /// What the peer announced; counts in the Data space only.
+    /// What the peer announced, or was told since; counts in the Data space only.
     pub(super) peer_max_ack_delay: Duration,
     /// The congestion window, not the application, stopped the sender last.
     pub(super) window_limited: bool,
@@ -116,7 +122,19 @@ pub(super) struct Recovery {
     pto_count: u32,
     first_sample: Option<Instant>,
     timer: Option<Instant>,
+    reordering: Reordering,
     lost: u64,
+    spurious: u64,
+}
+
+/// What one acknowledgement newly covers.
+#[derive(Debug, Default)]
+struct News {
+    bytes: u64,
+    eliciting: bool,
+    /// The packet with the largest number: its number and when it was sent.
+    newest: Option<(u64, Instant)>,
+    any: bool,
 }
 
 impl Recovery {
@@ -131,7 +149,9 @@ impl Recovery {
             pto_count: 0,
             first_sample: None,
             timer: None,
+            reordering: Reordering::default(),
             lost: 0,
+            spurious: 0,
         }
     }
 
@@ -145,9 +165,14 @@ impl Recovery {
         self.lost
     }
 
+    /// Packets that had been declared lost and arrived all the same.
+    pub(super) fn spurious(&self) -> u64 {
+        self.spurious
+    }
+
     /// Whether acknowledgements are outstanding.
     pub(super) fn has_eliciting(&self) -> bool {
-        self.spaces.iter().any(|space| space.eliciting > 0)
+        self.spaces.iter().any(|space| space.sent.eliciting() > 0)
     }
 
     /// The probe time-out of the Data space without backoff, the unit of several timers (RFC 9000 §10).
@@ -159,12 +184,10 @@ impl Recovery {
     pub(super) fn on_sent(&mut self, now: Instant, id: SpaceId, number: u64, packet: SentPacket) {
         self.congestion.on_sent(packet.size);
         let space = &mut self.spaces[id as usize];
-        let previous = space.last_flight.replace(number);
         if packet.eliciting {
-            space.eliciting += 1;
             space.last_eliciting = Some(now);
         }
-        space.flights.insert(number, Flight { packet, previous });
+        space.sent.push(number, packet);
         self.set_timer(now);
     }
 
@@ -173,98 +196,155 @@ impl Recovery {
         &mut self,
         now: Instant,
         id: SpaceId,
-        largest: u64,
-        delay: Duration,
+        ack: AckInfo,
         ranges: impl Iterator<Item = RangeInclusive<u64>>,
     ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let in_flight = self.congestion.in_flight();
+        let news = self.acknowledge(id, ranges, &mut outcome.acked);
         let space = &mut self.spaces[id as usize];
-        space.largest_acked = space.largest_acked.max(Some(largest));
-        let mut acked = Vec::new();
-        for range in ranges {
-            let numbers: Vec<u64> = space.flights.range(range).map(|(number, _)| *number).collect();
-            acked.extend(
-                numbers.iter().filter_map(|number| Some((*number, space.flights.remove(number)?.packet))),
-            );
-        }
-        if acked.is_empty() {
-            return Outcome::default();
-        }
-        space.eliciting -= acked.iter().filter(|(_, packet)| packet.eliciting).count();
+        space.largest_acked = space.largest_acked.max(Some(ack.largest));
+        let Some((newest, sent)) = news.newest.filter(|_| news.any) else { return outcome };
         // RFC 9002 §5.1: only the largest packet, newly acknowledged, gives a sample.
-        let newest = acked.iter().find(|(number, _)| *number == largest);
-        if let Some((_, packet)) = newest.filter(|_| acked.iter().any(|(_, packet)| packet.eliciting)) {
+        let sample = (newest == ack.largest && news.eliciting).then(|| now - sent);
+        if let Some(sample) = sample {
             let delay = match id {
                 SpaceId::Initial => Duration::ZERO,
                 // RFC 9002 §5.3: the promised bound holds once the handshake is confirmed.
-                _ if self.progress.confirmed => delay.min(self.peer_max_ack_delay),
-                _ => delay,
+                _ if self.progress.confirmed => ack.delay.min(self.peer_max_ack_delay),
+                _ => ack.delay,
             };
-            self.rtt.update(now - packet.time, delay);
+            self.rtt.update(sample, delay);
             self.first_sample.get_or_insert(now);
         }
-        let lost = self.detect_lost(now, id);
-        for (_, packet) in &acked {
-            self.congestion.on_acked(packet.time, packet.size, self.window_limited);
-        }
+        self.detect_lost(now, id, &mut outcome.lost);
+        // RFC 9002 §7.8. In slow start half of the window is enough: the other half is what it grew by.
+        let is_half_used = self.congestion.is_slow_start() && in_flight >= self.congestion.window() / 2;
+        self.congestion.on_ack(&AckEvent {
+            now,
+            sent,
+            bytes: news.bytes,
+            largest: ack.largest,
+            next_number: ack.next_number,
+            sample,
+            rtt: self.rtt.smoothed(),
+            limited: self.window_limited || is_half_used,
+        });
         // RFC 9002 §6.2.1: a client does not reset the backoff before the server has surely validated it.
         if self.progress.peer_validated_us {
             self.pto_count = 0;
         }
+        self.forget(now, id);
         self.set_timer(now);
-        Outcome { acked: acked.into_iter().map(|(_, packet)| packet).collect(), lost }
+        outcome
     }
 
-    /// RFC 9002 §A.10 DetectAndRemoveLostPackets, with the congestion events of §B.8.
-    fn detect_lost(&mut self, now: Instant, id: SpaceId) -> Vec<SentPacket> {
-        let loss_delay = self.rtt.loss_delay();
-        let space = &mut self.spaces[id as usize];
+    fn acknowledge(
+        &mut self,
+        id: SpaceId,
+        ranges: impl Iterator<Item = RangeInclusive<u64>>,
+        content: &mut Vec<Sent>,
+    ) -> News {
+        let Self { spaces, congestion, reordering, spurious, .. } = self;
+        let space = &mut spaces[id as usize];
+        let before = space.largest_acked.unwrap_or(0);
+        let mut news = News::default();
+        for range in ranges {
+            space.sent.acknowledge(range, |acked, parts| {
+                content.extend(parts);
+                if news.newest.is_none_or(|(number, _)| number < acked.number) {
+                    news.newest = Some((acked.number, acked.time));
+                }
+                news.any = true;
+                news.eliciting |= acked.eliciting;
+                let Some(congested) = acked.was_lost else {
+                    congestion.on_left(acked.size);
+                    news.bytes += acked.size as u64;
+                    return;
+                };
+                *spurious += 1;
+                if congested {
+                    congestion.on_spurious();
+                    let distance = before.saturating_sub(acked.number) + 1;
+                    reordering.packets = reordering.packets.max(distance.min(MAX_PACKET_THRESHOLD));
+                    if reordering.noticed != congestion.events() || reordering.eighths == REORDERING {
+                        reordering.eighths = (reordering.eighths + 1).min(MAX_REORDERING);
+                    }
+                    reordering.noticed = congestion.events();
+                }
+            });
+        }
+        news
+    }
+
+    /// RFC 9002 §A.10 DetectAndRemoveLostPackets, with the congestion events of §B.8, and a tolerance that adapts to the
+    /// path (RFC 8985 §6.2).
+    fn detect_lost(&mut self, now: Instant, id: SpaceId, content: &mut Vec<Sent>) {
+        let loss_delay = self.rtt.loss_delay(self.reordering.eighths);
+        let threshold = self.reordering.packets;
+        let Self { spaces, congestion, .. } = self;
+        let space = &mut spaces[id as usize];
         space.loss_time = None;
-        let Some(largest_acked) = space.largest_acked else { return Vec::new() };
-        let mut numbers = Vec::new();
-        for (&number, flight) in space.flights.range(..=largest_acked) {
-            let deadline = flight.packet.time + loss_delay;
-            if deadline <= now || largest_acked >= number + PACKET_THRESHOLD {
-                numbers.push(number);
-            } else {
-                space.loss_time = Some(space.loss_time.map_or(deadline, |time| time.min(deadline)));
+        let Some(largest) = space.largest_acked else { return };
+        let (mut newest, mut losses) = (Instant::default(), 0);
+        let mut next: Option<Instant> = None;
+        let is_lost = |number: u64, packet: &SentPacket| {
+            let deadline = packet.time + loss_delay;
+            let lost = deadline <= now || largest >= number + threshold;
+            if !lost {
+                next = Some(next.map_or(deadline, |time| time.min(deadline)));
             }
+            lost
+        };
+        space.sent.judge(largest, true, content, is_lost, |lost| {
+            congestion.on_left(lost.size);
+            newest = lost.time;
+            losses += 1;
+        });
+        space.loss_time = next;
+        if losses == 0 {
+            return;
         }
-        let lost: Vec<(u64, Flight)> =
-            numbers.into_iter().filter_map(|number| Some((number, space.flights.remove(&number)?))).collect();
-        space.eliciting -= lost.iter().filter(|(_, flight)| flight.packet.eliciting).count();
-        let Some((_, newest)) = lost.last() else { return Vec::new() };
-        let newest = newest.packet.time;
-        for (_, flight) in &lost {
-            self.congestion.on_discarded(flight.packet.size);
-        }
-        self.lost += lost.len() as u64;
-        self.congestion.on_congestion(now, newest);
-        if self.is_persistent(&lost) {
+        self.lost += losses;
+        self.congestion.on_congestion(now, newest, losses);
+        let span = PERSISTENT_CONGESTION_THRESHOLD * self.probe_timeout();
+        if let Some(first) = self.first_sample
+            && self.spaces[id as usize].sent.is_persistent(first, span)
+        {
             self.congestion.on_persistent_congestion();
         }
-        lost.into_iter().map(|(_, flight)| flight.packet).collect()
+        if self.congestion.events() > self.reordering.noticed + REORDERING_PERSISTS {
+            self.reordering = Reordering { noticed: self.congestion.events(), ..Reordering::default() };
+        }
     }
 
-    /// RFC 9002 §7.6: two ack-eliciting packets, with nothing acknowledged between them, were lost far apart in time.
-    fn is_persistent(&self, lost: &[(u64, Flight)]) -> bool {
-        let Some(first_sample) = self.first_sample else { return false };
-        let span = PERSISTENT_CONGESTION_THRESHOLD * self.probe_timeout();
-        let mut before: Option<u64> = None;
-        let mut start: Option<Instant> = None;
-        for (number, flight) in lost {
-            if flight.previous != before {
-                start = None;
-            }
-            before = Some(*number);
-            if !flight.packet.eliciting || flight.packet.time <= first_sample {
-                continue;
-            }
-            let start = *start.get_or_insert(flight.packet.time);
-            if flight.packet.time - start > span {
-                return true;
-            }
-        }
-        false
+    fn forget(&mut self, now: Instant, id: SpaceId) {
+        let memory = MEMORY * self.probe_timeout();
+        let horizon = Instant::from_micros(now.as_micros().saturating_sub(memory.as_micros() as u64));
+        self.spaces[id as usize].sent.forget(horizon);
+    }
+
+    /// Packets larger than `mtu` cannot have arrived any more: returns their content. That says nothing about congestion.
+    pub(super) fn on_smaller_mtu(&mut self, now: Instant, id: SpaceId, mtu: usize) -> Vec<Sent> {
+        let mut content = Vec::new();
+        let Self { spaces, congestion, lost, .. } = self;
+        let is_too_large = |_: u64, packet: &SentPacket| packet.size > mtu;
+        spaces[id as usize].sent.judge(u64::MAX, false, &mut content, is_too_large, |packet| {
+            congestion.on_left(packet.size);
+            *lost += 1;
+        });
+        self.set_timer(now);
+        content
+    }
+
+    /// The route is another one now: round-trip time, window and reordering are learned anew (RFC 9000 §9.4).
+    pub(super) fn on_path_change(&mut self, now: Instant, mtu: usize) {
+        self.rtt.on_path_change();
+        self.congestion.on_path_change(mtu);
+        self.reordering = Reordering::default();
+        self.first_sample = None;
+        self.pto_count = 0;
+        self.set_timer(now);
     }
 
     /// The timer expired (RFC 9002 §A.9).
@@ -273,7 +353,9 @@ impl Recovery {
             return Expired::Nothing;
         }
         if let Some((_, id)) = self.earliest_loss() {
-            let lost = self.detect_lost(now, id);
+            let mut lost = Vec::new();
+            self.detect_lost(now, id, &mut lost);
+            self.forget(now, id);
             self.set_timer(now);
             return Expired::Lost(id, lost);
         }
@@ -292,26 +374,26 @@ impl Recovery {
 
     /// The content of the oldest packets of a space, to be sent again in probes. They stay in flight.
     pub(super) fn oldest(&self, id: SpaceId) -> Vec<Sent> {
-        let flights = self.spaces[id as usize].flights.values();
-        let eliciting = flights.filter(|flight| flight.packet.eliciting).take(PROBES);
-        eliciting.flat_map(|flight| flight.packet.content.iter().cloned()).collect()
+        let flights = self.spaces[id as usize].sent.in_flight().map(|(_, packet)| packet);
+        let eliciting = flights.filter(|packet| packet.eliciting).take(PROBES);
+        eliciting.flat_map(|packet| packet.content.iter().cloned()).collect()
     }
 
     /// How many probes [`Expired::Probe`] asks for.
     pub(super) fn probes(&self, id: SpaceId) -> usize {
-        self.spaces[id as usize].eliciting.clamp(1, PROBES)
+        self.spaces[id as usize].sent.eliciting().clamp(1, PROBES)
     }
 
     /// Whether acknowledgements are outstanding in a space.
     pub(super) fn has_eliciting_in(&self, id: SpaceId) -> bool {
-        self.spaces[id as usize].eliciting > 0
+        self.spaces[id as usize].sent.eliciting() > 0
     }
 
     /// The keys of a space were discarded (RFC 9002 §A.11).
     pub(super) fn discard(&mut self, now: Instant, id: SpaceId) {
         let space = std::mem::take(&mut self.spaces[id as usize]);
-        for flight in space.flights.values() {
-            self.congestion.on_discarded(flight.packet.size);
+        for (_, packet) in space.sent.in_flight() {
+            self.congestion.on_left(packet.size);
         }
         self.pto_count = 0;
         self.set_timer(now);
@@ -333,7 +415,7 @@ impl Recovery {
         let mut earliest = None;
         for id in SpaceId::ALL {
             let space = &self.spaces[id as usize];
-            let (Some(last), true) = (space.last_eliciting, space.eliciting > 0) else { continue };
+            let (Some(last), true) = (space.last_eliciting, space.sent.eliciting() > 0) else { continue };
             let mut duration = base;
             if id == SpaceId::Data {
                 // §6.2.1: not before the handshake is confirmed.

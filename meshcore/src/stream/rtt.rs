@@ -43,6 +43,18 @@ impl Rtt {
         self.smoothed = (7 * self.smoothed + adjusted) / 8;
     }
 
+    pub(super) fn latest(&self) -> Duration {
+        self.latest
+    }
+
+    pub(super) fn minimum(&self) -> Duration {
+        self.minimum
+    }
+
+    pub(super) fn variation(&self) -> Duration {
+        self.variation
+    }
+
     pub(super) fn smoothed(&self) -> Duration {
         self.smoothed
     }
@@ -53,8 +65,15 @@ impl Rtt {
     }
 
     /// How much later than a packet another must be acknowledged until the first counts as lost (RFC 9002 §6.1.2).
-    pub(super) fn loss_delay(&self) -> Duration {
-        (self.latest.max(self.smoothed) * 9 / 8).max(GRANULARITY)
+    /// `eighths` is by how much of a round trip.
+    pub(super) fn loss_delay(&self, eighths: u32) -> Duration {
+        (self.latest.max(self.smoothed) * (8 + eighths) / 8).max(GRANULARITY)
+    }
+
+    /// Another path: the next sample counts as the first one. Until then the old estimate is better than none.
+    pub(super) fn on_path_change(&mut self) {
+        self.has_sample = false;
+        self.variation = self.variation.max(self.smoothed / 2);
     }
 }
 
@@ -79,6 +98,6 @@ mod tests {
         // The delay is not subtracted when that would fall below the minimum.
         rtt.update(millis(105), millis(20));
         assert_eq!(rtt.smoothed(), (7 * Duration::from_micros(102_500) + millis(105)) / 8);
-        assert_eq!(rtt.loss_delay(), millis(105) * 9 / 8);
+        assert_eq!(rtt.loss_delay(1), millis(105) * 9 / 8);
     }
 }

@@ -3,17 +3,57 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::ranges::RangeSet;
+
+/// Copied bytes are collected in chunks of this size.
+const CHUNK: usize = 16 * 1024;
+
+/// Entries (of 48 bytes) that an empty list of chunks keeps.
+const KEPT: usize = 8;
+
+/// Bytes that were written.
+#[derive(Debug)]
+enum Data {
+    Copied(Vec<u8>),
+    /// Handed over by the application: never copied but into packets.
+    Shared(Bytes),
+}
+
+impl Data {
+    fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Copied(data) => data,
+            Self::Shared(data) => data,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Chunk {
+    start: u64,
+    data: Data,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.start + self.data.as_slice().len() as u64
+    }
+}
 
 /// The unacknowledged part of a byte stream.
 #[derive(Debug, Default)]
 pub(super) struct SendBuffer {
-    /// Bytes from `base` on.
-    data: VecDeque<u8>,
+    /// Bytes from `base` on at the latest, without gaps up to `end`.
+    chunks: VecDeque<Chunk>,
+    /// Index of the chunk that was copied from last: nearly always that of the next bytes too.
+    cursor: usize,
     /// Everything below is acknowledged and forgotten.
     base: u64,
     /// Everything below was sent at least once.
     next: u64,
+    end: u64,
     /// Acknowledged above `base`.
     acked: RangeSet,
     /// To be sent again.
@@ -21,18 +61,43 @@ pub(super) struct SendBuffer {
 }
 
 impl SendBuffer {
-    pub(super) fn write(&mut self, data: &[u8]) {
-        self.data.extend(data);
+    /// Takes a copy.
+    pub(super) fn write(&mut self, mut data: &[u8]) {
+        while !data.is_empty() {
+            if let Some(Chunk { data: Data::Copied(last), .. }) = self.chunks.back_mut()
+                && last.len() < CHUNK
+            {
+                let (head, tail) = data.split_at(data.len().min(CHUNK - last.len()));
+                last.extend_from_slice(head);
+                self.end += head.len() as u64;
+                data = tail;
+                continue;
+            }
+            // A lone short message does not need a whole chunk.
+            let capacity = if self.chunks.is_empty() { data.len().min(CHUNK) } else { CHUNK };
+            let chunk = Chunk { start: self.end, data: Data::Copied(Vec::with_capacity(capacity)) };
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    /// Takes bytes as they are.
+    pub(super) fn write_shared(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        let start = self.end;
+        self.end += data.len() as u64;
+        self.chunks.push_back(Chunk { start, data: Data::Shared(data) });
     }
 
     /// Number of bytes kept.
     pub(super) fn len(&self) -> usize {
-        self.data.len()
+        (self.end - self.base) as usize
     }
 
     /// Offset behind the last byte written.
     pub(super) fn end(&self) -> u64 {
-        self.base + self.data.len() as u64
+        self.end
     }
 
     /// Offset behind the last byte ever sent.
@@ -42,7 +107,7 @@ impl SendBuffer {
 
     /// Whether all that was written is acknowledged.
     pub(super) fn is_acked(&self) -> bool {
-        self.data.is_empty()
+        self.base == self.end
     }
 
     /// Whether something waits to be sent again.
@@ -52,7 +117,7 @@ impl SendBuffer {
 
     /// Whether bytes wait that were never sent.
     pub(super) fn has_new(&self) -> bool {
-        self.next < self.end()
+        self.next < self.end
     }
 
     /// Where the next piece to send starts.
@@ -68,7 +133,7 @@ impl SendBuffer {
             self.lost.remove(range.clone());
             range
         } else {
-            let range = self.next..self.end().min(limit).min(self.next + len);
+            let range = self.next..self.end.min(limit).min(self.next + len);
             self.next = self.next.max(range.end);
             range
         };
@@ -76,45 +141,70 @@ impl SendBuffer {
     }
 
     /// Appends the bytes of a range that [`SendBuffer::take`] returned.
-    pub(super) fn copy(&self, range: &Range<u64>, out: &mut Vec<u8>) {
-        let start = range.start.saturating_sub(self.base) as usize;
-        let end = range.end.saturating_sub(self.base) as usize;
-        let (front, back) = self.data.as_slices();
-        let split = front.len();
-        out.extend_from_slice(&front[start.min(split)..end.min(split)]);
-        out.extend_from_slice(&back[start.max(split) - split..end.max(split) - split]);
+    pub(super) fn copy(&mut self, range: &Range<u64>, out: &mut Vec<u8>) {
+        let mut start = range.start;
+        let is_there = |chunk: &Chunk| chunk.start <= start && start < chunk.end();
+        let mut index = self.cursor;
+        if !self.chunks.get(index).is_some_and(is_there) {
+            index = self.chunks.partition_point(|chunk| chunk.end() <= start);
+        }
+        while let Some(chunk) = self.chunks.get(index) {
+            self.cursor = index;
+            let end = chunk.end().min(range.end);
+            let [from, to] = [start, end].map(|offset| offset.saturating_sub(chunk.start) as usize);
+            out.extend_from_slice(chunk.data.as_slice().get(from..to).unwrap_or_default());
+            start = end;
+            if start >= range.end {
+                break;
+            }
+            index += 1;
+        }
     }
 
     /// The peer has this range. Returns how many bytes of memory that freed.
     pub(super) fn on_acked(&mut self, range: Range<u64>) -> usize {
         let range = range.start.max(self.base)..range.end;
         self.lost.remove(range.clone());
+        if range.start == self.base && self.acked.is_empty() {
+            return self.forget(range.end.max(self.base));
+        }
         self.acked.insert(range);
         match self.acked.first() {
             Some(first) if first.start == self.base => {
                 self.acked.pop_first();
-                let len = ((first.end - self.base) as usize).min(self.data.len());
-                self.data.drain(..len);
-                self.base = first.end;
-                len
+                self.forget(first.end.min(self.end))
             }
             _ => 0,
         }
     }
 
+    /// Everything below `base` is acknowledged.
+    fn forget(&mut self, base: u64) -> usize {
+        let freed = (base - self.base) as usize;
+        self.base = base;
+        if base == self.end {
+            self.chunks.clear();
+            self.chunks.shrink_to(KEPT);
+            self.cursor = 0;
+        }
+        while self.chunks.front().is_some_and(|chunk| chunk.end() <= base) {
+            self.chunks.pop_front();
+            self.cursor = self.cursor.saturating_sub(1);
+        }
+        freed
+    }
+
     /// This range is to be sent again, except for what is acknowledged.
     pub(super) fn on_lost(&mut self, range: Range<u64>) {
-        let range = range.start.max(self.base)..range.end;
-        self.lost.insert(range.clone());
-        let acked: Vec<_> = self
-            .acked
-            .iter()
-            .take_while(|acked| acked.start < range.end)
-            .filter(|acked| acked.end > range.start)
-            .collect();
-        for acked in acked {
-            self.lost.remove(acked);
+        let mut start = range.start.max(self.base);
+        for acked in self.acked.iter() {
+            if acked.start >= range.end {
+                break;
+            }
+            self.lost.insert(start..acked.start);
+            start = start.max(acked.end);
         }
+        self.lost.insert(start..range.end);
     }
 }
 
@@ -126,12 +216,18 @@ mod tests {
     proptest! {
         #[test]
         fn every_byte_arrives_whatever_is_lost(
-            len in 0usize..3000,
-            steps in proptest::collection::vec((1usize..200, 0u8..3, any::<proptest::sample::Index>()), 0..200),
+            len in 0usize..40_000,
+            steps in proptest::collection::vec((1usize..2000, 0u8..3, any::<proptest::sample::Index>()), 0..200),
         ) {
             let whole: Vec<u8> = (0..len).map(|index| (index % 251) as u8).collect();
             let mut buffer = SendBuffer::default();
-            buffer.write(&whole);
+            for (index, piece) in whole.chunks(700).enumerate() {
+                if index % 3 == 2 {
+                    buffer.write_shared(Bytes::copy_from_slice(piece));
+                } else {
+                    buffer.write(piece);
+                }
+            }
             let mut arrived = vec![None; len];
             let mut flying: Vec<Range<u64>> = Vec::new();
             let send = |buffer: &mut SendBuffer, size| {
@@ -170,6 +266,7 @@ mod tests {
                 buffer.on_acked(range);
             }
             prop_assert!(buffer.is_acked() && !buffer.has_lost() && !buffer.has_new());
+            prop_assert!(buffer.chunks.is_empty() && buffer.chunks.capacity() <= KEPT);
             prop_assert_eq!(arrived.into_iter().flatten().collect::<Vec<_>>(), whole);
         }
     }

@@ -24,6 +24,11 @@ mod code {
     pub(super) const CLOSE_TRANSPORT: u8 = 0x1c;
     pub(super) const CLOSE_APPLICATION: u8 = 0x1d;
     pub(super) const HANDSHAKE_DONE: u8 = 0x1e;
+    /// RFC 9221; the lowest bit tells of a length.
+    pub(super) const DATAGRAM: u8 = 0x30;
+    pub(super) const DATAGRAM_WITH_LENGTH: u8 = 0x31;
+    /// draft-ietf-quic-ack-frequency has 0xaf, which does not fit one byte as a varint.
+    pub(super) const ACK_FREQUENCY: u8 = 0x2f;
 }
 
 const STREAM_FIN: u8 = 0x01;
@@ -116,6 +121,23 @@ pub enum Segment<'a> {
     },
     /// The server has completed the handshake.
     HandshakeDone,
+    /// Asks for another rhythm of acknowledgements.
+    AckFrequency(AckFrequency),
+    /// A message that is not repeated when it is lost (RFC 9221).
+    Datagram(&'a [u8]),
+}
+
+/// A request for a rhythm of acknowledgements (draft-ietf-quic-ack-frequency §4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AckFrequency {
+    /// Counts the requests of one side.
+    pub sequence: u64,
+    /// Ack-eliciting packets that may arrive without an acknowledgement.
+    pub threshold: u64,
+    /// Microseconds that an acknowledgement may wait.
+    pub delay: u64,
+    /// 0: packets out of order are not acknowledged at once.
+    pub reordering: u64,
 }
 
 /// An acknowledgement whose ranges were checked when it was read.
@@ -131,7 +153,7 @@ pub struct Ack<'a> {
 
 impl Ack<'_> {
     /// The acknowledged packet numbers, highest range first.
-    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> {
+    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u64>> + Clone {
         let mut reader = Reader::new(self.ranges);
         let mut lowest = self.largest - self.first;
         let rest = std::iter::from_fn(move || {
@@ -239,6 +261,14 @@ impl<'a> Segment<'a> {
                 Self::CloseApplication { code: varint::parse(reader)?, reason: parse_reason(reader)? }
             }
             code::HANDSHAKE_DONE => Self::HandshakeDone,
+            code::ACK_FREQUENCY => Self::AckFrequency(AckFrequency {
+                sequence: varint::parse(reader)?,
+                threshold: varint::parse(reader)?,
+                delay: varint::parse(reader)?,
+                reordering: varint::parse(reader)?,
+            }),
+            code::DATAGRAM => Self::Datagram(reader.bytes(reader.rest().len())?),
+            code::DATAGRAM_WITH_LENGTH => Self::Datagram(parse_piece(reader, 0)?),
             _ => return Err(Malformed::Field("segment code")),
         })
     }
@@ -251,7 +281,7 @@ impl<'a> Segment<'a> {
         )
     }
 
-    /// Appends the segment. A stream's piece is always written with its length.
+    /// Appends the segment. A stream's piece and a datagram are always written with their length.
     pub fn emit(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Padding => out.push(code::PADDING),
@@ -288,6 +318,13 @@ impl<'a> Segment<'a> {
                 out.extend_from_slice(reason);
             }
             Self::HandshakeDone => out.push(code::HANDSHAKE_DONE),
+            Self::AckFrequency(AckFrequency { sequence, threshold, delay, reordering }) => {
+                emit_numbers(code::ACK_FREQUENCY, &[sequence, threshold, delay, reordering], out);
+            }
+            Self::Datagram(data) => {
+                emit_numbers(code::DATAGRAM_WITH_LENGTH, &[data.len() as u64], out);
+                out.extend_from_slice(data);
+            }
         }
     }
 }
@@ -318,34 +355,45 @@ pub fn emit_stream_header(stream: u64, offset: u64, len: usize, fin: bool, out: 
 /// as fit. Returns whether anything was written: nothing is when not even the first range fits.
 pub fn emit_ack(
     delay: u64,
-    mut ranges: impl Iterator<Item = RangeInclusive<u64>>,
+    mut ranges: impl Iterator<Item = RangeInclusive<u64>> + Clone,
     limit: usize,
     out: &mut Vec<u8>,
 ) -> bool {
     const LONGEST_COUNT: usize = 8;
     let Some(first) = ranges.next() else { return false };
-    let (largest, mut lowest) = (*first.end(), *first.start());
-    let mut count = 0;
-    let mut body = Vec::new();
-    varint::emit(largest - lowest, &mut body);
-    let fixed = 1 + varint::len(largest) + varint::len(delay) + LONGEST_COUNT;
-    if fixed + body.len() > limit {
+    let (largest, lowest) = (*first.end(), *first.start());
+    let mut len =
+        1 + varint::len(largest) + varint::len(delay) + LONGEST_COUNT + varint::len(largest - lowest);
+    if len > limit {
         return false;
     }
-    for range in ranges {
-        let before = body.len();
-        varint::emit(lowest - range.end() - 2, &mut body);
-        varint::emit(range.end() - range.start(), &mut body);
-        if fixed + body.len() > limit {
-            body.truncate(before);
+    // How many ranges fit is told before them.
+    let mut count = 0;
+    for (gap, size) in gaps(lowest, ranges.clone()) {
+        len += varint::len(gap) + varint::len(size);
+        if len > limit {
             break;
         }
-        lowest = *range.start();
         count += 1;
     }
-    emit_numbers(code::ACK, &[largest, delay, count], out);
-    out.extend_from_slice(&body);
+    emit_numbers(code::ACK, &[largest, delay, count, largest - lowest], out);
+    for (gap, size) in gaps(lowest, ranges).take(count as usize) {
+        varint::emit(gap, out);
+        varint::emit(size, out);
+    }
     true
+}
+
+/// The fields of the ranges below `lowest`: the gap before each, and its length (RFC 9000 §19.3.1).
+fn gaps(
+    mut lowest: u64,
+    ranges: impl Iterator<Item = RangeInclusive<u64>>,
+) -> impl Iterator<Item = (u64, u64)> {
+    ranges.map(move |range| {
+        let gap = lowest - range.end() - 2;
+        lowest = *range.start();
+        (gap, range.end() - range.start())
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The end of a connection (RFC 9000 §10).
 
+use super::super::datagrams::Datagrams;
 use super::super::error::{CloseReason, TransportCode, TransportError, shorten, wire_code};
 use super::super::recovery::SpaceId;
 use super::super::streams::Streams;
@@ -85,7 +86,7 @@ impl Connection {
             }
             Failure::Tls(error) => {
                 // RFC 9001 §4.8. rustls sets an alert for every error; 80 is internal_error.
-                let alert = self.session.alert().map_or(80, u8::from);
+                let alert = self.session.as_ref().and_then(|session| session.alert()).map_or(80, u8::from);
                 let close = Close::Transport { code: TransportCode::Tls(alert), reason: String::new() };
                 self.start_closing(now, close, tls::close_reason(error));
             }
@@ -120,7 +121,8 @@ impl Connection {
 
     /// The last event; memory of the streams is given back at once.
     fn end(&mut self, reason: CloseReason) {
-        self.streams = Streams::new(self.side, &self.config);
+        self.streams = Streams::new(self.side, &self.config, None);
+        self.datagrams = Datagrams::new(0);
         self.events.push_back(Event::Closed { peer: self.peer, reason });
     }
 

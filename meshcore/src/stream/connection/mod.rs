@@ -3,6 +3,7 @@
 mod close;
 mod handshake;
 mod receive;
+mod skips;
 mod transmit;
 
 use std::collections::VecDeque;
@@ -12,18 +13,24 @@ use std::time::Duration;
 use rustls::quic::Keys;
 
 use self::close::State;
+use self::skips::Skips;
+use super::ack_frequency::AckFrequency;
 use super::assembler::Assembler;
+use super::datagrams::{Datagrams, LOCAL_LIMIT};
 use super::error::CloseReason;
+use super::flow::Budget;
 use super::keys::DataKeys;
 use super::pacer::Pacer;
 use super::params::Params;
-use super::received::{MAX_ACK_DELAY, Received};
-use super::recovery::{Expired, Progress, Recovery, Sent, SentPacket, SpaceId};
+use super::received::{MAX_ACK_DELAY, MIN_ACK_DELAY, Received};
+use super::recovery::{Expired, Progress, Recovery, SpaceId};
 use super::send_buffer::SendBuffer;
+use super::sent::Sent;
 use super::streams::Streams;
 use super::tls::{self, Tls};
 use super::{Config, Event, Side, Statistics};
 use crate::types::{Address, Instant, NodeId};
+use crate::wire::packet::Token;
 
 /// A packet number space (RFC 9000 §12.3) with its part of the TLS handshake.
 #[derive(Default)]
@@ -59,6 +66,16 @@ pub(super) struct Ids {
     pub(super) original: u64,
 }
 
+/// What an endpoint gives to a new connection.
+pub(super) struct Start {
+    pub(super) ids: Ids,
+    pub(super) mtu: usize,
+    /// Unknown to everybody else.
+    pub(super) secret: u64,
+    /// What windows of all connections together may grow by.
+    pub(super) budget: Arc<Budget>,
+}
+
 /// The state of one connection.
 pub(super) struct Connection {
     side: Side,
@@ -67,8 +84,12 @@ pub(super) struct Connection {
     /// A client knows the server's connection id only after the first packet.
     remote_is_known: bool,
     address: Address,
+    /// What a server wants to see in a client's Initial packets, and how often it asked.
+    token: Option<Token>,
+    retries: u32,
     peer: Option<NodeId>,
-    session: rustls::quic::Connection,
+    /// TLS, until the handshake is confirmed: some 10 kB that an established connection does not need.
+    session: Option<Box<rustls::quic::Connection>>,
     /// Where TLS writes next.
     write_level: SpaceId,
     spaces: [Space; 3],
@@ -85,11 +106,17 @@ pub(super) struct Connection {
     recovery: Recovery,
     pacer: Pacer,
     paced_until: Option<Instant>,
+    ack_frequency: AckFrequency,
+    mtu: usize,
+    skips: Skips,
     streams: Streams,
+    datagrams: Datagrams,
     pub(super) events: VecDeque<Event>,
     handshake_deadline: Option<Instant>,
     idle_timeout: Duration,
     idle_since: Instant,
+    /// When something was sent or received last: keep-alive counts from here.
+    active: Instant,
     /// Something ack-eliciting was sent since a packet arrived (RFC 9000 §10.1).
     sent_since_received: bool,
     counters: Counters,
@@ -101,11 +128,10 @@ impl Connection {
         config: &Arc<Config>,
         tls: &Tls,
         peer: NodeId,
-        ids: Ids,
-        mtu: usize,
+        start: Start,
     ) -> Result<Self, rustls::Error> {
-        let session = tls.connect(peer, local_params(config, None, ids.local).emit())?;
-        let mut connection = Self::new(now, config, Side::Client, peer.address(), ids, session, mtu);
+        let session = tls.connect(peer, local_params(config, None, start.ids.local).emit())?;
+        let mut connection = Self::new(now, config, Side::Client, peer.address(), start, session);
         connection.peer = Some(peer);
         connection.write_handshake();
         connection.recovery.set_timer(now);
@@ -118,11 +144,11 @@ impl Connection {
         config: &Arc<Config>,
         tls: &Tls,
         source: Address,
-        ids: Ids,
-        mtu: usize,
+        start: Start,
     ) -> Result<Self, rustls::Error> {
+        let ids = start.ids;
         let session = tls.accept(source, local_params(config, Some(ids.original), ids.local).emit())?;
-        Ok(Self::new(now, config, Side::Server, source, ids, session, mtu))
+        Ok(Self::new(now, config, Side::Server, source, start, session))
     }
 
     fn new(
@@ -130,10 +156,10 @@ impl Connection {
         config: &Arc<Config>,
         side: Side,
         address: Address,
-        ids: Ids,
+        start: Start,
         session: rustls::quic::Connection,
-        mtu: usize,
     ) -> Self {
+        let ids = start.ids;
         let mut spaces: [Space; 3] = Default::default();
         spaces[SpaceId::Initial as usize].keys = tls::initial_keys(ids.original, side);
         let progress = Progress {
@@ -148,8 +174,10 @@ impl Connection {
             ids,
             remote_is_known: side == Side::Server,
             address,
+            token: None,
+            retries: 0,
             peer: None,
-            session,
+            session: Some(Box::new(session)),
             write_level: SpaceId::Initial,
             spaces,
             data_keys: None,
@@ -159,10 +187,15 @@ impl Connection {
             owes_handshake_done: false,
             owes_ping: false,
             validated: side == Side::Client,
-            recovery: Recovery::new(mtu, progress),
+            recovery: Recovery::new(start.mtu, progress),
             pacer: Pacer::default(),
             paced_until: None,
-            streams: Streams::new(side, config),
+            ack_frequency: AckFrequency::default(),
+            mtu: start.mtu,
+            skips: Skips::new(start.secret),
+            streams: Streams::new(side, config, Some(start.budget)),
+            datagrams: Datagrams::new(config.datagram_buffer),
+            active: now,
             events: VecDeque::new(),
             handshake_deadline: Some(now + config.handshake_timeout),
             idle_timeout: config.idle_timeout,
@@ -217,20 +250,59 @@ impl Connection {
         self.owes_ping = true;
     }
 
-    pub(super) fn set_mtu(&mut self, mtu: usize) {
+    pub(super) fn datagrams(&mut self) -> &mut Datagrams {
+        &mut self.datagrams
+    }
+
+    pub(super) fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    /// The path carries packets of another size from now on. Those in flight that are too large will not arrive: their
+    /// content goes out again in smaller ones.
+    pub(super) fn set_mtu(&mut self, now: Instant, mtu: usize) {
+        if mtu == self.mtu {
+            return;
+        }
+        let is_smaller = mtu < self.mtu;
+        self.mtu = mtu;
         self.recovery.congestion.set_mtu(mtu);
+        if is_smaller {
+            let lost = self.recovery.on_smaller_mtu(now, SpaceId::Data, mtu);
+            self.on_lost(SpaceId::Data, lost);
+        }
+    }
+
+    /// The route is another one: what was learned of the old one is void.
+    pub(super) fn on_path_change(&mut self, now: Instant) {
+        self.recovery.on_path_change(now, self.mtu);
+        self.pacer = Pacer::default();
+        self.paced_until = None;
+        // A packet finds out about the new path at once.
+        self.owes_ping = self.complete;
     }
 
     pub(super) fn statistics(&self) -> Statistics {
+        let Recovery { rtt, congestion, .. } = &self.recovery;
         Statistics {
-            rtt: self.recovery.rtt.smoothed(),
-            congestion_window: self.recovery.congestion.window(),
-            bytes_in_flight: self.recovery.congestion.in_flight(),
+            rtt: rtt.smoothed(),
+            latest_rtt: rtt.latest(),
+            min_rtt: rtt.minimum(),
+            rtt_variation: rtt.variation(),
+            congestion_window: congestion.window(),
+            slow_start_threshold: congestion.threshold(),
+            congestion_events: congestion.events(),
+            bytes_in_flight: congestion.in_flight(),
             bytes_sent: self.counters.bytes_sent,
             bytes_received: self.counters.bytes_received,
             packets_sent: self.counters.packets_sent,
             packets_received: self.counters.packets_received,
             packets_lost: self.recovery.lost(),
+            packets_spurious: self.recovery.spurious(),
+            bytes_retransmitted: self.streams.retransmitted(),
+            datagrams: self.datagrams.statistics,
+            streams: self.streams.open_count(),
+            mtu: self.mtu,
             key_updates: self.data_keys.as_ref().map_or(0, DataKeys::updates),
         }
     }
@@ -249,6 +321,7 @@ impl Connection {
                 self.idle_deadline(),
                 self.recovery.timer(),
                 self.paced_until,
+                self.keep_alive_deadline(),
                 self.spaces[SpaceId::Data as usize].received.deadline(),
             ]
             .into_iter()
@@ -259,8 +332,16 @@ impl Connection {
 
     /// RFC 9000 §10.1: at least three probe time-outs.
     fn idle_deadline(&self) -> Option<Instant> {
-        let timeout = self.idle_timeout.max(3 * self.recovery.probe_timeout());
-        (!self.idle_timeout.is_zero()).then(|| self.idle_since + timeout)
+        if self.idle_timeout.is_zero() {
+            return None;
+        }
+        Some(self.idle_since + self.idle_timeout.max(3 * self.recovery.probe_timeout()))
+    }
+
+    fn keep_alive_deadline(&self) -> Option<Instant> {
+        let interval = self.config.keep_alive.filter(|_| self.confirmed)?;
+        // What is in flight will be answered or repeated anyway.
+        (!self.recovery.has_eliciting()).then(|| self.active + interval)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -283,10 +364,14 @@ impl Connection {
         if self.paced_until.is_some_and(|until| until <= now) {
             self.paced_until = None;
         }
+        if self.keep_alive_deadline().is_some_and(|deadline| deadline <= now) {
+            self.active = now;
+            self.owes_ping = true;
+        }
         self.update_progress();
         match self.recovery.on_timeout(now) {
             Expired::Nothing => {}
-            Expired::Lost(id, packets) => self.on_lost(id, packets),
+            Expired::Lost(id, content) => self.on_lost(id, content),
             Expired::Probe(id) => self.on_probe(id),
         }
     }
@@ -307,8 +392,8 @@ impl Connection {
         }
     }
 
-    fn on_lost(&mut self, id: SpaceId, packets: Vec<SentPacket>) {
-        for content in packets.into_iter().flat_map(|packet| packet.content) {
+    fn on_lost(&mut self, id: SpaceId, content: Vec<Sent>) {
+        for content in content {
             self.on_content_lost(id, content);
         }
     }
@@ -323,6 +408,7 @@ impl Connection {
             Sent::MaxStreamData(stream) => self.streams.on_max_stream_data_lost(stream),
             Sent::Reset(stream) => self.streams.on_reset_lost(stream),
             Sent::Stop(stream) => self.streams.on_stop_lost(stream),
+            Sent::AckFrequency(_) => self.ack_frequency.on_lost(),
             Sent::HandshakeDone => self.owes_handshake_done = true,
         }
     }
@@ -337,6 +423,8 @@ impl Connection {
                 self.streams.on_piece_acked(stream, range, fin, &mut self.events);
             }
             Sent::Reset(stream) => self.streams.on_reset_acked(stream),
+            // Requests that are longer count from their sending on.
+            Sent::AckFrequency(delay) => self.recovery.peer_max_ack_delay = delay,
             Sent::MaxData
             | Sent::MaxStreams
             | Sent::MaxStreamData(_)
@@ -387,5 +475,7 @@ fn local_params(config: &Config, original_destination: Option<u64>, initial_sour
         max_stream_data: config.stream_window,
         max_streams: config.max_streams,
         max_ack_delay: MAX_ACK_DELAY,
+        max_datagram: if config.datagram_buffer > 0 { LOCAL_LIMIT } else { 0 },
+        min_ack_delay: Some(MIN_ACK_DELAY),
     }
 }

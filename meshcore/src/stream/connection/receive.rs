@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use super::super::error::{CloseReason, PacketError, TransportCode, TransportError};
 use super::super::keys::Generation;
-use super::super::recovery::SpaceId;
-use super::super::{MAX_REASON_LEN, Side};
+use super::super::received::MIN_ACK_DELAY;
+use super::super::recovery::{AckInfo, SpaceId};
+use super::super::{Event, MAX_REASON_LEN, Side};
 use super::Connection;
 use super::close::{Failure, State};
 use crate::types::Instant;
 use crate::wire::packet::{Header, Kind, expand_number};
 use crate::wire::reader::Reader;
-use crate::wire::segment::{Ack, Segment};
+use crate::wire::segment::{Ack, AckFrequency, Segment};
 
 /// Units of the delay in ACK segments: an exponent of 3 (RFC 9000 §18.2, ack_delay_exponent).
 const ACK_DELAY_UNIT: Duration = Duration::from_micros(8);
@@ -25,7 +26,7 @@ impl Connection {
         header: Header,
         packet: &mut [u8],
     ) -> Result<(), PacketError> {
-        if !matches!(self.state, State::Open) {
+        if !self.is_open() {
             self.on_packet_while_closing();
             return Err(PacketError::UnknownConnection);
         }
@@ -33,7 +34,7 @@ impl Connection {
         let (id, number, plain) = self.unprotect(now, header, packet)?;
         self.counters.bytes_received += size;
         self.counters.packets_received += 1;
-        if let Kind::Initial { source } | Kind::Handshake { source } = header.kind {
+        if let Kind::Initial { source, .. } | Kind::Handshake { source } = header.kind {
             self.ids.remote = source;
             self.remote_is_known = true;
         }
@@ -42,6 +43,8 @@ impl Connection {
             self.discard(now, SpaceId::Initial);
         }
         self.idle_since = now;
+        self.active = now;
+        self.streams.on_time(now, self.recovery.rtt.smoothed());
         self.sent_since_received = false;
         if let Err(failure) = self.on_payload(now, id, number, plain) {
             self.fail(now, failure);
@@ -62,7 +65,7 @@ impl Connection {
         packet: &'a mut [u8],
     ) -> Result<(SpaceId, u64, &'a [u8]), PacketError> {
         let (id, source) = match header.kind {
-            Kind::Initial { source } => (SpaceId::Initial, Some(source)),
+            Kind::Initial { source, .. } => (SpaceId::Initial, Some(source)),
             Kind::Handshake { source } => (SpaceId::Handshake, Some(source)),
             Kind::Data { .. } => (SpaceId::Data, None),
         };
@@ -70,7 +73,6 @@ impl Connection {
         if self.remote_is_known && source.is_some_and(|source| source != self.ids.remote) {
             return Err(PacketError::WrongSource);
         }
-        let lifetime = 3 * self.recovery.probe_timeout();
         let space = &self.spaces[id as usize];
         let next_sent = space.next_number;
         let number = expand_number(header.number, space.received.expected());
@@ -86,6 +88,7 @@ impl Connection {
             let plain = key.decrypt_in_place(number, head, body);
             if plain.is_ok() {
                 // RFC 9001 §6.2: the peer's update is followed at once.
+                let lifetime = || 3 * self.recovery.probe_timeout();
                 keys.on_received(generation, number, next_sent, now, lifetime);
                 debug_assert!(generation != Generation::Next || keys.phase() == phase);
             }
@@ -114,6 +117,16 @@ impl Connection {
     }
 
     fn on_payload(&mut self, now: Instant, id: SpaceId, number: u64, plain: &[u8]) -> Result<(), Failure> {
+        let eliciting = self.on_segments(now, id, plain)?;
+        // A segment may have discarded the keys of its own space; then nothing is left to acknowledge.
+        if self.is_open() && (id == SpaceId::Data || self.space(id).keys.is_some()) {
+            self.space(id).received.insert(now, number, eliciting, id == SpaceId::Data);
+        }
+        Ok(())
+    }
+
+    /// Returns whether the peer wants an acknowledgement.
+    fn on_segments(&mut self, now: Instant, id: SpaceId, plain: &[u8]) -> Result<bool, Failure> {
         if plain.is_empty() {
             return Err(TransportError::protocol("a packet without segments").into());
         }
@@ -128,24 +141,28 @@ impl Connection {
             } else {
                 self.on_handshake_segment(now, id, segment)?;
             }
-            if !matches!(self.state, State::Open) {
-                return Ok(());
+            if !self.is_open() {
+                break;
             }
         }
-        // A segment may have discarded the keys of its own space; then nothing is left to acknowledge.
-        if id == SpaceId::Data || self.space(id).keys.is_some() {
-            self.space(id).received.insert(now, number, eliciting, id == SpaceId::Data);
-        }
-        Ok(())
+        Ok(eliciting)
     }
 
-    /// As if the peer had sent a Data packet with this plaintext.
+    fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// As if the peer had sent a Data packet with this plaintext, which is not acknowledged.
     #[cfg(test)]
     pub(in super::super) fn inject(&mut self, now: Instant, plain: &[u8]) {
-        let number = self.space(SpaceId::Data).received.expected();
-        if let Err(failure) = self.on_payload(now, SpaceId::Data, number, plain) {
+        if let Err(failure) = self.on_segments(now, SpaceId::Data, plain) {
             self.fail(now, failure);
         }
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn next_number(&self) -> u64 {
+        self.spaces[SpaceId::Data as usize].next_number
     }
 
     /// The few segments that RFC 9000 §12.4 allows in Initial and Handshake packets.
@@ -186,6 +203,8 @@ impl Connection {
             Segment::CloseApplication { code, reason } => {
                 self.on_peer_close(now, CloseReason::Peer { code, reason: text(reason) });
             }
+            Segment::AckFrequency(request) => self.on_ack_frequency(&request)?,
+            Segment::Datagram(data) => self.on_datagram(data)?,
             Segment::HandshakeDone if self.side == Side::Client => {
                 if !self.confirmed {
                     self.on_confirmed(now);
@@ -194,6 +213,26 @@ impl Connection {
             Segment::HandshakeDone => {
                 return Err(TransportError::protocol("HANDSHAKE_DONE from a client").into());
             }
+        }
+        Ok(())
+    }
+
+    /// draft-ietf-quic-ack-frequency §4.
+    fn on_ack_frequency(&mut self, request: &AckFrequency) -> Result<(), TransportError> {
+        if Duration::from_micros(request.delay) < MIN_ACK_DELAY {
+            return Err(TransportError::protocol("acknowledgements sooner than announced"));
+        }
+        self.space(SpaceId::Data).received.on_ack_frequency(request);
+        Ok(())
+    }
+
+    /// RFC 9221 §3.
+    fn on_datagram(&mut self, data: &[u8]) -> Result<(), TransportError> {
+        if self.config.datagram_buffer == 0 {
+            return Err(TransportError::protocol("a datagram, which this node does not take"));
+        }
+        if self.datagrams.on_received(data) {
+            self.events.push_back(Event::Datagram);
         }
         Ok(())
     }
@@ -207,6 +246,9 @@ impl Connection {
         if ack.largest >= self.space(id).next_number {
             return Err(TransportError::protocol("an acknowledgement of a packet that was never sent"));
         }
+        if id == SpaceId::Data && self.skips.is_claimed(ack.ranges()) {
+            return Err(TransportError::protocol("an acknowledgement of a packet number that was skipped"));
+        }
         // RFC 9002 §A.6: only an acknowledged Handshake packet proves to a client that the server has validated it.
         if id == SpaceId::Handshake {
             self.recovery.progress.peer_validated_us = true;
@@ -215,11 +257,15 @@ impl Connection {
             keys.on_acked(ack.largest);
         }
         let delay = ACK_DELAY_UNIT.saturating_mul(u32::try_from(ack.delay).unwrap_or(u32::MAX));
-        let outcome = self.recovery.on_ack(now, id, ack.largest, delay, ack.ranges());
-        for content in outcome.acked.into_iter().flat_map(|packet| packet.content) {
+        let info = AckInfo { largest: ack.largest, delay, next_number: self.space(id).next_number };
+        let outcome = self.recovery.on_ack(now, id, info, ack.ranges());
+        for content in outcome.acked {
             self.on_content_acked(id, content);
         }
         self.on_lost(id, outcome.lost);
+        let window = self.recovery.congestion.window();
+        self.ack_frequency.on_change(window, self.mtu, self.recovery.rtt.smoothed());
+        self.streams.on_congestion_window(window);
         Ok(())
     }
 }

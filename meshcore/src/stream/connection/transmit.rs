@@ -4,12 +4,14 @@ use super::super::Side;
 use super::super::builder::Builder;
 use super::super::config::MIN_MTU;
 use super::super::error::{CloseReason, TransportCode, TransportError};
-use super::super::recovery::{Sent, SentPacket, SpaceId};
+use super::super::pacer::Rate;
+use super::super::recovery::SpaceId;
+use super::super::sent::{Sent, SentPacket};
 use super::Connection;
 use super::close::{Close, State};
 use crate::types::Instant;
 use crate::wire::packet::{Header, Kind, TAG_LEN};
-use crate::wire::segment::{Segment, emit_crypto_header};
+use crate::wire::segment::{AckFrequency, Segment, emit_crypto_header};
 use crate::wire::varint;
 
 /// Longest payload of a frame: its length field has 16 bits.
@@ -26,9 +28,9 @@ const MIN_PIECE: usize = 16;
 
 impl Connection {
     /// Appends one packet to `out`; returns whether there was one to send now.
-    pub(in super::super) fn transmit(&mut self, now: Instant, mtu: usize, out: &mut Vec<u8>) -> bool {
+    pub(in super::super) fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let budget = usize::try_from(self.amplification_budget()).unwrap_or(usize::MAX);
-        let limit = mtu.clamp(MIN_MTU, MAX_MTU).min(budget);
+        let limit = self.mtu.clamp(MIN_MTU, MAX_MTU).min(budget);
         if limit < SMALLEST_PACKET {
             return false;
         }
@@ -52,7 +54,7 @@ impl Connection {
     fn header(&self, id: SpaceId) -> Header {
         let source = self.ids.local;
         let kind = match id {
-            SpaceId::Initial => Kind::Initial { source },
+            SpaceId::Initial => Kind::Initial { source, token: self.token },
             SpaceId::Handshake => Kind::Handshake { source },
             SpaceId::Data => Kind::Data { phase: self.data_keys.as_ref().is_some_and(|keys| keys.phase()) },
         };
@@ -82,6 +84,9 @@ impl Connection {
                 builder.push(&Segment::Ping, None);
             }
         }
+        if ack_is_due && !builder.eliciting && self.spaces[id as usize].received.wants_answer() {
+            builder.push(&Segment::Ping, None);
+        }
         let Builder { content, eliciting, .. } = builder;
         if !eliciting && !ack_is_due {
             out.truncate(start);
@@ -93,6 +98,7 @@ impl Connection {
             return false;
         }
         let size = out.len() - start;
+        self.active = now;
         let space = self.space(id);
         if acked.is_some() {
             space.received.on_ack_sent();
@@ -134,8 +140,11 @@ impl Connection {
 
     fn has_pending(&self, id: SpaceId) -> bool {
         let crypto = &self.spaces[id as usize].crypto_send;
-        let data =
-            id == SpaceId::Data && (self.owes_handshake_done || self.owes_ping || self.streams.has_pending());
+        let data = id == SpaceId::Data
+            && (self.owes_handshake_done
+                || self.owes_ping
+                || self.datagrams.has_pending()
+                || self.streams.has_pending());
         crypto.has_lost() || crypto.has_new() || data
     }
 
@@ -157,8 +166,13 @@ impl Connection {
             return false;
         }
         if id == SpaceId::Data {
-            let (window, rtt) = (self.recovery.congestion.window(), self.recovery.rtt.smoothed());
-            self.paced_until = self.pacer.check(now, limit, window, rtt);
+            let congestion = &self.recovery.congestion;
+            let rate = Rate {
+                window: congestion.window(),
+                rtt: self.recovery.rtt.smoothed(),
+                is_slow_start: congestion.is_slow_start(),
+            };
+            self.paced_until = self.pacer.check(now, limit, rate);
         }
         id != SpaceId::Data || self.paced_until.is_none()
     }
@@ -183,7 +197,34 @@ impl Connection {
         if self.owes_ping {
             self.owes_ping = !builder.push(&Segment::Ping, None);
         }
+        if self.ack_frequency.is_owed() {
+            let request = self.ack_frequency.request();
+            let segment = Segment::AckFrequency(AckFrequency {
+                sequence: request.sequence,
+                threshold: request.unacknowledged,
+                delay: request.delay.as_micros() as u64,
+                reordering: 1,
+            });
+            if builder.push(&segment, Some(Sent::AckFrequency(request.delay))) {
+                self.ack_frequency.on_sent();
+                self.recovery.peer_max_ack_delay = self.recovery.peer_max_ack_delay.max(request.delay);
+            }
+        }
+        self.fill_data(builder);
+    }
+
+    /// Datagrams and streams take turns at the front of a packet.
+    fn fill_data(&mut self, builder: &mut Builder<'_>) {
+        let are_first = self.datagrams.are_first(self.streams.has_pending());
+        self.datagrams.skip_turn();
+        if are_first {
+            self.datagrams.transmit(builder, self.mtu);
+        }
         self.streams.transmit(builder);
+        if !are_first {
+            self.datagrams.transmit(builder, self.mtu);
+            self.datagrams.skip_turn();
+        }
     }
 
     /// Pads a client's Initial packets; `end` is where the packet with its tag must end at the latest.
@@ -213,6 +254,9 @@ impl Connection {
         };
         out.extend_from_slice(tag.as_ref());
         space.next_number += 1;
+        if id == SpaceId::Data {
+            space.next_number = self.skips.number(space.next_number);
+        }
         self.counters.packets_sent += 1;
         self.counters.bytes_sent += (out.len() - start) as u64;
         true

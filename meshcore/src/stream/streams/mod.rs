@@ -1,17 +1,26 @@
 //! All streams of a connection: numbering, limits, who sends next.
 
+mod ready;
 mod receive;
 mod send;
 mod transmit;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+
+use self::ready::{DEFAULT_PRIORITY, LEVELS, Ready};
 use self::receive::{ReceiveHalf, Shared};
 use self::send::SendHalf;
+use super::assembler::Assembler;
 use super::error::{StreamError, TransportCode, TransportError, wire_code};
-use super::flow::{ReceiveWindow, SendWindow};
+use super::flow::{Budget, ReceiveWindow, SendWindow};
+use super::ids::IdMap;
 use super::{Config, Event, Side, StreamId};
+use crate::types::Instant;
 
 /// What [`super::Endpoint::read`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +39,10 @@ struct Stream {
     receive: ReceiveHalf,
     /// Waits in `Streams::ready` or `Streams::starved`.
     queued: bool,
+    priority: u8,
     owes: Owed,
+    /// Waits in `Streams::owing`.
+    is_owing: bool,
 }
 
 /// Control segments that a stream wants to send.
@@ -46,10 +58,13 @@ struct Owed {
 #[derive(Debug)]
 pub(super) struct Streams {
     side: Side,
-    send_buffer: usize,
+    /// Bytes that a stream keeps until acknowledged.
+    send_capacity: usize,
+    capacity_bounds: (usize, usize),
     stream_window: u64,
+    max_stream_window: u64,
     peer_stream_window: u64,
-    all: BTreeMap<u64, Stream>,
+    all: IdMap<u64, Stream>,
     /// Opened by this side so far, and how many the peer allows.
     opened: u64,
     max_opened: u64,
@@ -64,21 +79,24 @@ pub(super) struct Streams {
     shared: Shared,
     credit: SendWindow,
     /// Streams with bytes to send, in turn.
-    ready: VecDeque<u64>,
+    ready: Ready,
     /// Streams that only wait for credit of the connection.
     starved: Vec<u64>,
     /// Streams that owe a control segment.
-    owing: BTreeSet<u64>,
+    owing: VecDeque<u64>,
+    retransmitted: u64,
 }
 
 impl Streams {
-    pub(super) fn new(side: Side, config: &Config) -> Self {
+    pub(super) fn new(side: Side, config: &Config, budget: Option<Arc<Budget>>) -> Self {
         Self {
             side,
-            send_buffer: config.send_buffer,
+            send_capacity: config.send_buffer,
+            capacity_bounds: (config.send_buffer, config.max_send_buffer.max(config.send_buffer)),
             stream_window: config.stream_window,
+            max_stream_window: config.max_stream_window,
             peer_stream_window: 0,
-            all: BTreeMap::new(),
+            all: IdMap::default(),
             opened: 0,
             max_opened: 0,
             wants_to_open: false,
@@ -89,14 +107,17 @@ impl Streams {
             over: 0,
             owes_max_streams: false,
             shared: Shared {
-                window: ReceiveWindow::new(config.connection_window),
+                window: ReceiveWindow::new(config.connection_window, config.max_connection_window, budget),
                 received: 0,
                 update: false,
+                now: Instant::default(),
+                rtt: Duration::ZERO,
             },
             credit: SendWindow::default(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             starved: Vec::new(),
-            owing: BTreeSet::new(),
+            owing: VecDeque::new(),
+            retransmitted: 0,
         }
     }
 
@@ -107,6 +128,27 @@ impl Streams {
         self.max_opened = streams;
     }
 
+    /// The connection knows the time and the round trip, by which windows grow.
+    pub(super) fn on_time(&mut self, now: Instant, rtt: Duration) {
+        (self.shared.now, self.shared.rtt) = (now, rtt);
+    }
+
+    /// Twice the congestion window is what keeps the sender busy while acknowledgements are on their way.
+    pub(super) fn on_congestion_window(&mut self, window: u64) {
+        let wanted = usize::try_from(2 * window).unwrap_or(usize::MAX);
+        self.send_capacity = wanted.clamp(self.capacity_bounds.0, self.capacity_bounds.1);
+    }
+
+    /// Streams open now.
+    pub(super) fn open_count(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Bytes that were sent again.
+    pub(super) fn retransmitted(&self) -> u64 {
+        self.retransmitted
+    }
+
     fn get(&mut self, stream: StreamId) -> Result<&mut Stream, StreamError> {
         self.all.get_mut(&stream.0).ok_or(StreamError::UnknownStream)
     }
@@ -114,8 +156,10 @@ impl Streams {
     fn insert(&mut self, id: u64) {
         let stream = Stream {
             send: SendHalf::new(self.peer_stream_window),
-            receive: ReceiveHalf::new(self.stream_window),
+            receive: ReceiveHalf::new(self.stream_window, self.max_stream_window),
             queued: false,
+            priority: DEFAULT_PRIORITY,
+            is_owing: false,
             owes: Owed::default(),
         };
         self.all.insert(id, stream);
@@ -139,10 +183,29 @@ impl Streams {
     }
 
     pub(super) fn write(&mut self, stream: StreamId, data: &[u8]) -> Result<usize, StreamError> {
-        let capacity = self.send_buffer;
-        let taken = self.get(stream)?.send.write(data, capacity)?;
+        let capacity = self.send_capacity;
+        let entry = self.get(stream)?;
+        let taken = entry.send.write(data, capacity)?;
+        if !entry.queued {
+            self.enqueue(stream.0);
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn write_shared(&mut self, stream: StreamId, data: Bytes) -> Result<usize, StreamError> {
+        let capacity = self.send_capacity;
+        let taken = self.get(stream)?.send.write_shared(data, capacity)?;
         self.enqueue(stream.0);
         Ok(taken)
+    }
+
+    /// `priority` above the least urgent is taken as that.
+    pub(super) fn set_priority(&mut self, stream: StreamId, priority: u8) -> Result<(), StreamError> {
+        let entry = self.get(stream)?;
+        entry.priority = priority.min(LEVELS as u8 - 1);
+        let priority = entry.priority;
+        self.ready.reorder(stream.0, priority);
+        Ok(())
     }
 
     pub(super) fn finish(&mut self, stream: StreamId) -> Result<(), StreamError> {
@@ -154,8 +217,7 @@ impl Streams {
     pub(super) fn reset(&mut self, stream: StreamId, code: u64) -> Result<(), StreamError> {
         let entry = self.get(stream)?;
         if entry.send.reset(wire_code(code), false) {
-            entry.owes.reset = true;
-            self.owing.insert(stream.0);
+            self.owe(stream.0, |owed| owed.reset = true);
         }
         Ok(())
     }
@@ -163,8 +225,7 @@ impl Streams {
     pub(super) fn stop(&mut self, stream: StreamId, code: u64) -> Result<(), StreamError> {
         let entry = self.all.get_mut(&stream.0).ok_or(StreamError::UnknownStream)?;
         if entry.receive.stop(wire_code(code), &mut self.shared)? {
-            entry.owes.stop = true;
-            self.owing.insert(stream.0);
+            self.owe(stream.0, |owed| owed.stop = true);
         }
         self.forget_if_done(stream.0);
         Ok(())
@@ -176,13 +237,35 @@ impl Streams {
         into: &mut Vec<u8>,
         limit: usize,
     ) -> Result<ReadOutcome, StreamError> {
+        self.read_with(stream, |assembler| assembler.read(into, limit))
+    }
+
+    pub(super) fn read_shared(
+        &mut self,
+        stream: StreamId,
+        limit: usize,
+    ) -> Result<(ReadOutcome, Bytes), StreamError> {
+        let mut data = Bytes::new();
+        let outcome = self.read_with(stream, |assembler| {
+            data = assembler.take(limit);
+            data.len()
+        })?;
+        Ok((outcome, data))
+    }
+
+    fn read_with(
+        &mut self,
+        stream: StreamId,
+        take: impl FnOnce(&mut Assembler) -> usize,
+    ) -> Result<ReadOutcome, StreamError> {
         let entry = self.all.get_mut(&stream.0).ok_or(StreamError::UnknownStream)?;
-        let (outcome, update) = entry.receive.read(into, limit, &mut self.shared)?;
+        let (outcome, update) = entry.receive.read(&mut self.shared, take)?;
         if update {
-            entry.owes.max_data = true;
-            self.owing.insert(stream.0);
+            self.owe(stream.0, |owed| owed.max_data = true);
         }
-        self.forget_if_done(stream.0);
+        if outcome == ReadOutcome::Finished {
+            self.forget_if_done(stream.0);
+        }
         Ok(outcome)
     }
 
@@ -191,8 +274,8 @@ impl Streams {
         if !self.all.get(&id).is_some_and(|stream| stream.send.is_done() && stream.receive.is_done()) {
             return;
         }
+        // Queues that name it pass over it.
         self.all.remove(&id);
-        self.owing.remove(&id);
         if self.is_ours(id) {
             return;
         }
@@ -252,7 +335,9 @@ impl Streams {
         if stream.receive.on_data(offset, data, fin, &mut self.shared)? {
             events.push_back(Event::Readable(StreamId(id)));
         }
-        self.forget_if_done(id);
+        if fin {
+            self.forget_if_done(id);
+        }
         Ok(())
     }
 
@@ -281,16 +366,20 @@ impl Streams {
     ) -> Result<(), TransportError> {
         let Some(stream) = self.named(id, events)? else { return Ok(()) };
         if stream.send.reset(code, true) {
-            stream.owes.reset = true;
-            self.owing.insert(id);
+            self.owe(id, |owed| owed.reset = true);
             events.push_back(Event::Stopped { stream: StreamId(id), code });
         }
         Ok(())
     }
 
     pub(super) fn on_max_data(&mut self, limit: u64) {
-        if self.credit.raise(limit) {
-            self.ready.extend(self.starved.drain(..));
+        if !self.credit.raise(limit) {
+            return;
+        }
+        for id in std::mem::take(&mut self.starved) {
+            if let Some(stream) = self.all.get(&id) {
+                self.ready.push(id, stream.priority);
+            }
         }
     }
 
@@ -327,10 +416,9 @@ impl Streams {
         let Some(stream) = self.all.get_mut(&id) else { return };
         if !stream.queued && (stream.send.can_send_without_credit() || stream.send.can_send_new()) {
             stream.queued = true;
-            self.ready.push_back(id);
+            self.ready.push(id, stream.priority);
         } else if stream.send.is_blocked() && stream.send.window.complaint().is_some() {
-            stream.owes.blocked = true;
-            self.owing.insert(id);
+            self.owe(id, |owed| owed.blocked = true);
         }
     }
 
@@ -341,16 +429,16 @@ impl Streams {
         fin: bool,
         events: &mut VecDeque<Event>,
     ) {
-        let capacity = self.send_buffer;
+        let capacity = self.send_capacity;
         let Some(stream) = self.all.get_mut(&id) else { return };
         let (finished, writable) = stream.send.on_acked(range, fin, capacity);
         if finished {
             events.push_back(Event::Acknowledged(StreamId(id)));
+            self.forget_if_done(id);
         }
         if writable {
             events.push_back(Event::Writable(StreamId(id)));
         }
-        self.forget_if_done(id);
     }
 
     pub(super) fn on_reset_acked(&mut self, id: u64) {
@@ -371,9 +459,9 @@ impl Streams {
     /// A starved stream may send again what was lost.
     fn feed_starved(&mut self, id: u64) {
         let Some(index) = self.starved.iter().position(|starved| *starved == id) else { return };
-        if self.all.get(&id).is_some_and(|stream| stream.send.can_send_without_credit()) {
+        if let Some(stream) = self.all.get(&id).filter(|stream| stream.send.can_send_without_credit()) {
             self.starved.swap_remove(index);
-            self.ready.push_back(id);
+            self.ready.push(id, stream.priority);
         }
     }
 
@@ -392,7 +480,9 @@ impl Streams {
     fn owe(&mut self, id: u64, set: impl FnOnce(&mut Owed)) {
         if let Some(stream) = self.all.get_mut(&id) {
             set(&mut stream.owes);
-            self.owing.insert(id);
+            if !std::mem::replace(&mut stream.is_owing, true) {
+                self.owing.push_back(id);
+            }
         }
     }
 

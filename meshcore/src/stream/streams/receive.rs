@@ -1,9 +1,12 @@
 //! The receiving direction of a stream (RFC 9000 §3.2).
 
+use std::time::Duration;
+
 use super::super::assembler::Assembler;
 use super::super::error::{StreamError, TransportCode, TransportError};
 use super::super::flow::ReceiveWindow;
 use super::ReadOutcome;
+use crate::types::Instant;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -24,11 +27,14 @@ pub(super) struct Shared {
     pub(super) received: u64,
     /// MAX_DATA is owed.
     pub(super) update: bool,
+    /// The latest time and round trip that the connection knows: windows grow by them.
+    pub(super) now: Instant,
+    pub(super) rtt: Duration,
 }
 
 impl Shared {
     fn consume(&mut self, len: u64) {
-        self.update |= self.window.consume(len);
+        self.update |= self.window.consume(len, self.now, self.rtt);
     }
 }
 
@@ -48,10 +54,10 @@ pub(super) struct ReceiveHalf {
 }
 
 impl ReceiveHalf {
-    pub(super) fn new(window: u64) -> Self {
+    pub(super) fn new(window: u64, largest: u64) -> Self {
         Self {
             assembler: Assembler::default(),
-            window: ReceiveWindow::new(window),
+            window: ReceiveWindow::new(window, largest, None),
             highest: 0,
             final_size: None,
             state: State::Open,
@@ -129,12 +135,11 @@ impl ReceiveHalf {
         self.final_size == Some(self.assembler.base())
     }
 
-    /// Reads; the second value tells whether MAX_STREAM_DATA is owed.
+    /// Reads with `take`, which returns how many bytes it took; the second value tells whether MAX_STREAM_DATA is owed.
     pub(super) fn read(
         &mut self,
-        into: &mut Vec<u8>,
-        limit: usize,
         shared: &mut Shared,
+        take: impl FnOnce(&mut Assembler) -> usize,
     ) -> Result<(ReadOutcome, bool), StreamError> {
         match self.state {
             State::Open => {}
@@ -150,9 +155,9 @@ impl ReceiveHalf {
             self.announced = false;
             return Ok((ReadOutcome::Blocked, false));
         }
-        let len = self.assembler.read(into, limit);
+        let len = take(&mut self.assembler);
         self.account(self.assembler.base(), shared);
-        let update = self.window.consume(len as u64) && self.final_size.is_none();
+        let update = self.window.consume(len as u64, shared.now, shared.rtt) && self.final_size.is_none();
         Ok((ReadOutcome::Data(len), update))
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
+
 use super::super::error::StreamError;
 use super::super::flow::SendWindow;
 use super::super::send_buffer::SendBuffer;
@@ -62,6 +64,16 @@ impl SendHalf {
         let taken = data.len().min(capacity.saturating_sub(self.buffer.len()));
         self.buffer.write(&data[..taken]);
         self.wants_space |= taken < data.len();
+        Ok(taken)
+    }
+
+    /// The same without a copy.
+    pub(super) fn write_shared(&mut self, mut data: Bytes, capacity: usize) -> Result<usize, StreamError> {
+        self.check_open()?;
+        let taken = data.len().min(capacity.saturating_sub(self.buffer.len()));
+        self.wants_space |= taken < data.len();
+        data.truncate(taken);
+        self.buffer.write_shared(data);
         Ok(taken)
     }
 
@@ -138,7 +150,7 @@ impl SendHalf {
         Some((piece.unwrap_or(end..end), fin, self.buffer.sent() - before))
     }
 
-    pub(super) fn copy(&self, range: &Range<u64>, out: &mut Vec<u8>) {
+    pub(super) fn copy(&mut self, range: &Range<u64>, out: &mut Vec<u8>) {
         self.buffer.copy(range, out);
     }
 

@@ -1,7 +1,7 @@
 //! Writes what the streams want to send into packets.
 
 use super::super::builder::Builder;
-use super::super::recovery::Sent;
+use super::super::sent::Sent;
 use super::Streams;
 use crate::wire::segment::{Segment, emit_stream_header};
 use crate::wire::varint;
@@ -22,11 +22,14 @@ impl Streams {
     /// Fills a packet: limits and resets first, then bytes.
     pub(in super::super) fn transmit(&mut self, builder: &mut Builder<'_>) {
         self.transmit_limits(builder);
-        while let Some(&id) = self.owing.first() {
+        while let Some(&id) = self.owing.front() {
             if !self.transmit_owed(id, builder) {
                 return;
             }
-            self.owing.remove(&id);
+            self.owing.pop_front();
+            if let Some(stream) = self.all.get_mut(&id) {
+                stream.is_owing = false;
+            }
         }
         self.transmit_pieces(builder);
     }
@@ -83,7 +86,7 @@ impl Streams {
 
     /// One piece of each stream in turn.
     fn transmit_pieces(&mut self, builder: &mut Builder<'_>) {
-        while let Some(&id) = self.ready.front() {
+        while let Some(id) = self.ready.front() {
             let Some(stream) = self.all.get_mut(&id) else {
                 self.ready.pop_front();
                 continue;
@@ -104,6 +107,7 @@ impl Streams {
                 if let Some((range, fin, new)) = stream.send.take(len + MIN_PIECE, self.credit.left()) {
                     self.credit.consume(new);
                     let len = (range.end - range.start) as usize;
+                    self.retransmitted += len as u64 - new;
                     emit_stream_header(id, range.start, len, fin, builder.out);
                     stream.send.copy(&range, builder.out);
                     builder.eliciting = true;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::wire::packet::{Header, Kind, Retry};
 
 #[test]
 fn over_a_clean_link_it_takes_two_round_trips() {
@@ -145,17 +146,70 @@ fn half_open_connections_are_bounded() {
         for packet in &packets {
             match net.nodes[1].endpoint.handle_packet(now, source, &mut packet.clone()) {
                 Ok(()) => accepted += 1,
-                Err(PacketError::TooManyHandshakes) => {}
+                Err(PacketError::AddressUnproved) => {}
                 Err(error) => panic!("{error}"),
             }
         }
         accepted
     };
-    // Two packets of each client: those of four connections, then of two more, then none.
-    assert_eq!([1, 2, 3].map(|source| try_from(Address([source; 16]))), [8, 4, 0]);
+    // Two packets of each client: those of one connection an address, of two in all.
+    assert_eq!([1, 2, 3].map(|source| try_from(Address([source; 16]))), [2, 2, 0]);
     net.nodes[1].endpoint.handle_timeout(now + Duration::from_secs(11));
     let later = net.nodes[1].endpoint.handle_packet(now, Address([3; 16]), &mut packets[0].clone());
     assert_eq!(later, Ok(()));
+}
+
+/// A flood of first packets in the names of made-up nodes, and in the client's own name.
+#[test]
+fn a_flood_of_forged_handshakes_locks_nobody_out() {
+    for in_the_clients_name in [false, true] {
+        let mut net = Net::new(8, CLEAN);
+        let alice = net.nodes[0].address;
+        let mut state = 0;
+        for number in 0..500u64 {
+            let source = if in_the_clients_name { alice } else { Address([number as u8; 16]) };
+            let mut forged = super::hostile::initial(number, 0, &super::hostile::crypto(0, &[1, 0, 1, 0]));
+            let now = net.now;
+            let result = net.endpoint(1).handle_packet(now, source, &mut forged);
+            state += usize::from(result.is_ok());
+        }
+        assert!(state <= 16, "{state}");
+        net.establish();
+        // One round trip more.
+        assert!(net.now <= Instant::from_micros(100_000), "{:?}", net.now);
+        assert!(net.nodes[1].sent_bytes < 60_000, "{}", net.nodes[1].sent_bytes);
+    }
+}
+
+#[test]
+fn a_retry_of_somebody_else_changes_nothing() {
+    let mut net = Net::new(9, CLEAN);
+    net.connect(0, 1);
+    net.flush();
+    let (now, bob) = (net.now, net.nodes[1].address);
+    let first = Header::parse(&net.flying.peek().unwrap().0.packet).unwrap().0;
+    let Kind::Initial { source, .. } = first.kind else { panic!() };
+    let right = Retry { destination: source, original: first.destination, token: [7; 24] };
+    let hand = |net: &mut Net, from, retry: Retry| {
+        let mut packet = Vec::new();
+        retry.emit(&mut packet);
+        net.endpoint(0).handle_packet(now, from, &mut packet)
+    };
+    let wrong = [
+        (Address([5; 16]), right, PacketError::WrongSource),
+        (bob, Retry { original: 1, ..right }, PacketError::WrongSource),
+        (bob, Retry { destination: 1, ..right }, PacketError::UnknownConnection),
+    ];
+    for (from, retry, error) in wrong {
+        assert_eq!(hand(&mut net, from, retry), Err(error));
+    }
+    assert_eq!(net.nodes[0].endpoint.poll_transmit(now, &mut Vec::new()), None);
+    // Who knows the ids can make the client repeat itself a few times; the handshake goes on all the same.
+    let accepted = (0..10).filter(|_| hand(&mut net, bob, right).is_ok()).count();
+    assert_eq!(accepted, 4);
+    net.establish_with(ConnectionId(0));
+    // Once the server has answered, a Retry comes too late.
+    assert_eq!(hand(&mut net, bob, right), Err(PacketError::WrongSource));
 }
 
 #[test]

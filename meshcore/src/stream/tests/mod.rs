@@ -1,7 +1,9 @@
 //! Two or more endpoints over a simulated link, in virtual time. Every failure names the seed that replays it (TLS draws
 //! its own randomness, but neither sizes nor times depend on that).
 
+mod bottleneck;
 mod closing;
+mod features;
 mod handshake;
 mod hostile;
 mod random;
@@ -16,8 +18,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::{
-    CloseReason, Config, ConnectionId, Credentials, Endpoint, Event, PacketError, ReadOutcome, Side,
-    StreamError, StreamId, TransportCode,
+    CloseReason, Config, ConnectionId, Credentials, DatagramError, Endpoint, Event, PacketError, ReadOutcome,
+    Side, StreamError, StreamId, TransportCode,
 };
 use crate::types::{Address, Instant, NodeId};
 
@@ -39,13 +41,22 @@ struct Link {
     delay: Duration,
     /// Added to the delay at random: packets overtake each other.
     jitter: Duration,
+    /// Of a byte in the packet.
+    corruption: u32,
+    /// Packets that are lost together when one is.
+    burst: u32,
 }
 
-const CLEAN: Link =
-    Link { loss: 0, duplication: 0, delay: Duration::from_millis(10), jitter: Duration::ZERO };
+const CLEAN: Link = Link {
+    loss: 0,
+    duplication: 0,
+    delay: Duration::from_millis(10),
+    jitter: Duration::ZERO,
+    corruption: 0,
+    burst: 1,
+};
 
-const BAD: Link =
-    Link { loss: 25, duplication: 10, delay: Duration::from_millis(10), jitter: Duration::from_millis(15) };
+const BAD: Link = Link { loss: 25, duplication: 10, jitter: Duration::from_millis(15), ..CLEAN };
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Flying {
@@ -77,8 +88,12 @@ struct Net {
     /// Every packet ever sent.
     log: Option<Vec<(Address, Address, Vec<u8>)>>,
     errors: Vec<PacketError>,
+    /// So many packets are still to be lost together.
+    losing: u32,
     /// The link swallows this packet, counted from 1.
     swallow: u64,
+    /// Nothing reaches this node.
+    deaf: Option<Address>,
 }
 
 impl Net {
@@ -98,7 +113,9 @@ impl Net {
             order: 0,
             log: None,
             errors: Vec::new(),
+            losing: 0,
             swallow: 0,
+            deaf: None,
         };
         for (key, config) in [ALICE, BOB].into_iter().zip(configs) {
             net.add(key, config);
@@ -135,12 +152,16 @@ impl Net {
         self.endpoint(from).connect(now, peer).unwrap()
     }
 
-    fn send(&mut self, from: Address, to: Address, packet: Vec<u8>) {
+    fn send(&mut self, from: Address, to: Address, mut packet: Vec<u8>) {
+        if self.random.random_range(0..100) < self.link.corruption {
+            let position = self.random.random_range(0..packet.len());
+            packet[position] ^= 1 << self.random.random_range(0..8u32);
+        }
         let delay = self.link.delay.as_micros() as u64;
         let jitter = self.random.random_range(0..=self.link.jitter.as_micros() as u64);
         let arrives = self.now + Duration::from_micros(delay + jitter);
         self.order += 1;
-        if self.order == self.swallow {
+        if self.order == self.swallow || self.deaf == Some(to) {
             return;
         }
         self.flying.push(Reverse(Flying { arrives, order: self.order, from, to, packet }));
@@ -170,7 +191,12 @@ impl Net {
                 if self.random.random_range(0..100) < self.link.duplication {
                     self.send(from, to, packet.clone());
                 }
-                if self.random.random_range(0..100) >= self.link.loss {
+                if self.losing == 0 && self.random.random_range(0..100) < self.link.loss {
+                    self.losing = self.link.burst;
+                }
+                if self.losing > 0 {
+                    self.losing -= 1;
+                } else {
                     self.send(from, to, packet);
                 }
             }
@@ -255,6 +281,11 @@ impl Net {
     /// A connection of Alice with Bob, the handshake done on both sides.
     fn establish(&mut self) -> (ConnectionId, ConnectionId) {
         let client = self.connect(0, 1);
+        self.establish_with(client)
+    }
+
+    /// Waits for the handshake of Alice's attempt.
+    fn establish_with(&mut self, client: ConnectionId) -> (ConnectionId, ConnectionId) {
         self.run_until("the handshake", |net| net.connected(0).is_some() && net.connected(1).is_some());
         let server = self.connected(1).unwrap();
         let (alice, bob) = (self.nodes[0].id, self.nodes[1].id);

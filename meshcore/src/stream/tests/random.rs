@@ -16,6 +16,10 @@ enum Operation {
     Wait(u64),
     Loss(u32),
     Mtu(usize),
+    Priority(u8, u8),
+    Datagram(usize),
+    PathChange(u64),
+    Corruption(u32),
 }
 
 fn operation() -> impl Strategy<Value = (usize, Operation)> {
@@ -30,6 +34,10 @@ fn operation() -> impl Strategy<Value = (usize, Operation)> {
         4 => (0u64..300_000).prop_map(Operation::Wait),
         1 => (0u32..40).prop_map(Operation::Loss),
         1 => (128usize..3000).prop_map(Operation::Mtu),
+        1 => (any::<u8>(), 0u8..10).prop_map(|(stream, priority)| Operation::Priority(stream, priority)),
+        2 => (0usize..1500).prop_map(Operation::Datagram),
+        1 => (0u64..40_000).prop_map(Operation::PathChange),
+        1 => (0u32..30).prop_map(Operation::Corruption),
     ];
     (0usize..2, operation)
 }
@@ -83,7 +91,15 @@ impl World {
 
     fn read(&mut self, node: usize, stream: StreamId, limit: usize) {
         let mut new = Vec::new();
-        let outcome = self.net.endpoint(node).read(self.connections[node], stream, &mut new, limit);
+        let (endpoint, connection) = (&mut self.net.nodes[node].endpoint, self.connections[node]);
+        let outcome = if limit.is_multiple_of(2) {
+            endpoint.read(connection, stream, &mut new, limit)
+        } else {
+            endpoint.read_bytes(connection, stream, limit).map(|(outcome, data)| {
+                new.extend(data);
+                outcome
+            })
+        };
         let direction = self.directions.entry((1 - node, stream)).or_default();
         direction.read.extend(&new);
         if let Ok(ReadOutcome::Data(len)) = outcome {
@@ -110,7 +126,13 @@ impl World {
                 let direction = self.directions.entry((node, stream)).or_default();
                 let data =
                     pattern(direction.written + len, Self::salt(node, stream)).split_off(direction.written);
-                if let Ok(taken) = self.net.nodes[node].endpoint.write(connection, stream, &data) {
+                let endpoint = &mut self.net.nodes[node].endpoint;
+                let taken = if len.is_multiple_of(2) {
+                    endpoint.write(connection, stream, &data)
+                } else {
+                    endpoint.write_bytes(connection, stream, data.into())
+                };
+                if let Ok(taken) = taken {
                     direction.written += taken;
                 }
             }
@@ -137,6 +159,21 @@ impl World {
             Operation::Mtu(mtu) => {
                 self.net.set_mtu(mtu);
             }
+            Operation::Priority(index, priority) => {
+                if let Some(stream) = self.pick(node, index) {
+                    let _ = self.net.endpoint(node).set_priority(connection, stream, priority);
+                }
+            }
+            Operation::Datagram(len) => {
+                let data = pattern(len, 99).into();
+                let _ = self.net.endpoint(node).send_datagram(connection, data);
+            }
+            Operation::PathChange(micros) => {
+                self.net.link.delay = Duration::from_micros(micros);
+                let (now, peer) = (self.net.now, self.net.nodes[1 - node].address);
+                self.net.endpoint(node).on_path_change(now, peer);
+            }
+            Operation::Corruption(share) => self.net.link.corruption = share,
         }
         self.take_events();
     }
@@ -147,6 +184,11 @@ impl World {
             for (_, event) in self.net.take_events(node) {
                 match event {
                     Event::Opened(stream) => self.streams[node].push(stream),
+                    Event::Datagram => {
+                        while let Some(data) = self.net.endpoint(node).read_datagram(self.connections[node]) {
+                            assert!(data == pattern(data.len(), 99), "seed {}", self.net.seed);
+                        }
+                    }
                     Event::Closed { reason, .. } => panic!("closed: {reason}, seed {}", self.net.seed),
                     _ => {}
                 }

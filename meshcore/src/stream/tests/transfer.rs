@@ -78,6 +78,25 @@ fn a_megabyte_arrives_exactly_over_a_bad_link() {
 }
 
 #[test]
+fn every_byte_arrives_once_over_links_of_every_kind() {
+    let links = [
+        Link { loss: 30, ..CLEAN },
+        Link { loss: 3, burst: 12, ..CLEAN },
+        Link { corruption: 20, ..CLEAN },
+        Link { duplication: 50, ..CLEAN },
+        Link { jitter: Duration::from_millis(60), ..CLEAN },
+        Link { loss: 10, corruption: 10, duplication: 10, burst: 3, ..BAD },
+        Link { loss: 10, delay: Duration::from_micros(30), jitter: Duration::from_micros(200), ..CLEAN },
+    ];
+    for (seed, link) in links.into_iter().enumerate() {
+        let configs = [0, 1].map(|_| Config { handshake_timeout: HOUR, ..Config::default() });
+        let mut net = Net::with(100 + seed as u64, link, configs);
+        net.set_mtu([1200, 1454, 8950][seed % 3]);
+        exchange(&mut net, 400_000);
+    }
+}
+
+#[test]
 fn small_windows_and_many_key_updates_change_nothing() {
     for seed in 10..20 {
         let config = Config {
@@ -129,7 +148,8 @@ fn keys_are_updated_by_either_side() {
 
 #[test]
 fn a_slow_reader_holds_back_the_writer() {
-    let config = Config { stream_window: 20_000, send_buffer: 10_000, ..Config::default() };
+    let config =
+        Config { stream_window: 20_000, send_buffer: 10_000, max_send_buffer: 10_000, ..Config::default() };
     let mut net = Net::with(3, CLEAN, [config.clone(), config]);
     let (client, server) = net.establish();
     let stream = net.endpoint(0).open(client).unwrap();

@@ -3,9 +3,9 @@
 use super::*;
 use crate::stream::params::Params;
 use crate::stream::tls::initial_keys;
-use crate::wire::packet::{Header, Kind, expand_number};
+use crate::wire::packet::{Header, Kind, Retry, expand_number};
 use crate::wire::reader::Reader;
-use crate::wire::segment::{Ack, Segment};
+use crate::wire::segment::{Ack, AckFrequency, Segment};
 use crate::wire::varint;
 use serde_json::Value;
 
@@ -51,7 +51,11 @@ fn packet_numbers() {
 fn headers() {
     for vector in list(&vectors()["header"]) {
         let kind = match vector["kind"].as_str().unwrap() {
-            "initial" => Kind::Initial { source: id(&vector["source"]) },
+            "initial" => {
+                let token =
+                    vector["token"].as_str().map(|token| hex::decode(token).unwrap().try_into().unwrap());
+                Kind::Initial { source: id(&vector["source"]), token }
+            }
             "handshake" => Kind::Handshake { source: id(&vector["source"]) },
             _ => Kind::Data { phase: vector["phase"].as_bool().unwrap() },
         };
@@ -66,6 +70,17 @@ fn headers() {
         out.extend([0; 16]);
         assert_eq!(Header::parse(&out), Ok((header, out.len() - 16)));
     }
+}
+
+#[test]
+fn retry() {
+    let vector = &vectors()["retry"];
+    let token = bytes(&vector["token"]).try_into().unwrap();
+    let retry = Retry { destination: id(&vector["destination"]), original: id(&vector["original"]), token };
+    let mut out = Vec::new();
+    retry.emit(&mut out);
+    assert_eq!(out, bytes(&vector["hex"]));
+    assert_eq!(Retry::parse(&out), Some(Ok(retry)));
 }
 
 #[test]
@@ -88,6 +103,11 @@ fn segments() {
         ("close_transport", Segment::CloseTransport { code: 0x131, segment: 6, reason: b"no" }),
         ("close_application", Segment::CloseApplication { code: 7, reason: b"bye" }),
         ("handshake_done", Segment::HandshakeDone),
+        (
+            "ack_frequency",
+            Segment::AckFrequency(AckFrequency { sequence: 3, threshold: 63, delay: 5000, reordering: 1 }),
+        ),
+        ("datagram", Segment::Datagram(b"ping")),
     ];
     assert_eq!(vectors["segment"].as_object().unwrap().len(), segments.len() + 1);
     for (name, segment) in segments {
@@ -118,6 +138,8 @@ fn transport_parameters() {
         max_stream_data: number(&vector["max_stream_data"]),
         max_streams: number(&vector["max_streams"]),
         max_ack_delay: Duration::from_millis(number(&vector["max_ack_delay_ms"])),
+        max_datagram: number(&vector["max_datagram"]),
+        min_ack_delay: vector["min_ack_delay_us"].as_u64().map(Duration::from_micros),
     };
     assert_eq!(params.emit(), bytes(&vector["hex"]));
     assert_eq!(Params::parse(&bytes(&vector["hex"])), Ok(params));
