@@ -5,7 +5,7 @@ mod counting;
 
 use std::time::Duration;
 
-use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, ReadOutcome};
+use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, Purpose, ReadOutcome};
 use meshcore::types::{Address, Instant};
 
 const ALICE: &[u8] = include_bytes!("keys/alice.der");
@@ -54,7 +54,7 @@ impl Pair {
 
     fn connect(&mut self) -> [ConnectionId; 2] {
         let peer = self.ends[1].node_id();
-        let client = self.ends[0].connect(self.now, peer).expect("another node");
+        let client = self.ends[0].connect(self.now, peer, Purpose::Application).expect("another node");
         let mut server = None;
         while server.is_none() {
             self.settle();

@@ -3,7 +3,7 @@
 use super::Event;
 use super::stack::{Now, Stack};
 use crate::message::{Channel, MessengerEvent, SessionId};
-use crate::stream::{self, ConnectionId, ReadOutcome, StreamId};
+use crate::stream::{self, ConnectionId, Purpose, ReadOutcome, StreamId};
 use crate::types::{Address, NodeId, Status};
 use crate::wire::record;
 
@@ -35,8 +35,9 @@ impl From<ConnectionId> for SessionId {
 impl Stack {
     pub(super) fn carry_stream_event(&mut self, now: Now) -> bool {
         let Some((connection, event)) = self.streams.poll_event() else { return false };
+        let Some(event) = self.connections.sort(connection, event) else { return true };
         match event {
-            stream::Event::Connected { peer, side } => {
+            stream::Event::Connected { peer, side, .. } => {
                 let change = self.sessions.on_connected(now.monotonic, connection, peer, side);
                 self.messenger.session_opened(connection.into(), peer);
                 self.messenger.set_sending_session(peer, change.sending.map(SessionId::from));
@@ -146,7 +147,7 @@ impl Stack {
             if let Some(route) = self.mesh.route(peer.address()) {
                 self.streams.set_path_mtu(peer.address(), route.mtu);
             }
-            match self.streams.connect(now.monotonic, peer) {
+            match self.streams.connect(now.monotonic, peer, Purpose::Node) {
                 Ok(connection) => self.sessions.on_connecting(now.monotonic, peer, connection),
                 Err(_) => self.sessions.on_failure(now.monotonic, peer),
             }

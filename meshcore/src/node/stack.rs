@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use super::connections::Connections;
 use super::echoes::Echoes;
 use super::messages::codes;
 use super::sessions::Sessions;
@@ -88,6 +89,7 @@ pub struct Stack {
     pub(super) messenger: Messenger,
     pub(super) directory: Directory,
     pub(super) sessions: Sessions,
+    pub(super) connections: Connections,
     /// Sessions with something to read or to write.
     pub(super) touched: BTreeSet<ConnectionId>,
     /// Names of the links, for people.
@@ -132,6 +134,7 @@ impl Stack {
             messenger,
             directory,
             sessions: Sessions::new(own),
+            connections: Connections::default(),
             touched: BTreeSet::new(),
             links: BTreeMap::new(),
             echoes: Echoes::default(),

@@ -14,7 +14,7 @@ use super::half_open::{Admission, HalfOpen};
 use super::ids::IdMap;
 use super::streams::{ReadOutcome, Streams};
 use super::tls::{Credentials, Tls};
-use super::{Config, ConnectionId, DEFAULT_MTU, Event, Side, Statistics, StreamId};
+use super::{Config, ConnectionId, DEFAULT_MTU, Event, Purpose, Side, Statistics, StreamId};
 use crate::types::{Address, Instant, NodeId};
 use crate::wire::packet::{Header, Kind, Retry};
 
@@ -110,7 +110,12 @@ impl Endpoint {
     }
 
     /// Starts a handshake. [`Event::Connected`] or [`Event::Closed`] tells how it went.
-    pub fn connect(&mut self, now: Instant, peer: NodeId) -> Result<ConnectionId, ConnectError> {
+    pub fn connect(
+        &mut self,
+        now: Instant,
+        peer: NodeId,
+        purpose: Purpose,
+    ) -> Result<ConnectionId, ConnectError> {
         if peer == self.node_id() {
             return Err(ConnectError::ToSelf);
         }
@@ -118,7 +123,7 @@ impl Endpoint {
         let original = self.random.next_u64();
         let ids = Ids { local: self.unused_local_id(), remote: original, original };
         let start = self.start(ids, peer.address());
-        let connection = Connection::connect(now, &self.config, &self.tls, peer, start)?;
+        let connection = Connection::connect(now, &self.config, &self.tls, (peer, purpose), start)?;
         Ok(self.insert(connection))
     }
 

@@ -69,6 +69,15 @@ pub enum Side {
     Server,
 }
 
+/// What a connection is for. The client says it in the handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The node's own exchange with the peer's node.
+    Node,
+    /// Streams and datagrams of the application.
+    Application,
+}
+
 /// What happened on a connection.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
@@ -79,6 +88,8 @@ pub enum Event {
         peer: NodeId,
         /// The role of this node.
         side: Side,
+        /// What the connection is for.
+        purpose: Purpose,
     },
     /// The connection is over; its streams are gone. Always the last event of a connection.
     Closed {

@@ -25,12 +25,21 @@ use rustls::{
     ServerConfig, SignatureAlgorithm, SignatureScheme,
 };
 
-use super::Side;
 use super::error::{CloseReason, CredentialsError};
+use super::{Purpose, Side};
 use crate::types::{Address, NodeId};
 
-/// Application protocol (RFC 7301): the version of the whole transport.
-const ALPN: &[u8] = b"alexstream/2";
+impl Purpose {
+    const ALL: [Self; 2] = [Self::Node, Self::Application];
+
+    /// The name of the application protocol (RFC 7301), with the version of the whole transport.
+    fn alpn(self) -> Vec<u8> {
+        match self {
+            Self::Node => b"alexstream/2".to_vec(),
+            Self::Application => b"alexstream/2 application".to_vec(),
+        }
+    }
+}
 
 /// Accepted RSA moduli in bits.
 const KEY_BITS: std::ops::RangeInclusive<u32> = 2048..=4096;
@@ -110,7 +119,12 @@ impl Tls {
     }
 
     /// A client's session that will accept `peer` and nobody else.
-    pub(super) fn connect(&self, peer: NodeId, params: Vec<u8>) -> Result<Connection, Error> {
+    pub(super) fn connect(
+        &self,
+        peer: NodeId,
+        purpose: Purpose,
+        params: Vec<u8>,
+    ) -> Result<Connection, Error> {
         let mut config = ClientConfig::builder_with_details(Arc::clone(&self.provider), Arc::new(NoClock))
             .with_protocol_versions(&[&rustls::version::TLS13])?
             .dangerous()
@@ -118,7 +132,7 @@ impl Tls {
             .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(
                 &self.credentials.key,
             ))));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = vec![purpose.alpn()];
         // A resumed session would bypass the verifier.
         config.resumption = Resumption::disabled();
         config.enable_sni = false;
@@ -136,7 +150,7 @@ impl Tls {
             .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(
                 &self.credentials.key,
             ))));
-        config.alpn_protocols = vec![ALPN.to_vec()];
+        config.alpn_protocols = Purpose::ALL.map(Purpose::alpn).to_vec();
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let session = rustls::quic::ServerConnection::new(Arc::new(config), Version::V1, params)?;
@@ -161,6 +175,15 @@ pub(super) fn proved_id(session: &Connection) -> Option<NodeId> {
         Connection::Server(session) => session.peer_certificates(),
     };
     certificates?.first().and_then(|spki| node_id_of(spki))
+}
+
+/// What the client of a session wants it for.
+pub(super) fn purpose(session: &Connection) -> Option<Purpose> {
+    let alpn = match session {
+        Connection::Client(session) => session.alpn_protocol(),
+        Connection::Server(session) => session.alpn_protocol(),
+    };
+    Purpose::ALL.into_iter().find(|purpose| alpn == Some(&purpose.alpn()))
 }
 
 /// What an error of TLS means for the connection.

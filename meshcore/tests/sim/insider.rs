@@ -7,7 +7,7 @@ use meshcore::mesh::{self, Handled, LinkInfo, Mesh, MeshEvent};
 use meshcore::message::MessengerConfig;
 use meshcore::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
 use meshcore::node::{Event, Now, Stack, StackConfig};
-use meshcore::stream::{self, ConnectionId, Credentials, Endpoint, StreamId};
+use meshcore::stream::{self, ConnectionId, Credentials, Endpoint, Purpose, StreamId};
 use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Status, UnixTime};
 use meshcore::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 use meshcore::wire::record::{PROTOCOL, Record};
@@ -155,7 +155,7 @@ impl Arena {
     }
 
     fn connect(&mut self) -> ConnectionId {
-        let connection = self.streams.connect(self.now, self.victim_id).unwrap();
+        let connection = self.streams.connect(self.now, self.victim_id, Purpose::Node).unwrap();
         self.run(Duration::from_millis(50));
         assert!(self.streams.is_connected(connection));
         connection

@@ -143,6 +143,8 @@ impl Connection {
         }
         let proved = tls::proved_id(session)
             .ok_or(TransportError::new(TransportCode::Internal, "the peer proved no key"))?;
+        let purpose = tls::purpose(session)
+            .ok_or(TransportError::new(TransportCode::Internal, "the connection has no purpose"))?;
         self.peer = Some(proved);
         self.complete = true;
         self.recovery.peer_max_ack_delay = params.max_ack_delay;
@@ -150,7 +152,7 @@ impl Connection {
         self.streams.on_peer_limits(params.max_data, params.max_stream_data, params.max_streams);
         self.ack_frequency.on_peer_params(params.min_ack_delay, params.max_ack_delay);
         self.datagrams.on_peer_limit(params.max_datagram);
-        self.events.push_back(Event::Connected { peer: proved, side: self.side });
+        self.events.push_back(Event::Connected { peer: proved, side: self.side, purpose });
         if self.side == Side::Server {
             self.owes_handshake_done = true;
             self.on_confirmed(now);

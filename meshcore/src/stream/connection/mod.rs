@@ -28,7 +28,7 @@ use super::send_buffer::SendBuffer;
 use super::sent::Sent;
 use super::streams::Streams;
 use super::tls::{self, Tls};
-use super::{Config, Event, Side, Statistics};
+use super::{Config, Event, Purpose, Side, Statistics};
 use crate::types::{Address, Instant, NodeId};
 use crate::wire::packet::Token;
 
@@ -127,10 +127,10 @@ impl Connection {
         now: Instant,
         config: &Arc<Config>,
         tls: &Tls,
-        peer: NodeId,
+        (peer, purpose): (NodeId, Purpose),
         start: Start,
     ) -> Result<Self, rustls::Error> {
-        let session = tls.connect(peer, local_params(config, None, start.ids.local).emit())?;
+        let session = tls.connect(peer, purpose, local_params(config, None, start.ids.local).emit())?;
         let mut connection = Self::new(now, config, Side::Client, peer.address(), start, session);
         connection.peer = Some(peer);
         connection.write_handshake();

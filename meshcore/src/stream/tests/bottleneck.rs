@@ -46,7 +46,7 @@ impl Flow {
     fn drive(&mut self, now: Instant) {
         if self.connections[0].is_none() && self.begins <= now {
             let peer = self.ends[1].node_id();
-            self.connections[0] = Some(self.ends[0].connect(now, peer).unwrap());
+            self.connections[0] = Some(self.ends[0].connect(now, peer, Purpose::Application).unwrap());
         }
         let mut sink = Vec::new();
         for end in [0, 1] {

@@ -228,5 +228,5 @@ fn both_may_call_each_other_at_once() {
     });
     assert!(net.endpoint(0).is_connected(a) && net.endpoint(1).is_connected(b));
     let alice = net.nodes[0].id;
-    assert!(net.endpoint(0).connect(Instant::default(), alice).is_err());
+    assert!(net.endpoint(0).connect(Instant::default(), alice, Purpose::Node).is_err());
 }
