@@ -304,6 +304,16 @@ fn what_is_no_frame_is_passed_over() {
 
         let (mut a, mut b, to) = pair("udp", 0).await;
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.send_to(&[], "127.0.0.1:34997").unwrap();
+        // The kernel gives it to one of those that listen there.
+        let empty = poll_fn(|cx| {
+            for Station { link, inbound } in [&mut a, &mut b] {
+                while link.poll(cx, inbound).is_ready() {}
+            }
+            let dropped = a.counters().dropped_foreign + b.counters().dropped_foreign;
+            if dropped == 1 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        timeout(PATIENCE, empty).await.expect("waited in vain");
         let good = frames(to, [1452, 5]);
         for len in [0, 1, 65_507] {
             socket.send_to(&vec![b'?'; len], "127.0.0.1:34997").unwrap();

@@ -2,7 +2,7 @@
 
 use std::mem::{size_of, zeroed};
 use std::net::{Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
 use meshcore::driver::link::BATCH;
@@ -15,6 +15,9 @@ use crate::namespaces::Side;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wire {
     Ethernet,
+    /// With the receiver's descriptor in an epoll(7) set, as it must be for a program that waits for several things: the
+    /// kernel then has somebody to tell of each frame.
+    Watched,
     Pnet,
     Udp,
 }
@@ -23,7 +26,7 @@ impl Wire {
     /// The link at one end.
     pub(crate) fn spec(self, side: Side) -> String {
         match self {
-            Self::Ethernet => format!("ethernet:{}", side.interface()),
+            Self::Ethernet | Self::Watched => format!("ethernet:{}", side.interface()),
             Self::Pnet => format!("ethernet:{}?io=pnet", side.interface()),
             Self::Udp => "udp".into(),
         }
@@ -53,6 +56,7 @@ pub(crate) struct Plain {
     /// As many as there are in a batch: frames come from different places.
     bodies: Vec<Vec<u8>>,
     slots: Vec<Vec<u8>>,
+    _watch: Option<OwnedFd>,
 }
 
 impl Plain {
@@ -65,7 +69,15 @@ impl Plain {
         socket.set_send_buffer_size(4 << 20).unwrap();
         let mut header = [2, 0, 0, 0, 0, side.other().number(), 2, 0, 0, 0, 0, side.number(), 0, 0];
         header[12..].copy_from_slice(&ETHERTYPE.to_be_bytes());
-        Self { socket, to, header, bodies: vec![vec![7; len]; BATCH], slots: vec![vec![0; SLOT]; BATCH] }
+        let watch = (wire == Wire::Watched).then(|| watch(&socket));
+        Self {
+            _watch: watch,
+            socket,
+            to,
+            header,
+            bodies: vec![vec![7; len]; BATCH],
+            slots: vec![vec![0; SLOT]; BATCH],
+        }
     }
 
     /// The parts of one frame, of `len` bytes at most.
@@ -130,6 +142,18 @@ impl Plain {
         // SAFETY: the slot is writable, and as long as is said.
         let len = unsafe { libc::recv(self.socket.as_raw_fd(), slot.as_mut_ptr().cast(), slot.len(), 0) };
         assert!(len > 0);
+    }
+}
+
+/// An epoll set of this socket.
+fn watch(socket: &Socket) -> OwnedFd {
+    let mut event = libc::epoll_event { events: (libc::EPOLLIN | libc::EPOLLET) as u32, u64: 0 };
+    // SAFETY: the call gives a new descriptor, or -1, which is checked; the other one reads the event.
+    unsafe {
+        let set = libc::epoll_create1(libc::EPOLL_CLOEXEC);
+        assert!(set >= 0);
+        assert_eq!(libc::epoll_ctl(set, libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event), 0);
+        OwnedFd::from_raw_fd(set)
     }
 }
 

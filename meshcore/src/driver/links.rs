@@ -107,6 +107,7 @@ impl Links {
                     return Poll::Ready(Received::Up { link, name, info: LinkInfo { mtu, wired } });
                 }
                 Poll::Ready(LinkEvent::Down { reason }) => {
+                    entry.give_up(Blocked::No);
                     let trouble = reason.map(|reason| Trouble::new(&entry.link, &reason));
                     return Poll::Ready(Received::Down { link, trouble });
                 }
@@ -177,9 +178,7 @@ impl Links {
         for entry in &mut self.entries {
             if matches!(entry.blocked, Blocked::Until(due) if due <= now) {
                 tracing::debug!(link = %entry.link, "sends nothing");
-                entry.blocked = Blocked::Stuck;
-                entry.dropped += entry.queue.len() as u64;
-                entry.queue.remove(BATCH);
+                entry.give_up(Blocked::Stuck);
             }
         }
     }
@@ -189,6 +188,13 @@ impl Entry {
     fn new(id: LinkId, link: Link) -> Self {
         let (reports, queue) = (Reports::default(), Queue::default());
         Self { id, link, reports, queue, blocked: Blocked::No, dropped: 0 }
+    }
+
+    /// Loses what waits.
+    fn give_up(&mut self, blocked: Blocked) {
+        self.blocked = blocked;
+        self.dropped += self.queue.len() as u64;
+        self.queue.remove(BATCH);
     }
 
     /// Sends what waits, but for the rest that there is no room for.
@@ -301,6 +307,23 @@ mod tests {
             poll_fn(|cx| links.poll_writable(cx)).await;
             assert!(!links.are_blocked() && links.poll_timeout().is_none());
             assert_eq!(counters(&links, SLOW).sent, pushed + room);
+        });
+    }
+
+    #[test]
+    fn a_link_that_goes_down_holds_nobody() {
+        in_namespace("driver::links::tests::a_link_that_goes_down_holds_nobody", || async {
+            let mut links = links().await;
+            let pushed = fill(&mut links);
+            ip("link set slow1 down");
+            let mut inbound = Inbound::new();
+            let is_down = |news| matches!(news, Received::Down { link: SLOW, .. });
+            while !is_down(poll_fn(|cx| links.poll(cx, &mut inbound)).await) {}
+            assert!(!links.are_blocked() && links.poll_timeout().is_none());
+            push(&mut links, SLOW);
+            links.flush();
+            let LinkCounters { sent, dropped_full, dropped_down, .. } = counters(&links, SLOW);
+            assert_eq!((sent + dropped_full, dropped_down), (pushed, 1));
         });
     }
 

@@ -18,7 +18,7 @@ pub struct LinkCounters {
     pub dropped_down: u64,
     /// Not sent: the system refused for another reason (too long, forbidden by a firewall).
     pub dropped_error: u64,
-    /// Received and dropped: for another station, of another VLAN, or longer than the buffer.
+    /// Received and dropped: for another station, of another VLAN, empty, or longer than any frame.
     pub dropped_foreign: u64,
 }
 

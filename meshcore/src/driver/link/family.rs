@@ -138,22 +138,23 @@ impl Family {
         any
     }
 
-    /// Receives a batch from one of the two sockets.
+    /// Receives a batch from one of the two sockets; the number of datagrams that are no frames.
     pub(super) fn poll_receive(
         &self,
         from_listener: bool,
         cx: &mut Context<'_>,
         inbound: &mut Inbound,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<io::Result<u64>> {
         let socket = if from_listener { &self.listener } else { &self.sender };
         loop {
             let mut guard = ready!(socket.poll_read_ready(cx))?;
             let Ok(received) = guard.try_io(|socket| receive(socket.get_ref(), inbound)) else { continue };
-            if received? < UDP_SLOTS {
+            let (count, foreign) = received?;
+            if count < UDP_SLOTS {
                 // The queue is empty, and whatever comes now is told anew: this saves the call that would find nothing.
                 guard.clear_ready();
             }
-            return Poll::Ready(Ok(()));
+            return Poll::Ready(Ok(foreign));
         }
     }
 
@@ -220,17 +221,22 @@ impl Family {
     }
 }
 
-/// Receives a batch; the number of messages of the kernel.
-fn receive(socket: &Socket, inbound: &mut Inbound) -> io::Result<usize> {
+/// Receives a batch: how many messages of the kernel, and how many of them hold no frame.
+fn receive(socket: &Socket, inbound: &mut Inbound) -> io::Result<(usize, u64)> {
     let (buffer, frames) = inbound.refill();
-    mmsg::receive(socket, &mut buffer[..UDP_SLOTS * UDP_SLOT], UDP_SLOT, |number, incoming| {
+    let mut foreign = 0;
+    let count = mmsg::receive(socket, buffer, UDP_SLOT, |number, incoming| {
         let Incoming { len, is_truncated, from, segment } = incoming;
-        let Some(from) = from.as_socket().and_then(to_link_addr).filter(|_| !is_truncated) else { return };
-        let (start, size) = (number * UDP_SLOT, segment.map_or(len, usize::from).max(1));
-        // An empty datagram is no frame.
+        let from = from.as_socket().and_then(to_link_addr).filter(|_| len > 0 && !is_truncated);
+        let Some(from) = from else {
+            foreign += 1;
+            return;
+        };
+        let (start, size) = (number * UDP_SLOT, segment.map_or(len, usize::from));
         let pieces = (0..len).step_by(size).map(|at| start + at..start + len.min(at + size));
         frames.extend(pieces.map(|range| (from, range)));
-    })
+    })?;
+    Ok((count, foreign))
 }
 
 /// Whether the same frames might go one by one.

@@ -122,10 +122,16 @@ impl UdpLink {
             let Some(family) = self.families.get(turn / 2) else { continue };
             if let Poll::Ready(result) = family.poll_receive(turn % 2 == 1, cx, inbound) {
                 self.next = turn + 1;
-                return Poll::Ready(match result {
-                    Ok(()) => self.received(inbound),
-                    Err(error) => LinkEvent::Trouble(error),
-                });
+                match result {
+                    Ok(foreign) => self.counters.dropped_foreign += foreign,
+                    Err(error) => return Poll::Ready(LinkEvent::Trouble(error)),
+                }
+                if inbound.is_empty() {
+                    // Somebody else has a turn before more of them are passed over.
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(self.received(inbound));
             }
         }
         Poll::Pending
