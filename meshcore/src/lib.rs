@@ -28,7 +28,7 @@ pub mod driver;
 
 #[cfg(feature = "driver")]
 pub use driver::{
-    Builder, Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, Pong, TraceHop,
+    Builder, Connection, Error, ErrorKind, Events, Identity, LinkStatus, Listener, Node, Pending, Pong, Stream, TraceHop,
     create_network_key, default_home,
 };
 pub use node::{

@@ -10,9 +10,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
+use super::connections::Hub;
 use super::echoes::Echoes;
 use super::engine::{Clock, Command, Engine};
 use super::events::StopOnDrop;
@@ -143,7 +144,9 @@ impl Builder {
         let stack = Stack::new(config).map_err(|error| Error::new(ErrorKind::KeyCorrupt, error))?;
         let events = Arc::new(Events::new().map_err(|error| Error::new(ErrorKind::Internal, error))?);
         let (commands, receiver) = unbounded_channel();
-        let parts = Parts { stack, store, events: events.clone(), replies, commands: receiver, clock, home };
+        let handles = commands.downgrade();
+        let parts =
+            Parts { stack, store, events: events.clone(), replies, commands: receiver, handles, clock, home };
         let (links, engine) = spawn(parts, specs, v1)?;
         let engine = Mutex::new(Some(engine));
         Ok(Node { id, nickname, home: path, links, events, cursor, commands, engine })
@@ -188,6 +191,7 @@ struct Parts {
     events: Arc<Events>,
     replies: UnboundedReceiver<Vec<StoreReply>>,
     commands: UnboundedReceiver<Command>,
+    handles: WeakUnboundedSender<Command>,
     clock: Clock,
     home: Home,
 }
@@ -232,13 +236,16 @@ async fn run(
     };
     let (insecure, insecure_statuses) = InsecureLinks::open(&v1);
     statuses.extend(insecure_statuses);
-    let Parts { stack, store, events, replies, commands, clock, home } = parts;
+    let Parts { stack, store, events, replies, commands, handles, clock, home } = parts;
     let _stop = StopOnDrop(events.clone());
     // Nobody can have gone: the starter waits for this answer.
     let _ = answer.send(Ok(statuses));
     let waiting = HashMap::new();
     let echoes = Echoes::default();
-    Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes }.run().await;
+    let hub = Hub::new(handles);
+    Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes, hub }
+        .run()
+        .await;
     // The home stays locked until everything in it is closed.
     drop(home);
 }

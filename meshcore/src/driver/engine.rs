@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::yield_now;
 use tokio::time::Instant as Tick;
 
+use super::connections::{ConnectionCommand, Hub};
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
@@ -63,6 +64,7 @@ pub(super) enum Command {
     Broadcast { text: String, reply: Reply<()> },
     Confirmed { arrival: u64 },
     Insecure(InsecureCommand),
+    Connection(ConnectionCommand),
     Stop,
 }
 
@@ -102,6 +104,7 @@ pub(super) struct Engine {
     pub(super) clock: Clock,
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
+    pub(super) hub: Hub,
 }
 
 /// What the engine works with while it runs.
@@ -156,6 +159,7 @@ impl Engine {
             }
             any = true;
         }
+        any |= self.hub.poll(cx, &mut self.stack).is_ready();
         any |= self.links.poll_writable(cx).is_ready();
         any |= self.poll_links(cx, desk);
         any |= pin!(self.insecure.recv(self.clock)).poll(cx).is_ready();
@@ -217,6 +221,7 @@ impl Engine {
             }
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             Command::Insecure(command) => self.insecure.handle_command(now, command),
+            Command::Connection(command) => self.hub.handle_command(now, &mut self.stack, command),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
         }
@@ -274,8 +279,17 @@ impl Engine {
         room == 0
     }
 
+    /// First of all outputs: what applications read and write makes frames.
+    fn carry_connection_events(&mut self) {
+        let now = self.clock.now();
+        while let Some((id, event)) = self.stack.poll_connection_event(now) {
+            self.hub.handle_event(now, &mut self.stack, id, event);
+        }
+    }
+
     /// Empties what the node gives out; whether there may be more to send.
     fn empty_outputs(&mut self, frame: &mut Vec<u8>) -> bool {
+        self.carry_connection_events();
         let more = self.transmit(frame);
         while let Some(operation) = self.stack.poll_store() {
             if let Err(error) = self.store.submit(operation) {

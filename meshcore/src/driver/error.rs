@@ -8,7 +8,9 @@ use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
 use crate::message::store::StoreError;
+use crate::node::connections::OpenError;
 use crate::node::{BroadcastError, EchoError, InsecureError, SendError};
+use crate::stream::DatagramError;
 use crate::types::{NicknameError, ParseIdError, ParseV1AddressError};
 use crate::v1::V1Error;
 
@@ -34,6 +36,10 @@ pub enum ErrorKind {
     Busy,
     /// The stream is not open, or no more.
     StreamClosed,
+    /// The other side takes no connection now.
+    Refused,
+    /// The connection is over.
+    Disconnected,
     /// The home is in use by another running node.
     HomeInUse,
     /// There is no key in the home.
@@ -73,6 +79,10 @@ impl Error {
 
     pub(crate) fn stopped() -> Self {
         Self::new(ErrorKind::Stopped, "the node has been stopped; start it again")
+    }
+
+    pub(crate) fn disconnected(reason: &str) -> Self {
+        Self::new(ErrorKind::Disconnected, reason.to_owned())
     }
 
     /// What went wrong.
@@ -136,6 +146,16 @@ kinds! {
         EchoError::Myself => ErrorKind::InvalidArgument,
         EchoError::OutOfReach(_) => ErrorKind::OutOfReach,
         EchoError::Busy => ErrorKind::Busy,
+    },
+    OpenError: open => match open {
+        OpenError::Myself => ErrorKind::InvalidArgument,
+        OpenError::OutOfReach(_) => ErrorKind::OutOfReach,
+        OpenError::TooMany => ErrorKind::Busy,
+        OpenError::Transport(_) => ErrorKind::Internal,
+    },
+    DatagramError: datagram => match datagram {
+        DatagramError::UnknownConnection | DatagramError::NotConnected => ErrorKind::Disconnected,
+        _ => ErrorKind::InvalidArgument,
     },
     InsecureError: insecure => match insecure {
         InsecureError::NoInterface => ErrorKind::OutOfReach,

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod builder;
+mod connections;
 mod echoes;
 mod engine;
 mod error;
@@ -23,6 +24,7 @@ mod trouble;
 use std::path::{Path, PathBuf};
 
 pub use builder::Builder;
+pub use connections::{Connection, Listener, Stream};
 pub use echoes::{Pong, TraceHop};
 pub use error::{Error, ErrorKind};
 pub use events::Events;

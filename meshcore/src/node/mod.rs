@@ -1,6 +1,7 @@
 //! Composes the layers: the one place where mesh, stream and message meet.
 
 mod broadcast;
+pub mod connections;
 mod echoes;
 mod event;
 mod insecure;

@@ -349,7 +349,7 @@ impl Stack {
     }
 
     /// Carries results from layer to layer until none is left.
-    fn settle(&mut self, now: Now) {
+    pub(super) fn settle(&mut self, now: Now) {
         while self.carry_mesh_event(now) || self.carry_stream_event(now) || self.carry_messenger_event(now) {}
         self.connect_where_messages_wait(now);
         self.exchange_with_sessions(now);

@@ -1,0 +1,285 @@
+//! Connections and streams between whole nodes, in one process and a network namespace of its own.
+
+#![allow(clippy::disallowed_methods)] // tests are drivers
+
+mod common;
+
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
+
+use common::in_namespace;
+use meshcore::{Connection, ErrorKind, Event, Listener, Node};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+const KEYS: [&str; 2] = [include_str!("keys/message/rsa2048.pem"), include_str!("keys/message/rsa2048b.pem")];
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A home with a key, for making one takes seconds.
+fn home(key: &str) -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let mut options = std::fs::OpenOptions::new();
+    let mut file =
+        options.write(true).create_new(true).mode(0o600).open(home.path().join("identity.pem")).unwrap();
+    io::Write::write_all(&mut file, key.as_bytes()).unwrap();
+    home
+}
+
+/// Two nodes that know each other; the first has connected to the second.
+struct Pair {
+    nodes: [Node; 2],
+    listener: Listener,
+    client: Connection,
+    server: Connection,
+    _homes: [TempDir; 2],
+}
+
+async fn nodes() -> ([Node; 2], [TempDir; 2]) {
+    let homes = KEYS.map(home);
+    let start = |home: &TempDir| Node::builder().home(home.path()).start();
+    let nodes = [start(&homes[0]).await.unwrap(), start(&homes[1]).await.unwrap()];
+    for (node, other) in [(0, 1), (1, 0)] {
+        let other = nodes[other].id();
+        let search = async {
+            while !matches!(nodes[node].events().next().await, Some(Event::NodeFound(info)) if info.id == other)
+            {
+            }
+        };
+        timeout(PATIENCE, search).await.expect("the nodes find each other");
+    }
+    (nodes, homes)
+}
+
+async fn pair() -> Pair {
+    let (nodes, homes) = nodes().await;
+    let mut listener = nodes[1].listen().await.unwrap();
+    let client = nodes[0].connect(nodes[1].id()).await.unwrap();
+    let server = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+    assert_eq!((client.peer(), server.peer()), (nodes[1].id(), nodes[0].id()));
+    Pair { nodes, listener, client, server, _homes: homes }
+}
+
+/// Bytes that show where they stand.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect()
+}
+
+#[test]
+fn bytes_arrive_in_order_in_both_directions_at_once() {
+    in_namespace("bytes_arrive_in_order_in_both_directions_at_once", || async {
+        let pair = pair().await;
+        let data = pattern(20_000_000);
+        let near = pair.client.open().await.unwrap();
+        let (mut near_reads, mut near_writes) = tokio::io::split(near);
+        let far = async {
+            let (mut reads, mut writes) = tokio::io::split(pair.server.accept().await.unwrap());
+            let write = async {
+                writes.write_all(&data).await.unwrap();
+                writes.shutdown().await.unwrap();
+            };
+            let mut got = Vec::new();
+            let (read, ()) = tokio::join!(reads.read_to_end(&mut got), write);
+            read.unwrap();
+            got
+        };
+        let write = async {
+            // In pieces of all sizes.
+            let mut rest = &data[..];
+            let mut size = 1;
+            while !rest.is_empty() {
+                let (piece, behind) = rest.split_at(size.min(rest.len()));
+                near_writes.write_all(piece).await.unwrap();
+                (rest, size) = (behind, size * 3 % 70_001 + 1);
+            }
+            near_writes.shutdown().await.unwrap();
+        };
+        let mut back = Vec::new();
+        let all = async { tokio::join!(far, write, near_reads.read_to_end(&mut back)) };
+        let (there, (), read) = timeout(PATIENCE, all).await.expect("it ends");
+        read.unwrap();
+        assert!(there == data && back == data);
+        let statistics = pair.client.statistics().await.unwrap();
+        assert!(statistics.bytes_sent > 20_000_000 && statistics.rtt > Duration::ZERO);
+    });
+}
+
+#[test]
+fn many_streams_share_a_connection() {
+    in_namespace("many_streams_share_a_connection", || async {
+        let pair = pair().await;
+        let server = pair.server.clone();
+        // Answers each stream with what it said.
+        let echo = tokio::spawn(async move {
+            while let Ok(mut stream) = server.accept().await {
+                tokio::spawn(async move {
+                    let mut said = Vec::new();
+                    stream.read_to_end(&mut said).await.unwrap();
+                    stream.write_all(&said).await.unwrap();
+                    stream.shutdown().await.unwrap();
+                });
+            }
+        });
+        let ask = |number: usize| {
+            let client = pair.client.clone();
+            tokio::spawn(async move {
+                let mut stream = client.open().await.unwrap();
+                let data = pattern(number * 97);
+                stream.write_all(&data).await.unwrap();
+                stream.shutdown().await.unwrap();
+                let mut back = Vec::new();
+                stream.read_to_end(&mut back).await.unwrap();
+                assert!(back == data, "stream {number}");
+            })
+        };
+        let asked: Vec<_> = (0..1000).map(ask).collect();
+        for answered in asked {
+            timeout(PATIENCE, answered).await.expect("every stream is answered").unwrap();
+        }
+        assert_eq!(pair.client.statistics().await.unwrap().streams, 0);
+        drop(pair.client);
+        timeout(PATIENCE, echo).await.expect("the last handle closes").unwrap();
+    });
+}
+
+#[test]
+fn a_slow_reader_holds_the_writer_up() {
+    in_namespace("a_slow_reader_holds_the_writer_up", || async {
+        let pair = pair().await;
+        let mut near = pair.client.open().await.unwrap();
+        let chunk = pattern(1_000_000);
+        let mut written = 0_u64;
+        // Until nothing goes any more.
+        while let Ok(result) = timeout(Duration::from_millis(500), near.write(&chunk)).await {
+            written += result.unwrap() as u64;
+            assert!(written < 64_000_000, "the windows are bounded");
+        }
+        let mut far = pair.server.accept().await.unwrap();
+        let mut read = 0;
+        while read < written {
+            let chunk = timeout(PATIENCE, far.read_chunk(10_000)).await.unwrap().unwrap();
+            assert!((1..=10_000).contains(&chunk.len()));
+            read += chunk.len() as u64;
+        }
+        assert_eq!(read, written);
+        timeout(PATIENCE, near.write_all(&chunk)).await.expect("there is room again").unwrap();
+    });
+}
+
+#[test]
+fn both_ends_hear_of_the_end() {
+    in_namespace("both_ends_hear_of_the_end", || async {
+        let pair = pair().await;
+        let open = async || {
+            let mut near = pair.client.open().await.unwrap();
+            near.write_all(b"x").await.unwrap();
+            let mut far = pair.server.accept().await.unwrap();
+            assert_eq!(far.read_u8().await.unwrap(), b'x');
+            (near, far)
+        };
+        let (mut near, mut far) = open().await;
+        near.reset(7);
+        let error = timeout(PATIENCE, far.read_u8()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        assert!(error.to_string().contains("code 7"), "{error}");
+
+        let (mut near, mut far) = open().await;
+        far.stop_reading(9);
+        let write = async {
+            loop {
+                if let Err(error) = near.write_all(&[0; 1000]).await {
+                    break error;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let error = timeout(PATIENCE, write).await.unwrap();
+        assert!(error.kind() == io::ErrorKind::BrokenPipe && error.to_string().contains("code 9"), "{error}");
+
+        // A dropped stream has ended, and lost nothing.
+        let (mut near, mut far) = open().await;
+        near.write_all(&pattern(300_000)).await.unwrap();
+        drop(near);
+        let mut got = Vec::new();
+        timeout(PATIENCE, far.read_to_end(&mut got)).await.unwrap().unwrap();
+        assert!(got == pattern(300_000));
+
+        let (mut near, far) = open().await;
+        pair.server.close(3, "that is all");
+        let error = timeout(PATIENCE, near.read_u8()).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionAborted);
+        assert!(error.to_string().contains("that is all"), "{error}");
+        assert!(pair.client.closed().await.contains("that is all"));
+        assert_eq!(pair.client.open().await.unwrap_err().kind(), ErrorKind::Disconnected);
+        assert_eq!(pair.server.accept().await.unwrap_err().kind(), ErrorKind::Disconnected);
+        drop(far);
+    });
+}
+
+#[test]
+fn nobody_who_does_not_listen_is_connected() {
+    in_namespace("nobody_who_does_not_listen_is_connected", || async {
+        let (nodes, _homes) = nodes().await;
+        // The client hears of the refusal after the handshake.
+        match nodes[0].connect(nodes[1].id()).await {
+            Ok(connection) => {
+                let reason = timeout(PATIENCE, connection.closed()).await.unwrap();
+                assert!(reason.contains("nobody takes connections"), "{reason}");
+            }
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Refused),
+        }
+        let error = nodes[0].connect(nodes[0].id()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        let stranger = meshcore::NodeId([7; 32]);
+        assert_eq!(nodes[0].connect(stranger).await.unwrap_err().kind(), ErrorKind::OutOfReach);
+    });
+}
+
+#[test]
+fn datagrams_pass_and_messages_as_well() {
+    in_namespace("datagrams_pass_and_messages_as_well", || async {
+        let mut pair = pair().await;
+        pair.client.send_datagram(&b"quick"[..]).await.unwrap();
+        let datagram = timeout(PATIENCE, pair.server.read_datagram()).await.unwrap().unwrap();
+        assert_eq!(&datagram[..], b"quick");
+        let error = pair.client.send_datagram(vec![0; 100_000]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+        // The node's own connection is another one: messages go beside, and neither closes the other.
+        pair.nodes[1].send(pair.nodes[0].id(), "beside").await.unwrap();
+        let text = async {
+            loop {
+                if let Some(Event::Message(message)) = pair.nodes[0].events().next().await {
+                    break message.text;
+                }
+            }
+        };
+        assert_eq!(timeout(PATIENCE, text).await.unwrap(), "beside");
+        let second = pair.nodes[0].connect(pair.nodes[1].id()).await.unwrap();
+        timeout(PATIENCE, pair.listener.accept()).await.unwrap().unwrap();
+        for client in [&pair.client, &second] {
+            client.send_datagram(&b"still here"[..]).await.unwrap();
+        }
+        timeout(PATIENCE, pair.server.read_datagram()).await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_stopped_node_leaves_nobody_waiting() {
+    in_namespace("a_stopped_node_leaves_nobody_waiting", || async {
+        let pair = pair().await;
+        let mut near = pair.client.open().await.unwrap();
+        near.write_all(b"x").await.unwrap();
+        let mut far = pair.server.accept().await.unwrap();
+        far.read_u8().await.unwrap();
+        pair.nodes[0].stop().await;
+        assert!(near.read_u8().await.is_err() && near.shutdown().await.is_err());
+        assert!(pair.client.accept().await.is_err() && pair.client.open().await.is_err());
+        assert!(pair.nodes[0].connect(pair.nodes[1].id()).await.is_err());
+        // The peer is told.
+        assert!(timeout(PATIENCE, far.read_u8()).await.unwrap().is_err());
+        let mut listener = pair.listener;
+        pair.nodes[1].stop().await;
+        assert!(listener.accept().await.is_none());
+    });
+}
