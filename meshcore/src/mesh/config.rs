@@ -36,6 +36,28 @@ pub(super) const EARLY_HELLOS: [Duration; 4] =
 /// Early hellos but the first are late by up to this.
 pub(super) const EARLY_JITTER: Duration = Duration::from_millis(20);
 
+/// How long something is waited for before it is tried again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retry {
+    pub(super) first: Duration,
+    pub(super) longest: Duration,
+    /// Tries that wait for no longer than the first; from then on the time is doubled.
+    pub(super) quick: u32,
+}
+
+impl Retry {
+    /// The wait after `tries` that came before it.
+    pub(super) fn wait(self, tries: u32) -> Duration {
+        let doublings = tries.saturating_add(1).saturating_sub(self.quick);
+        self.first.saturating_mul(1u32.checked_shl(doublings).unwrap_or(u32::MAX)).min(self.longest)
+    }
+}
+
+/// Tries that are not put off: a usable neighbour is asked for what it has, so it is chance that no answer comes. On a
+/// link that loses a fifth each way a question or its answer is lost in 36 of 100 cases, eight times in a row in 3 of
+/// 10,000.
+const QUICK: u32 = 8;
+
 /// How long a neighbour stays after it said that it leaves (anybody could have said it).
 pub(super) const LEAVING_HOLD: Duration = Duration::from_millis(250);
 
@@ -66,6 +88,17 @@ pub(super) const MAX_ROTATION: u32 = 64;
 /// Least time between two hellos that answer the same neighbour.
 pub(super) const ANSWER_GAP: Duration = Duration::from_millis(50);
 
+/// How long a neighbour that is heard and has not listed us yet is waited for before it is asked, and asked again:
+/// early hellos, or answers to them, were lost.
+pub(super) const NEWCOMER_ASKS: [Duration; 6] = [
+    Duration::from_millis(200),
+    Duration::from_millis(200),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+    Duration::from_millis(800),
+    Duration::from_millis(1600),
+];
+
 /// Least time between two records for the same neighbour while it is not verified; shorter than the first retry.
 pub(super) const RECORD_GAP: Duration = Duration::from_millis(150);
 
@@ -94,8 +127,9 @@ pub(super) const REMINDERS: [Duration; 2] = [Duration::from_millis(100), Duratio
 /// Requests for the same updates that are answered by one frame to all.
 pub(super) const ANSWER_ALL: usize = 4;
 
-/// First and longest time between two requests for missed updates.
-pub(super) const SYNC_RETRY: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(4));
+/// Time between two requests for missed updates: repeated, then doubled.
+pub(super) const SYNC_RETRY: Retry =
+    Retry { first: Duration::from_millis(150), longest: Duration::from_secs(4), quick: QUICK };
 
 /// A gap is asked about at once, unless it was asked about this short a time ago.
 pub(super) const GAP_WAIT: Duration = Duration::from_millis(30);
@@ -147,11 +181,13 @@ pub(super) const REQUEST_PACE: Duration = Duration::from_millis(2);
 /// Least and longest time that a request waits before it looks again whether it is its turn.
 pub(super) const REQUEST_ROUND: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
-/// First and longest time between two requests for an identity record.
-pub(super) const REQUEST_RETRY: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+/// Time between two requests for an identity record.
+pub(super) const REQUEST_RETRY: Retry =
+    Retry { first: Duration::from_millis(200), longest: Duration::from_secs(10), quick: QUICK };
 
-/// First and longest wait after a record that could not be verified.
-pub(super) const REFUSED_WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// Wait after a record that could not be verified.
+pub(super) const REFUSED_WAIT: Retry =
+    Retry { first: Duration::from_secs(1), longest: Duration::from_secs(300), quick: 1 };
 
 /// Least time between two [`super::MeshEvent::AddressConflict`].
 pub(super) const CONFLICT_GAP: Duration = Duration::from_secs(60);

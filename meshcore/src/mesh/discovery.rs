@@ -125,12 +125,24 @@ impl Mesh {
         }
         let was_up = neighbour.up;
         neighbour.refresh(now);
+        let asks = neighbour.asks(now);
         let (hop, cost, up) = (neighbour.hop, neighbour.cost(), neighbour.up);
         let deadline = neighbour.deadline();
         self.timers.set(Timer::Neighbour(id, node), deadline);
         self.router.set_cost(now, hop, cost);
+        if asks {
+            self.ask(now, id, node);
+        }
         if up && !was_up {
             self.schedule_sync(now, id, node, false);
+        }
+    }
+
+    /// Asks a neighbour for a hello that lists us.
+    fn ask(&mut self, now: Instant, id: LinkId, node: Address) {
+        let verified = self.is_verified(node);
+        if self.links.get_mut(&id).is_some_and(|link| link.budget(verified).answers.take(now)) {
+            self.push(Control::Hello { link: id, node, listing: false });
         }
     }
 

@@ -1,7 +1,5 @@
 //! Fetching the identity record of one node: asked for until it comes, one at a time, verified elsewhere.
 
-use std::time::Duration;
-
 use super::config::{REFUSED_WAIT, REQUEST_RETRY};
 use crate::types::Instant;
 
@@ -24,11 +22,6 @@ enum State {
         sent: u32,
     },
     Verifying,
-}
-
-/// `first`, doubled `times` times, at most `longest`.
-fn backoff((first, longest): (Duration, Duration), times: u32) -> Duration {
-    first.saturating_mul(1u32.checked_shl(times).unwrap_or(u32::MAX)).min(longest)
 }
 
 impl Fetch {
@@ -67,8 +60,8 @@ impl Fetch {
 
     /// A request goes out. Returns when the next one is due.
     pub(super) fn on_request(&mut self, now: Instant) -> Instant {
-        let State::Asking { sent } = &mut self.state else { return now + REQUEST_RETRY.1 };
-        let wait = backoff(REQUEST_RETRY, *sent);
+        let State::Asking { sent } = &mut self.state else { return now + REQUEST_RETRY.longest };
+        let wait = REQUEST_RETRY.wait(*sent);
         *sent = sent.saturating_add(1);
         now + wait
     }
@@ -103,7 +96,7 @@ impl Fetch {
     }
 
     fn wait(&mut self, now: Instant) {
-        self.not_before = now + backoff(REFUSED_WAIT, self.refusals);
+        self.not_before = now + REFUSED_WAIT.wait(self.refusals);
         self.refusals = self.refusals.saturating_add(1);
     }
 }
@@ -121,7 +114,7 @@ mod tests {
         let mut fetch = Fetch::default();
         assert_eq!(fetch.update(at(0), true), Some(at(0)));
         let mut now = at(0);
-        let waits: Vec<u128> = (0..9)
+        let waits: Vec<u128> = (0..15)
             .map(|_| {
                 let next = fetch.on_request(now);
                 let wait = next - now;
@@ -129,7 +122,7 @@ mod tests {
                 wait.as_millis()
             })
             .collect();
-        assert_eq!(waits, [200, 400, 800, 1600, 3200, 6400, 10_000, 10_000, 10_000]);
+        assert_eq!(waits, [[200; 8].as_slice(), &[400, 800, 1600, 3200, 6400, 10_000, 10_000]].concat());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use super::LinkInfo;
 use super::config::*;
 use super::neighbour::MAX_ENTRIES;
-use super::routing::{Scope, Told};
+use super::routing::{Round, Scope, Told};
 use super::table::Table;
 use crate::types::{Address, Instant, LinkId, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
@@ -82,7 +82,7 @@ pub(super) struct Outgoing {
     /// Reminders that were sent since the last update.
     pub(super) reminded: usize,
     /// Where the periodic refresh stands, and when its round began.
-    pub(super) refresh: Option<Address>,
+    pub(super) refresh: Option<Round>,
     pub(super) round_began: Instant,
 }
 

@@ -13,11 +13,18 @@ const ACTIVE: Duration = Duration::from_secs(2);
 /// Time between two questions to a neighbour that has fallen silent.
 const SILENT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Chance, 1 in this, that answers fail to come by loss alone before a neighbour is given up.
-const FALSE_ALARM: f64 = 10_000.0;
+/// Chance, 1 in this, that answers fail to come by loss alone before a neighbour is given up. Every question has this
+/// chance, ten a second to each neighbour, and every false alarm is a route lost.
+const FALSE_ALARM: f64 = 1_000_000.0;
 
 /// Least and most unanswered questions after which a neighbour is silent.
 const MISSES: (u32, u32) = (3, 20);
+
+/// 1 in the fixed-point share below.
+const ALL: u32 = 1 << 16;
+
+/// Each question weighs 1/64 of what was known before: six seconds of an active path.
+const WEIGHT: u32 = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Liveness {
@@ -27,6 +34,9 @@ pub(super) struct Liveness {
     /// Nonce of the latest question that was answered.
     answered: u32,
     silent: bool,
+    /// Share of questions that were not answered, of those before the latest answer. It tells sooner than hellos, which
+    /// come forty times more seldom, what the path loses.
+    lost: u32,
 }
 
 /// What is due.
@@ -55,12 +65,13 @@ impl Liveness {
         idle
     }
 
-    /// The time for the next question has come. `loss`: percent of round trips that fail.
+    /// The time for the next question has come. `loss`: percent of round trips that fail, by the hellos.
     pub(super) fn on_timer(&mut self, now: Instant, loss: u32) -> Due {
-        self.silent |= self.asked.wrapping_sub(self.answered) >= tolerated(loss);
+        let tolerated = tolerated(loss.max(self.lost * 100 / ALL));
+        self.silent |= self.asked.wrapping_sub(self.answered) >= tolerated;
         let active = self.active_until.is_some_and(|until| now < until);
         if !active && !self.silent {
-            *self = Self::default();
+            *self = Self { lost: self.lost, ..Self::default() };
             return Due::Idle;
         }
         let interval = if self.silent { SILENT_INTERVAL } else { INTERVAL };
@@ -73,6 +84,10 @@ impl Liveness {
         // Round trips may take longer than the time between two questions.
         let new = self.asked.wrapping_sub(nonce) < self.asked.wrapping_sub(self.answered);
         if new {
+            // An outage tells nothing about loss: no more counts than made it one.
+            let missed = nonce.wrapping_sub(self.answered).saturating_sub(1).min(MISSES.0);
+            (0..missed).for_each(|_| self.lost += (ALL - self.lost) / WEIGHT);
+            self.lost -= self.lost / WEIGHT;
             self.answered = nonce;
             self.silent = false;
         }
@@ -97,7 +112,37 @@ mod tests {
 
     #[test]
     fn lossy_links_get_more_patience() {
-        assert_eq!([0, 5, 20, 36, 75, 100].map(tolerated), [3, 4, 6, 10, 20, 20]);
+        assert_eq!([0, 5, 20, 36, 75, 100].map(tolerated), [3, 5, 9, 14, 20, 20]);
+    }
+
+    /// Questions of which every `nth` stays unanswered; how many have to before the neighbour is silent afterwards.
+    fn patience_after(nth: u32) -> u32 {
+        let mut liveness = Liveness::default();
+        liveness.on_traffic(at(0), || 0);
+        for step in 1..=300 {
+            let nonce = ask(&mut liveness, at(step));
+            if !nonce.is_multiple_of(nth) {
+                liveness.on_answer(nonce);
+            }
+        }
+        // The path is idle for a while; what it loses is known still.
+        assert_eq!(liveness.on_timer(at(9_000), 0), Due::Idle);
+        liveness.on_traffic(at(10_000), || 77);
+        (0..).find(|_| liveness.is_silent() || (ask(&mut liveness, at(10_000)), false).1).unwrap() - 1
+    }
+
+    #[test]
+    fn a_path_that_loses_answers_gets_more_patience_though_its_hellos_come() {
+        assert_eq!([u32::MAX, 20, 5, 3].map(patience_after), [3, 5, 9, 13]);
+    }
+
+    #[test]
+    fn an_outage_takes_little_patience() {
+        let mut liveness = Liveness::default();
+        liveness.on_traffic(at(0), || 0);
+        let last = (0..500).map(|step| ask(&mut liveness, at(step))).last().unwrap();
+        assert!(liveness.is_silent() && liveness.on_answer(last));
+        assert!(liveness.lost * 100 / ALL < 5, "{}", liveness.lost);
     }
 
     fn ask(liveness: &mut Liveness, now: Instant) -> u32 {

@@ -31,13 +31,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 pub use config::Config;
 pub use counters::{Counters, DropReason};
 
-use crate::types::{Address, Instant, LinkAddr, LinkId, TokenBucket};
+use crate::types::{Address, AddressMap, HashKey, Instant, LinkAddr, LinkId, TokenBucket};
 pub use crate::wire::frame::DEFAULT_HOP_LIMIT;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
@@ -260,14 +260,14 @@ pub struct Mesh {
     /// Of this node.
     identity: Identity,
     /// Of others, verified: neighbours and destinations.
-    identities: BTreeMap<Address, Identity>,
-    wanted: BTreeMap<Address, Wanted>,
+    identities: AddressMap<Identity>,
+    wanted: AddressMap<Wanted>,
     links: BTreeMap<LinkId, Link>,
     router: Router,
     /// Version of the routing table that the links know to be due.
     published: u64,
     /// Nodes that were told to be reachable.
-    told: BTreeMap<Address, Told>,
+    told: AddressMap<Told>,
     watch: Watch,
     flood: Flood,
     echoes: BTreeMap<u64, Asked>,
@@ -292,19 +292,21 @@ impl Mesh {
         signatures: Box<dyn Signatures>,
         seed: [u8; 32],
     ) -> Self {
+        let mut rng = StdRng::from_seed(seed);
+        let key = HashKey::new(rng.random());
         Self {
             config,
             own,
             instance,
-            rng: StdRng::from_seed(seed),
+            rng,
             signatures,
             identity: Identity { number: 0, subkey: [0; 32], record: Arc::new([]) },
-            identities: BTreeMap::new(),
-            wanted: BTreeMap::new(),
+            identities: key.map(),
+            wanted: key.map(),
             links: BTreeMap::new(),
-            router: Router::new(own),
+            router: Router::new(own, key),
             published: 0,
-            told: BTreeMap::new(),
+            told: key.map(),
             watch: Watch::default(),
             flood: Flood::new(),
             echoes: BTreeMap::new(),
@@ -557,7 +559,8 @@ impl Mesh {
     pub fn sizes(&self) -> Sizes {
         let [destinations, routes, feasibility, requests] = self.router.sizes();
         let tables = self.links.values().map(|link| &link.table);
-        let pending = |table: &table::Table| -> usize { table.iter().map(|n| n.sync.pending.len()).sum() };
+        let pending =
+            |table: &table::Table| -> usize { table.iter().map(|(_, n)| n.sync.pending.len()).sum() };
         Sizes {
             neighbours: tables.clone().map(table::Table::len).sum(),
             destinations,

@@ -81,6 +81,9 @@ pub(super) struct Neighbour {
     answered_at: Option<Instant>,
     probe_answered_at: Option<Instant>,
     served_at: Option<Instant>,
+    /// It was asked whether it hears us: when, and how often since it began anew.
+    asked_at: Instant,
+    asked: u32,
 }
 
 /// Whether `gap` has passed since the last time, and if so, notes the time.
@@ -114,6 +117,8 @@ impl Neighbour {
             answered_at: None,
             probe_answered_at: None,
             served_at: None,
+            asked_at: reception.now,
+            asked: 0,
         };
         neighbour.believe(reception);
         neighbour
@@ -155,8 +160,14 @@ impl Neighbour {
             self.liveness = Liveness::default();
             self.sync = Sync::default();
             self.quality = Quality::new();
-        } else if group {
-            self.quality.on_hello(if ahead > MAX_JUMP { 0 } else { ahead.saturating_sub(1) });
+            (self.asked_at, self.asked) = (now, 0);
+        } else {
+            // Of the group hellos up to this one, none came but itself.
+            let due = if ahead > MAX_JUMP { 0 } else { ahead };
+            self.quality.on_missed(due.saturating_sub(u16::from(group)));
+            if group {
+                self.quality.on_hello();
+            }
         }
         if from != self.at {
             self.at = from;
@@ -229,9 +240,36 @@ impl Neighbour {
         self.up = now < self.lost_at() && now < self.listed_until;
     }
 
+    /// When the neighbour is to be asked whether it hears us, by a hello that it answers: its own may have been lost, or
+    /// those that it should have answered. Not one that leaves: it says no more.
+    fn ask_at(&self) -> Option<Instant> {
+        if self.leaves_at.is_some() {
+            return None;
+        }
+        if self.up {
+            // Both are overdue a quarter of an interval after the second hello that should have said so.
+            let heard = self.heard_at + self.interval * 9 / 4;
+            let list = |at| at + self.interval * (self.rotation + 1) + self.interval / 4;
+            let overdue = self.listed_at.map_or(heard, |at| heard.min(list(at)));
+            return Some(overdue.max(self.asked_at + (self.interval / 8).max(ANSWER_GAP)));
+        }
+        NEWCOMER_ASKS.get(self.asked as usize).map(|wait| self.asked_at + *wait)
+    }
+
+    /// Whether the neighbour is to be asked now; then that is noted.
+    pub(super) fn asks(&mut self, now: Instant) -> bool {
+        let due = self.ask_at().is_some_and(|at| at <= now);
+        if due {
+            self.asked_at = now;
+            self.asked = self.asked.saturating_add(1);
+        }
+        due
+    }
+
     /// When to look at the neighbour again.
     pub(super) fn deadline(&self) -> Instant {
-        if self.up { self.lost_at().min(self.listed_until) } else { self.lost_at() }
+        let end = if self.up { self.lost_at().min(self.listed_until) } else { self.lost_at() };
+        self.ask_at().map_or(end, |ask| ask.min(end))
     }
 
     /// Cost of the link to the neighbour.

@@ -1,11 +1,14 @@
 //! Identity records are fetched from neighbours and served to them: of every node that there is a route to.
 
+use std::collections::BTreeMap;
+
 use rand::RngExt;
 
 use super::config::{MAX_REQUESTS, MAX_SOURCES, REQUEST_PACE, REQUEST_ROUND};
 use super::fetch::Fetch;
 use super::link::Link;
 use super::output::Control;
+use super::routing::Router;
 use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
 use crate::wire::identity::{IdentityRequest, parse_record};
@@ -71,8 +74,8 @@ impl Mesh {
 
     /// Forgets the identities of who is no destination any more, and no neighbour.
     pub(super) fn forget_identities(&mut self) {
-        let identities = std::mem::take(&mut self.identities);
-        self.identities = identities.into_iter().filter(|(node, _)| self.is_needed(*node)).collect();
+        let (links, router) = (&self.links, &self.router);
+        self.identities.retain(|node, _| is_needed(links, router, *node));
     }
 
     /// The node counts as verified, and what waited for its identity is taken in.
@@ -116,24 +119,18 @@ impl Mesh {
 
     /// Neighbours with a route to `node` that waits for its record.
     pub(super) fn waiting_for(&self, node: Address) -> Vec<(LinkId, Address)> {
-        let waiting = |(id, link): (&LinkId, &Link)| {
-            let waits = |source: &Address| {
-                link.table.get(*source).is_some_and(|n| n.sync.pending.contains_key(&node))
-            };
-            link.table.nodes().filter(waits).map(|source| (*id, source)).collect::<Vec<_>>()
-        };
-        self.links.iter().flat_map(waiting).collect()
+        let mut waiting = Vec::new();
+        for (id, link) in &self.links {
+            let waits = link.table.iter().filter(|(_, neighbour)| neighbour.sync.pending.contains_key(&node));
+            waiting.extend(waits.map(|(source, _)| (*id, source)));
+        }
+        waiting
     }
 
     pub(super) fn forget_identity(&mut self, node: Address) {
-        if !self.is_needed(node) {
+        if !is_needed(&self.links, &self.router, node) {
             self.identities.remove(&node);
         }
-    }
-
-    /// An identity is kept while there is a route to its node, or was lately, and of neighbours.
-    fn is_needed(&self, node: Address) -> bool {
-        self.router.knows(node) || self.links.values().any(|link| link.table.get(node).is_some())
     }
 
     /// Nobody waits for the record any more, or it cannot be had: the routes are not taken in.
@@ -254,4 +251,9 @@ impl Mesh {
         self.events.push_back(MeshEvent::IdentityReceived { node: self.own, record: record.to_vec() });
         Ok(())
     }
+}
+
+/// An identity is kept while there is a route to its node, or was lately, and of neighbours.
+fn is_needed(links: &BTreeMap<LinkId, Link>, router: &Router, node: Address) -> bool {
+    router.knows(node) || links.values().any(|link| link.table.get(node).is_some())
 }

@@ -1,7 +1,6 @@
 //! Has this node all updates of a neighbour? What it missed, it asks for.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::config::{GAP_WAIT, STALE, SYNC_RETRY};
 use crate::types::{Address, Instant};
@@ -110,7 +109,7 @@ impl Sync {
     /// When to ask next, if something is missing.
     pub(super) fn due(&self, now: Instant, gap: bool) -> Option<Instant> {
         self.is_behind().then(|| {
-            let wait = if gap { GAP_WAIT } else { backoff(self.asked) };
+            let wait = if gap { GAP_WAIT } else { SYNC_RETRY.wait(self.asked.saturating_sub(1)) };
             self.asked_at.map_or(now, |asked| asked + wait)
         })
     }
@@ -147,11 +146,6 @@ impl Sync {
         self.behind_since.get_or_insert(now);
         self.asked = self.asked.saturating_add(1);
     }
-}
-
-fn backoff(times: u32) -> Duration {
-    let (first, longest) = SYNC_RETRY;
-    first.saturating_mul(1u32.checked_shl(times.saturating_sub(1)).unwrap_or(u32::MAX)).min(longest)
 }
 
 #[cfg(test)]
@@ -234,13 +228,13 @@ mod tests {
         assert_eq!(sync.due(now, false), None);
         sync.on_hello(11, true);
         let mut waits = Vec::new();
-        for _ in 0..8 {
+        for _ in 0..15 {
             let due = sync.due(now, false).unwrap();
             waits.push((due - now).as_millis());
             now = due;
             sync.on_asked(now);
         }
-        assert_eq!(waits, [0, 150, 300, 600, 1200, 2400, 4000, 4000]);
+        assert_eq!(waits, [[0].as_slice(), &[150; 8], &[300, 600, 1200, 2400, 4000, 4000]].concat());
         assert_eq!(sync.due(now, true), Some(now + GAP_WAIT));
     }
 }

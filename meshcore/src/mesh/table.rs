@@ -43,8 +43,8 @@ impl Table {
         self.entries.get_mut(&node).map(|entry| &mut entry.neighbour)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Neighbour> {
-        self.entries.values().map(|entry| &entry.neighbour)
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Address, &Neighbour)> {
+        self.entries.iter().map(|(node, entry)| (*node, &entry.neighbour))
     }
 
     pub(super) fn nodes(&self) -> impl Iterator<Item = Address> {

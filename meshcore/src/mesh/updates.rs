@@ -4,9 +4,9 @@ use rand::RngExt;
 
 use super::config::*;
 use super::output::Control;
-use super::routing::Told;
+use super::routing::{Refusal, Told};
 use super::sync::Verdict;
-use super::{DropReason, Identity, Mesh, MeshEvent, Timer};
+use super::{DropReason, Identity, Mesh, Signatures, Timer};
 use crate::types::{Address, Instant, LinkAddr, LinkId};
 use crate::wire::update::{Advert, INFINITE, Seqno, SeqnoRequest, UPDATE_LEN, Update, UpdateRequest};
 
@@ -82,8 +82,7 @@ impl Mesh {
         let hop = neighbour.hop;
         neighbour.sync.pending.remove(&node);
         if advert.metric == INFINITE {
-            // A retraction cannot fail.
-            let _ = self.router.learn(now, hop, advert);
+            self.router.retract(now, hop, node);
             return Taken::Done;
         }
         // Only a node itself is at no distance from itself.
@@ -101,24 +100,20 @@ impl Mesh {
                 Taken::Done
             }
             Some(identity) if identity.number == advert.seqno.record => {
-                if !self.router.is_proven(node, advert.seqno) && !self.is_signed(identity, advert) {
-                    self.counters.count(DropReason::BadSignature);
-                    self.on_outdated(now, id, source, advert);
-                    return Taken::Flawed;
+                let is_signed = || is_signed(&*self.signatures, identity, advert);
+                match self.router.learn(now, hop, advert, is_signed) {
+                    Ok(()) => {}
+                    Err(Refusal::Full) => self.counters.count(DropReason::TableFull),
+                    Err(Refusal::BadSignature) => {
+                        self.counters.count(DropReason::BadSignature);
+                        self.on_outdated(now, id, source, advert);
+                        return Taken::Flawed;
+                    }
                 }
-                if self.router.learn(now, hop, advert).is_err() {
-                    self.counters.count(DropReason::TableFull);
-                }
-                self.note_restart(node, advert.seqno.record);
                 Taken::Done
             }
             _ => self.let_wait(now, id, source, advert),
         }
-    }
-
-    fn is_signed(&self, identity: &Identity, advert: &Advert) -> bool {
-        let message = advert.seqno.signed_message(advert.destination);
-        self.signatures.verify(&identity.subkey, &message, &advert.signature)
     }
 
     fn let_wait(&mut self, now: Instant, id: LinkId, source: Address, advert: &Advert) -> Taken {
@@ -332,16 +327,16 @@ impl Mesh {
     /// Writes a part of the refresh, or a mere reminder of the latest version.
     pub(super) fn emit_refresh(&mut self, now: Instant, id: LinkId, entries: bool, out: &mut Vec<u8>) {
         let Some(link) = self.links.get(&id) else { return };
-        let (scope, cursor, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
+        let (scope, round, version) = (link.scope, link.outgoing.refresh, link.outgoing.sent);
         let room = link.payload_mtu().saturating_sub(UPDATE_LEN);
         let floor = self.router.floor().min(version);
         Update { instance: self.instance, floor, from: version, to: version }.emit(out);
         if !entries {
             return;
         }
-        let next = self.router.emit_refresh(now, scope, cursor, room, out);
+        let next = self.router.emit_refresh(now, scope, round, room, out);
         if let Some(link) = self.links.get_mut(&id) {
-            if cursor.is_none() {
+            if round.is_none() {
                 link.outgoing.round_began = now;
             }
             link.outgoing.refresh = next;
@@ -401,14 +396,9 @@ impl Mesh {
             }
         }
     }
+}
 
-    /// The destination announces itself under a newer identity record than before: it has started anew.
-    fn note_restart(&mut self, node: Address, announced: u64) {
-        let Some(told) = self.told.get_mut(&node).filter(|told| told.record < announced) else { return };
-        let Some(record) = self.router.selected(node).map(|route| route.seqno.record) else { return };
-        if told.record < record {
-            told.record = record;
-            self.events.push_back(MeshEvent::Restarted { node });
-        }
-    }
+fn is_signed(signatures: &dyn Signatures, identity: &Identity, advert: &Advert) -> bool {
+    let message = advert.seqno.signed_message(advert.destination);
+    signatures.verify(&identity.subkey, &message, &advert.signature)
 }

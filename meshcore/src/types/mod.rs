@@ -1,5 +1,6 @@
 //! Leaf types: names, addresses and times. They import nothing of this crate.
 
+mod address_map;
 mod bucket;
 mod id;
 mod link;
@@ -8,6 +9,7 @@ mod status;
 mod time;
 mod v1;
 
+pub(crate) use address_map::{AddressMap, HashKey};
 pub(crate) use bucket::TokenBucket;
 pub use id::{Address, MessageId, NodeId, ParseIdError};
 pub use link::{Destination, LinkAddr, LinkId};

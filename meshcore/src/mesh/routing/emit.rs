@@ -1,8 +1,6 @@
 //! What this node announces to its neighbours (RFC 8966, section 3.7).
 
-use std::ops::Bound::{Excluded, Unbounded};
-
-use super::{Router, announceable};
+use super::Router;
 use crate::types::{Address, Instant, LinkId};
 use crate::wire::update::{Advert, INFINITE};
 
@@ -30,6 +28,15 @@ pub(in crate::mesh) struct Told {
 pub(in crate::mesh) struct Range {
     pub(in crate::mesh) from: u64,
     pub(in crate::mesh) to: u64,
+}
+
+/// A walk through the whole table.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::mesh) struct Round {
+    /// Version up to which it has come.
+    at: u64,
+    /// The latest version when it began.
+    until: u64,
 }
 
 impl Router {
@@ -67,33 +74,33 @@ impl Router {
         Range { from, to: until.max(from) }
     }
 
-    /// Appends entries for destinations behind `cursor`; gives the cursor for the next ones, `None` at the end of the
-    /// table.
+    /// Appends entries for what changed least lately, behind where the round stands; gives where it goes on, `None` at
+    /// its end.
     pub(in crate::mesh) fn emit_refresh(
         &mut self,
         now: Instant,
         scope: Scope,
-        cursor: Option<Address>,
+        round: Option<Round>,
         room: usize,
         out: &mut Vec<u8>,
-    ) -> Option<Address> {
+    ) -> Option<Round> {
         let end = out.len() + room;
-        if cursor.is_none()
+        // What changes during the round is told anyway.
+        let Round { mut at, until } = round.unwrap_or(Round { at: 0, until: self.journal.latest() });
+        if round.is_none()
             && let Some(own) = self.advert(now, scope, self.own, false)
         {
             self.announce(now, scope, &own, out);
         }
-        let mut at = cursor.map_or(Unbounded, Excluded);
-        let mut last = cursor;
-        while let Some((address, _)) = self.table.range((at, Unbounded)).next() {
-            let address = *address;
-            if let Some(advert) = self.advert(now, scope, address, false) {
+        while let Some((version, address)) = self.journal.next_after(at).filter(|(at, _)| *at <= until) {
+            let known = self.advert(now, scope, address, false).filter(|_| address != self.own);
+            if let Some(advert) = known {
                 if out.len() + advert.wire_len() > end {
-                    return last;
+                    return Some(Round { at, until });
                 }
                 self.announce(now, scope, &advert, out);
             }
-            (at, last) = (Excluded(address), Some(address));
+            at = version;
         }
         None
     }
@@ -114,10 +121,10 @@ impl Router {
                 signature,
             });
         }
-        if self.is_withheld(now, address) {
+        let destination = self.table.get(&address)?;
+        if self.avoided.withholds(now, address, destination, &self.hops) {
             return None;
         }
-        let destination = self.table.get(&address)?;
         let hidden = |hop: &super::Hop| scope.wired && hop.link == scope.link;
         match self.selected_of(destination).filter(|route| !hidden(&route.hop) && route.metric < INFINITE) {
             Some(route) => {
@@ -142,10 +149,7 @@ impl Router {
         let table = &self.table;
         let kept = |node: &Address| table.get(node).is_some_and(|entry| !entry.routes.is_empty());
         self.feasibility.on_announced(now, advert.destination, (advert.seqno, advert.metric), kept);
-        if let Some(destination) = self.table.get_mut(&advert.destination)
-            && let Some(new) = announceable(destination, &self.hops)
-        {
-            destination.announced = new;
+        if let Some(destination) = self.table.get_mut(&advert.destination) {
             destination.told |= 1 << scope.slot;
         }
     }

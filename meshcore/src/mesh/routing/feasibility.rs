@@ -5,10 +5,9 @@
 //! this node, directly or through others. The state is kept apart from the routes and outlives them: forgetting it while
 //! stale announcements are about could make a loop.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::types::{Address, Instant};
+use crate::types::{Address, AddressMap, HashKey, Instant};
 use crate::wire::update::Seqno;
 
 /// Distances that are remembered; then those unused longest make room.
@@ -30,14 +29,23 @@ impl Distance {
     pub(super) fn allows(&self, seqno: Seqno, metric: u16) -> bool {
         seqno > self.seqno || (seqno == self.seqno && metric < self.metric)
     }
+
+    /// The announcement that makes every route feasible again.
+    pub(super) fn next_seqno(&self) -> Seqno {
+        Seqno { count: self.seqno.count.saturating_add(1), ..self.seqno }
+    }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FeasibilityTable {
-    distances: BTreeMap<Address, Distance>,
+    distances: AddressMap<Distance>,
 }
 
 impl FeasibilityTable {
+    pub(super) fn new(key: HashKey) -> Self {
+        Self { distances: key.map() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.distances.len()
     }
@@ -86,6 +94,7 @@ mod tests {
 
     const NODE: Address = Address([1; 16]);
     const NOW: Instant = Instant::from_micros(0);
+    const KEY: HashKey = HashKey::new([7; 16]);
 
     fn allows(table: &FeasibilityTable, seqno: Seqno, metric: u16) -> bool {
         table.distance(NODE).is_none_or(|distance| distance.allows(seqno, metric))
@@ -97,7 +106,7 @@ mod tests {
 
     #[test]
     fn only_newer_or_nearer_is_feasible() {
-        let mut table = FeasibilityTable::default();
+        let mut table = FeasibilityTable::new(KEY);
         assert!(allows(&table, seqno(0), 65534));
         table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         for (count, metric, feasible) in
@@ -109,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_distance_falls_and_never_rises_under_one_seqno() {
-        let mut table = FeasibilityTable::default();
+        let mut table = FeasibilityTable::new(KEY);
         table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         table.on_announced(NOW, NODE, (seqno(5), 300), |_| false);
         assert!(!allows(&table, seqno(5), 200));
@@ -123,7 +132,7 @@ mod tests {
 
     #[test]
     fn it_outlives_the_route_and_is_bounded() {
-        let mut table = FeasibilityTable::default();
+        let mut table = FeasibilityTable::new(KEY);
         table.on_announced(NOW, NODE, (seqno(5), 200), |_| false);
         table.forget(NOW + LIFE / 2, |_| false);
         assert_eq!(table.len(), 1);

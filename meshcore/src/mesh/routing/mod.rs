@@ -7,6 +7,7 @@
 //!
 //! This module knows no frame, no timer and no identity: [`super::updates`] feeds it.
 
+mod avoid;
 mod emit;
 mod feasibility;
 mod hops;
@@ -17,19 +18,20 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::types::{Address, Instant};
+use crate::types::{Address, AddressMap, HashKey, Instant};
 use crate::wire::update::{Advert, INFINITE, SIGNATURE_LEN, Seqno};
+use avoid::Avoided;
 use feasibility::FeasibilityTable;
 use hops::Hops;
 use journal::Journal;
 use requests::Requests;
 use select::{Candidate, select};
-use table::{Announced, Destination, Proof, Route};
+use table::{Destination, Proof, Route};
 
-pub(super) use emit::{Scope, Told};
+pub(super) use emit::{Round, Scope, Told};
 pub(super) use hops::{Hop, HopId};
 pub(super) use requests::Due;
 
@@ -39,19 +41,10 @@ pub(super) const MAX_DESTINATIONS: usize = 4096;
 /// How long a destination without a route is remembered, so that its retraction reaches the neighbours.
 const IDLE_LIFE: Duration = Duration::from_secs(60);
 
-/// How long a next hop is avoided that swallowed frames.
-const AVOID: Duration = Duration::from_secs(60);
-
-/// How long nothing is said of a destination whose next hop has just been avoided.
-const WITHHOLD: Duration = Duration::from_secs(2);
-
-/// Pairs of destination and next hop that are avoided.
-const MAX_AVOIDED: usize = 1024;
-
 /// Neighbours that are asked for a seqno at a time.
 const MAX_ASKED: usize = 4;
 
-/// The next hop of a destination has changed.
+/// The next hop of a destination has changed, or the destination has started anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) destination: Address,
@@ -71,9 +64,14 @@ pub(super) struct Selected {
     pub(super) hops: u8,
 }
 
-/// The table is full of destinations that are in reach.
+/// Why an announcement was not taken in.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Full;
+pub(super) enum Refusal {
+    /// The table is full of destinations that are in reach.
+    Full,
+    /// It is not signed by its destination.
+    BadSignature,
+}
 
 /// The routing table of one node.
 #[derive(Debug)]
@@ -82,26 +80,26 @@ pub(super) struct Router {
     own_proof: Proof,
     own_version: u64,
     hops: Hops,
-    table: BTreeMap<Address, Destination>,
+    table: AddressMap<Destination>,
     feasibility: FeasibilityTable,
     journal: Journal,
     requests: Requests,
-    avoided: BTreeMap<(Address, HopId), Instant>,
+    avoided: Avoided,
     changes: VecDeque<Change>,
 }
 
 impl Router {
-    pub(super) fn new(own: Address) -> Self {
+    pub(super) fn new(own: Address, key: HashKey) -> Self {
         Self {
             own,
             own_proof: Proof { seqno: Seqno::default(), signature: [0; SIGNATURE_LEN] },
             own_version: 0,
             hops: Hops::default(),
-            table: BTreeMap::new(),
-            feasibility: FeasibilityTable::default(),
+            table: key.map(),
+            feasibility: FeasibilityTable::new(key),
             journal: Journal::default(),
             requests: Requests::default(),
-            avoided: BTreeMap::new(),
+            avoided: Avoided::default(),
             changes: VecDeque::new(),
         }
     }
@@ -148,7 +146,7 @@ impl Router {
     /// A neighbour is gone.
     pub(super) fn remove_hop(&mut self, now: Instant, id: HopId) {
         self.clear_hop(now, id);
-        self.avoided.retain(|(_, hop), _| *hop != id);
+        self.avoided.remove_hop(id);
         self.hops.remove(id);
     }
 
@@ -164,24 +162,28 @@ impl Router {
 
     // -- announcements of neighbours -------------------------------------------------------------------------------
 
-    /// Whether the signature of this announcement was checked before.
-    pub(super) fn is_proven(&self, destination: Address, seqno: Seqno) -> bool {
-        self.table.get(&destination).is_some_and(|destination| destination.proof(seqno).is_some())
-    }
-
-    /// Takes in what a neighbour announces (RFC 8966, section 3.5.3); the signature has been checked.
-    pub(super) fn learn(&mut self, now: Instant, via: HopId, advert: &Advert) -> Result<(), Full> {
+    /// Takes in a route that a neighbour announces (RFC 8966, section 3.5.3). `is_signed` is asked unless the same
+    /// announcement was checked before.
+    pub(super) fn learn(
+        &mut self,
+        now: Instant,
+        via: HopId,
+        advert: &Advert,
+        is_signed: impl FnOnce() -> bool,
+    ) -> Result<(), Refusal> {
         let Advert { destination, seqno, metric, mtu, hops, signature } = *advert;
-        if metric == INFINITE {
-            self.retract(now, via, destination);
-            return Ok(());
-        }
+        let proof = Proof { seqno, signature };
         let route = Route { via, seqno, metric, mtu, hops };
-        let changed = match self.table.get_mut(&destination) {
-            Some(entry) => entry.update(route, signature),
+        let entry = self.table.get_mut(&destination);
+        let is_proven = entry.as_ref().is_some_and(|entry| entry.proof(seqno).is_some());
+        if !is_proven && !is_signed() {
+            return Err(Refusal::BadSignature);
+        }
+        let changed = match entry {
+            Some(entry) => entry.update(route, proof),
             None => {
                 self.make_room()?;
-                self.table.entry(destination).or_insert(Destination::new(now)).update(route, signature)
+                self.table.entry(destination).or_insert(Destination::new(now)).update(route, proof)
             }
         };
         // What is avoided may be so no longer.
@@ -191,19 +193,20 @@ impl Router {
         Ok(())
     }
 
-    fn retract(&mut self, now: Instant, via: HopId, destination: Address) {
+    /// Takes back what a neighbour announced.
+    pub(super) fn retract(&mut self, now: Instant, via: HopId, destination: Address) {
         if self.table.get_mut(&destination).is_some_and(|entry| entry.remove(via)) {
             self.reselect(now, destination);
         }
     }
 
-    fn make_room(&mut self) -> Result<(), Full> {
+    fn make_room(&mut self) -> Result<(), Refusal> {
         if self.table.len() < MAX_DESTINATIONS {
             return Ok(());
         }
         let idle = self.table.iter().filter(|(_, destination)| destination.routes.is_empty());
         let oldest = idle.min_by_key(|(_, destination)| destination.idle_since).map(|(node, _)| *node);
-        self.forget(oldest.ok_or(Full)?);
+        self.forget(oldest.ok_or(Refusal::Full)?);
         Ok(())
     }
 
@@ -221,94 +224,49 @@ impl Router {
         old.iter().for_each(|node| self.forget(*node));
         let table = &self.table;
         self.feasibility.forget(now, |node| table.get(node).is_some_and(|d| !d.routes.is_empty()));
-        let avoided: Vec<Address> = self.avoided.keys().map(|(node, _)| *node).collect();
-        self.avoided.retain(|_, until| *until > now);
-        avoided.into_iter().for_each(|node| self.reselect(now, node));
+        for node in self.avoided.expire(now) {
+            self.reselect(now, node);
+        }
     }
 
     // -- selection -------------------------------------------------------------------------------------------------
 
+    /// Everything that may follow from a change of a route. It runs once for every entry of every update: the table is
+    /// searched once.
     fn reselect(&mut self, now: Instant, address: Address) {
-        let Some(destination) = self.table.get(&address) else { return };
-        let distance = self.feasibility.distance(address);
+        let Some(destination) = self.table.get_mut(&address) else { return };
+        let distance = self.feasibility.distance(address).copied();
+        let (hops, avoided) = (&self.hops, &self.avoided);
         let candidates = destination.routes.iter().map(|route| Candidate {
             via: route.via,
-            metric: route.metric.saturating_add(self.hops.cost(route.via)),
-            feasible: distance.is_none_or(|distance| distance.allows(route.seqno, route.metric)),
-            avoided: self.is_avoided(now, address, route.via),
+            metric: route.metric.saturating_add(hops.cost(route.via)),
+            feasible: route.is_feasible(distance.as_ref()),
+            avoided: avoided.contains(now, address, route.via),
         });
-        let before = destination.selected;
-        let selected = select(candidates, before);
-        let Some(destination) = self.table.get_mut(&address) else { return };
-        destination.selected = selected;
-        if selected.is_none() && before.is_some() {
-            destination.idle_since = now;
+        let selected = select(candidates, destination.selected);
+        if let Some(change) = destination.on_selected(now, address, selected) {
+            self.changes.push_back(change);
         }
-        if selected != before {
-            let (was_reachable, reachable) = (before.is_some(), selected.is_some());
-            self.changes.push_back(Change { destination: address, was_reachable, reachable });
-        }
-        self.note_news(now, address);
-        self.ask_for_seqno(now, address);
-    }
-
-    fn note_news(&mut self, now: Instant, address: Address) {
-        let withheld = self.is_withheld(now, address);
-        let Some(destination) = self.table.get_mut(&address) else { return };
-        let Some(new) = announceable(destination, &self.hops) else { return };
-        // What was passed over while nothing was said is told afterwards.
-        let missed = std::mem::replace(&mut destination.withheld, withheld);
-        if !withheld && (missed || destination.announced.is_news(&new)) {
-            destination.announced = new;
+        let withheld = avoided.withholds(now, address, destination, hops);
+        if destination.has_news(hops, withheld, |seqno| self.requests.is_asked(address, seqno)) {
             destination.version = self.journal.note(address, destination.version);
         }
-    }
-
-    /// Asks for a new announcement when nothing else helps.
-    fn ask_for_seqno(&mut self, now: Instant, address: Address) {
-        let Some(destination) = self.table.get(&address) else { return };
-        let Some(newest) = destination.routes.iter().map(|route| route.seqno).max() else {
-            return self.requests.end(address);
-        };
+        // Asks for a new announcement when nothing else helps.
+        let Some(newest) = destination.newest() else { return self.requests.end(address) };
         self.requests.on_seqno(address, newest);
-        if !self.starves(now, address) {
-            return;
+        if let Some(distance) = distance
+            && (withheld || destination.starves(Some(&distance), hops))
+        {
+            self.requests.start(now, address, distance.next_seqno(), crate::wire::frame::DEFAULT_HOP_LIMIT);
         }
-        let Some(Seqno { record, count }) = self.feasibility.seqno(address) else { return };
-        let next = Seqno { record, count: count.saturating_add(1) };
-        self.requests.start(now, address, next, crate::wire::frame::DEFAULT_HOP_LIMIT);
     }
 
-    /// Whether a new announcement would help: only infeasible routes are left of those that work, or one is in use (RFC
-    /// 8966, section 3.8.2.1), or there is a way round a next hop that is avoided.
+    /// Whether only a new announcement would help.
     fn starves(&self, now: Instant, address: Address) -> bool {
-        let Some(destination) = self.table.get(&address) else { return false };
-        let distance = self.feasibility.distance(address);
-        let is_feasible =
-            |route: &&Route| distance.is_none_or(|distance| distance.allows(route.seqno, route.metric));
-        match destination.selected_route().filter(is_feasible) {
-            Some(_) => self.is_withheld(now, address),
-            None => destination.routes.iter().any(|route| self.hops.cost(route.via) < INFINITE),
-        }
-    }
-
-    /// The route in use is avoided since a moment ago, and another one would do as soon as it is feasible. Nothing is
-    /// said of the destination for [`WITHHOLD`]: announcing it under a new seqno by the avoided way would make the other
-    /// one infeasible again.
-    fn is_withheld(&self, now: Instant, address: Address) -> bool {
-        if self.avoided.is_empty() {
-            return false;
-        }
-        let Some(destination) = self.table.get(&address) else { return false };
-        let is_new =
-            |via| self.avoided.get(&(address, via)).is_some_and(|until| *until > now + (AVOID - WITHHOLD));
-        let other_way =
-            |other: &Route| self.hops.cost(other.via) < INFINITE && !self.is_avoided(now, address, other.via);
-        destination.selected.is_some_and(is_new) && destination.routes.iter().any(other_way)
-    }
-
-    fn is_avoided(&self, now: Instant, address: Address, via: HopId) -> bool {
-        !self.avoided.is_empty() && self.avoided.get(&(address, via)).is_some_and(|until| *until > now)
+        self.table.get(&address).is_some_and(|destination| {
+            self.avoided.withholds(now, address, destination, &self.hops)
+                || destination.starves(self.feasibility.distance(address), &self.hops)
+        })
     }
 
     // -- seqno requests --------------------------------------------------------------------------------------------
@@ -326,11 +284,14 @@ impl Router {
             let own = self.own_seqno();
             return self.own_version > 0 && seqno.record == own.record && seqno.count > own.count;
         }
-        let Some(destination) = self.table.get(&address) else { return false };
-        // The update that satisfies the request has been sent, or will be: it is made good if it is lost.
+        let Some(destination) = self.table.get_mut(&address) else { return false };
+        // The update that satisfies the request has been sent, or is now: it is made good if it is lost.
         let satisfied = destination.selected_route().is_some_and(|route| route.seqno >= seqno);
-        let newest = destination.routes.iter().map(|route| route.seqno).max();
-        if let Some(Seqno { record, count }) = newest.filter(|_| !satisfied && hop_limit > 1) {
+        let withheld = self.avoided.withholds(now, address, destination, &self.hops);
+        if destination.has_news(&self.hops, withheld, |newest| newest >= seqno) {
+            destination.version = self.journal.note(address, destination.version);
+        }
+        if let Some(Seqno { record, count }) = destination.newest().filter(|_| !satisfied && hop_limit > 1) {
             // Only the next announcement can be asked for: who demands more is not believed.
             let next = Seqno { record, count: count.saturating_add(1) };
             self.requests.start(now, address, seqno.min(next), hop_limit - 1);
@@ -347,8 +308,14 @@ impl Router {
         let due = requests.pop(now, |node| self.starves(now, node));
         self.requests = requests;
         // What was withheld is said when the other way has not come up.
-        if let Some(due) = due {
-            self.note_news(now, due.destination);
+        if let Some(due) = due
+            && let Some(destination) = self.table.get_mut(&due.destination)
+        {
+            let withheld = self.avoided.withholds(now, due.destination, destination, &self.hops);
+            let is_asked = |seqno| self.requests.is_asked(due.destination, seqno);
+            if destination.has_news(&self.hops, withheld, is_asked) {
+                destination.version = self.journal.note(due.destination, destination.version);
+            }
         }
         due
     }
@@ -357,7 +324,7 @@ impl Router {
     /// nearest.
     pub(super) fn whom_to_ask(&self, now: Instant, due: &Due) -> Vec<HopId> {
         let Some(destination) = self.table.get(&due.destination) else { return Vec::new() };
-        let selected = destination.selected.filter(|via| !self.is_avoided(now, due.destination, *via));
+        let selected = destination.selected.filter(|via| !self.avoided.contains(now, due.destination, *via));
         if let (Some(selected), ..2) = (selected, due.tries) {
             return vec![selected];
         }
@@ -400,12 +367,12 @@ impl Router {
         let Some(entry) = self.table.get(&destination) else { return };
         let Some(via) = entry.selected else { return };
         let mut working = entry.routes.iter().filter(|route| self.hops.cost(route.via) < INFINITE);
-        let others = working.any(|other| other.via != via && !self.is_avoided(now, destination, other.via));
+        let others =
+            working.any(|other| other.via != via && !self.avoided.contains(now, destination, other.via));
         if !others {
-            self.avoided.retain(|(node, _), _| *node != destination);
+            self.avoided.remove_node(destination);
         }
-        if self.avoided.len() < MAX_AVOIDED {
-            self.avoided.insert((destination, via), now + AVOID);
+        if self.avoided.add(now, destination, via) {
             self.reselect(now, destination);
         }
     }
@@ -429,18 +396,4 @@ impl Router {
         let routes = self.table.values().map(|destination| destination.routes.len()).sum();
         [self.table.len(), routes, self.feasibility.len(), self.requests.len()]
     }
-}
-
-/// What is to be said about a destination now.
-fn announceable(destination: &Destination, hops: &Hops) -> Option<Announced> {
-    let Some(route) = destination.selected_route() else {
-        return Some(Announced::NOTHING);
-    };
-    let hop = hops.get(route.via)?;
-    Some(Announced {
-        seqno: route.seqno,
-        metric: route.metric.saturating_add(hop.cost),
-        mtu: route.mtu.min(hop.mtu),
-        withheld_on: hop.wired.then_some(hop.link),
-    })
 }

@@ -64,9 +64,14 @@ impl Requests {
         true
     }
 
+    /// Whether this announcement of the destination satisfies a request.
+    pub(super) fn is_asked(&self, destination: Address, seqno: Seqno) -> bool {
+        self.pending.get(&destination).is_some_and(|pending| pending.seqno <= seqno)
+    }
+
     /// The destination has announced itself anew: requests for that are satisfied.
     pub(super) fn on_seqno(&mut self, destination: Address, seqno: Seqno) {
-        if self.pending.get(&destination).is_some_and(|pending| pending.seqno <= seqno) {
+        if self.is_asked(destination, seqno) {
             self.end(destination);
         }
     }

@@ -1,7 +1,9 @@
 //! The route table (RFC 8966, section 3.2.6): per destination, what each neighbour announces.
 
-use super::hops::HopId;
-use crate::types::{Instant, LinkId};
+use super::Change;
+use super::feasibility::Distance;
+use super::hops::{HopId, Hops};
+use crate::types::{Address, Instant, LinkId};
 use crate::wire::update::{INFINITE, SIGNATURE_LEN, Seqno};
 
 /// A neighbour's way to a destination, as it announced it. Retracted routes are removed.
@@ -15,6 +17,13 @@ pub(super) struct Route {
     pub(super) hops: u8,
 }
 
+impl Route {
+    /// Whether it may be used; without a distance, this node has not announced the destination.
+    pub(super) fn is_feasible(&self, distance: Option<&Distance>) -> bool {
+        distance.is_none_or(|distance| distance.allows(self.seqno, self.metric))
+    }
+}
+
 /// An announcement of the destination itself, whose signature was checked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Proof {
@@ -22,7 +31,7 @@ pub(super) struct Proof {
     pub(super) signature: [u8; SIGNATURE_LEN],
 }
 
-/// What this node has announced of a destination.
+/// What all neighbours were told of a destination, or soon will be; single ones may know more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Announced {
     pub(super) seqno: Seqno,
@@ -36,14 +45,17 @@ impl Announced {
     pub(super) const NOTHING: Self =
         Self { seqno: Seqno { record: 0, count: 0 }, metric: INFINITE, mtu: 0, withheld_on: None };
 
-    /// Whether the neighbours should hear of the new state at once. Metrics tremble: an eighth is no news.
-    pub(super) fn is_news(&self, new: &Self) -> bool {
+    /// Whether the neighbours should hear of the new state at once. Metrics tremble: an eighth is no news. A new seqno is
+    /// of use to those alone who were `asked` for it: routes rest on the old one as well, and a mesh in which every
+    /// request made all nodes repeat a route would drown in that.
+    fn is_news(&self, new: &Self, asked: bool) -> bool {
         let finite = (self.metric < INFINITE, new.metric < INFINITE);
         let change = self.metric.abs_diff(new.metric);
         match finite {
             (false, false) => false,
             (true, true) => {
-                new.seqno != self.seqno
+                new.seqno.record != self.seqno.record
+                    || (asked && new.seqno != self.seqno)
                     || new.mtu != self.mtu
                     || new.withheld_on != self.withheld_on
                     || change > (self.metric / 8).max(super::select::HYSTERESIS)
@@ -57,6 +69,8 @@ impl Announced {
 pub(super) struct Destination {
     pub(super) routes: Vec<Route>,
     pub(super) selected: Option<HopId>,
+    /// Identity record that the route in use rests on, or the last one did.
+    record: u64,
     /// For every seqno that a route rests on.
     pub(super) proofs: Vec<Proof>,
     pub(super) announced: Announced,
@@ -75,6 +89,7 @@ impl Destination {
         Self {
             routes: Vec::new(),
             selected: None,
+            record: 0,
             proofs: Vec::new(),
             announced: Announced::NOTHING,
             withheld: false,
@@ -92,15 +107,78 @@ impl Destination {
         self.route(self.selected?)
     }
 
+    /// The newest announcement that a route rests on.
+    pub(super) fn newest(&self) -> Option<Seqno> {
+        self.routes.iter().map(|route| route.seqno).max()
+    }
+
+    /// Uses a route, or none. Whether something changes for those who send there.
+    pub(super) fn on_selected(
+        &mut self,
+        now: Instant,
+        address: Address,
+        selected: Option<HopId>,
+    ) -> Option<Change> {
+        let before = std::mem::replace(&mut self.selected, selected);
+        if selected.is_none() && before.is_some() {
+            self.idle_since = now;
+        }
+        let record = self.selected_route().map_or(self.record, |route| route.seqno.record);
+        let restarted = std::mem::replace(&mut self.record, record) < record;
+        let change =
+            Change { destination: address, was_reachable: before.is_some(), reachable: selected.is_some() };
+        (selected != before || restarted).then_some(change)
+    }
+
+    /// Whether only infeasible routes are left of those that work, or one is in use (RFC 8966, section 3.8.2.1): then a
+    /// new announcement would help.
+    pub(super) fn starves(&self, distance: Option<&Distance>, hops: &Hops) -> bool {
+        let served = self.selected_route().is_some_and(|route| route.is_feasible(distance));
+        !served && self.routes.iter().any(|route| hops.cost(route.via) < INFINITE)
+    }
+
+    /// What is to be said about the destination now.
+    fn announceable(&self, hops: &Hops) -> Option<Announced> {
+        let Some(route) = self.selected_route() else {
+            return Some(Announced::NOTHING);
+        };
+        let hop = hops.get(route.via)?;
+        Some(Announced {
+            seqno: route.seqno,
+            metric: route.metric.saturating_add(hop.cost),
+            mtu: route.mtu.min(hop.mtu),
+            withheld_on: hop.wired.then_some(hop.link),
+        })
+    }
+
+    /// Takes over what is to be announced, unless it is withheld. Whether it is news; `is_asked` tells whether somebody
+    /// waits for this seqno.
+    pub(super) fn has_news(
+        &mut self,
+        hops: &Hops,
+        withheld: bool,
+        is_asked: impl FnOnce(Seqno) -> bool,
+    ) -> bool {
+        let Some(new) = self.announceable(hops) else { return false };
+        // What was passed over while nothing was said is told afterwards.
+        let missed = std::mem::replace(&mut self.withheld, withheld);
+        let asked = new.seqno != self.announced.seqno && is_asked(new.seqno);
+        let is_news = !withheld && (missed || self.announced.is_news(&new, asked));
+        if is_news {
+            self.announced = new;
+        }
+        is_news
+    }
+
     /// Takes over what a neighbour announces. Whether that is news.
-    pub(super) fn update(&mut self, new: Route, signature: [u8; SIGNATURE_LEN]) -> bool {
+    pub(super) fn update(&mut self, new: Route, proof: Proof) -> bool {
         match self.routes.iter_mut().find(|route| route.via == new.via) {
             Some(route) if *route == new => return false,
             Some(route) => *route = new,
             None => self.routes.push(new),
         }
         if self.proof(new.seqno).is_none() {
-            self.proofs.push(Proof { seqno: new.seqno, signature });
+            self.proofs.push(proof);
         }
         if self.proofs.len() > 1 {
             self.drop_unused_proofs();

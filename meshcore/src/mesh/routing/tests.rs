@@ -2,11 +2,13 @@
 
 mod net;
 
+use super::avoid::AVOID;
 use super::emit::Range;
 use super::*;
 use crate::types::LinkId;
 
 const START: Instant = Instant::from_micros(1_000_000);
+const KEY: HashKey = HashKey::new([7; 16]);
 const SCOPE: Scope = Scope { link: LinkId(9), wired: false, slot: 3 };
 
 fn node(number: usize) -> Address {
@@ -29,7 +31,7 @@ fn hop(link: u32, number: usize, wired: bool) -> Hop {
 
 /// A router that announced itself, with one neighbour on a link that is not `SCOPE`'s.
 fn router() -> (Router, HopId) {
-    let mut router = Router::new(node(0));
+    let mut router = Router::new(node(0), KEY);
     router.announce_own(seqno(0), [0; 64]);
     let via = router.add_hop(hop(1, 1, false));
     (router, via)
@@ -65,9 +67,9 @@ fn all_changes(router: &mut Router, now: Instant, mut since: Told) -> Vec<Advert
 fn a_whole_table_ends_after_destinations_were_forgotten() {
     let (mut router, via) = router();
     for number in 2..102 {
-        router.learn(START, via, &advert(node(number), 0, 96)).unwrap();
+        router.learn(START, via, &advert(node(number), 0, 96), || true).unwrap();
     }
-    router.learn(START, via, &Advert::retraction(node(101), seqno(0))).unwrap();
+    router.retract(START, via, node(101));
     let now = START + IDLE_LIFE;
     router.collect(now);
     assert!(!router.knows(node(101)));
@@ -87,13 +89,13 @@ fn a_whole_table_ends_after_destinations_were_forgotten() {
 fn what_was_not_said_of_an_avoided_route_is_told_when_that_ends() {
     let (mut router, via) = router();
     let other = router.add_hop(hop(1, 2, false));
-    router.learn(START, via, &advert(node(5), 0, 96)).unwrap();
+    router.learn(START, via, &advert(node(5), 0, 96), || true).unwrap();
     let told = all_changes(&mut router, START, Told::default());
     assert!(told.iter().any(|advert| advert.destination == node(5)));
     // The other way is infeasible: nothing is said until its destination announces itself anew.
-    router.learn(START, other, &advert(node(5), 0, 500)).unwrap();
+    router.learn(START, other, &advert(node(5), 0, 500), || true).unwrap();
     router.avoid_next_hop(START, node(5));
-    router.learn(START, via, &advert(node(5), 0, 1000)).unwrap();
+    router.learn(START, via, &advert(node(5), 0, 1000), || true).unwrap();
     let version = router.version();
     assert!(!all_changes(&mut router, START, Told::default()).iter().any(|a| a.destination == node(5)));
     router.collect(START + AVOID);
@@ -104,7 +106,7 @@ fn what_was_not_said_of_an_avoided_route_is_told_when_that_ends() {
 
 #[test]
 fn nothing_is_announced_without_an_identity() {
-    let mut router = Router::new(node(0));
+    let mut router = Router::new(node(0), KEY);
     assert!(all_changes(&mut router, START, Told::default()).is_empty());
     assert!(!router.on_seqno_request(START, node(0), Seqno { record: 0, count: 1 }, 9));
 }
@@ -112,10 +114,10 @@ fn nothing_is_announced_without_an_identity() {
 #[test]
 fn a_slot_that_is_used_again_has_told_nothing() {
     let (mut router, via) = router();
-    router.learn(START, via, &advert(node(5), 0, 96)).unwrap();
+    router.learn(START, via, &advert(node(5), 0, 96), || true).unwrap();
     all_changes(&mut router, START, Told::default());
     let since = Told { version: router.version(), floor: 0 };
-    router.learn(START, via, &Advert::retraction(node(5), seqno(0))).unwrap();
+    router.retract(START, via, node(5));
     let (retraction, _) = changes(&mut router, START, since);
     assert_eq!(retraction, [Advert::retraction(node(5), seqno(0))]);
     router.free_slot(SCOPE.slot);
@@ -125,7 +127,7 @@ fn a_slot_that_is_used_again_has_told_nothing() {
 #[test]
 fn a_hop_that_is_gone_leaves_no_route_to_the_next_in_its_slot() {
     let (mut router, via) = router();
-    router.learn(START, via, &advert(node(5), 0, 96)).unwrap();
+    router.learn(START, via, &advert(node(5), 0, 96), || true).unwrap();
     router.avoid_next_hop(START, node(5));
     router.remove_hop(START, via);
     let next = router.add_hop(hop(1, 2, false));

@@ -93,6 +93,56 @@ fn a_silent_neighbour_is_lost_after_three_and_a_half_intervals() {
     assert_eq!((sizes.neighbours, sizes.destinations, sizes.routes, sizes.identities), (0, 0, 0, 0));
 }
 
+fn is_group_hello(header: &FrameHeader) -> bool {
+    header.kind == FrameType::Hello && header.destination == Address::EVERYONE
+}
+
+#[test]
+fn a_neighbour_whose_hellos_are_lost_is_asked_and_stays() {
+    let mut sim = pair(6);
+    sim.run(ms(15_000));
+    sim.filter = |_, header, _| is_group_hello(header);
+    let before = sim.hosts[0].frames;
+    sim.run(ms(60_000));
+    assert!(sim.reaches(0, 1) && sim.reaches(1, 0));
+    assert_eq!(sim.count(0, is_unreachable), 0);
+    assert!(sim.hosts[0].frames - before < 40, "{} frames", sim.hosts[0].frames - before);
+    // Answers do not hide that no hello came.
+    let rxcost = sim.hosts[0].mesh.links[&LinkId(0)].table.get(address(1)).unwrap().quality.rxcost();
+    assert!(rxcost > 400, "{rxcost}");
+}
+
+#[test]
+fn a_newcomer_is_asked_when_answers_were_lost() {
+    let mut sim = Sim::new(7);
+    sim.add(&[0]);
+    sim.run(ms(9_000));
+    sim.filter = |_, header, _| {
+        header.kind == FrameType::Hello && !(is_group_hello(header) && header.source == address(1))
+    };
+    sim.add(&[0]);
+    sim.run(ms(750));
+    assert!(!sim.reaches(0, 1) && !sim.reaches(1, 0));
+    sim.filter = |_, header, _| is_group_hello(header);
+    sim.run(ms(1_000));
+    assert!(sim.reaches(0, 1) && sim.reaches(1, 0), "the newcomer waits for its next hello");
+}
+
+#[test]
+fn who_never_answers_is_asked_a_few_times() {
+    let mut sim = Sim::new(8);
+    sim.add(&[0]);
+    sim.add(&[0]);
+    sim.filter = |_, header, _| header.kind == FrameType::Hello && header.source == address(0);
+    sim.run(ms(100_000));
+    assert!(!sim.reaches(0, 1) && !sim.reaches(1, 0));
+    // Each of its hellos, at least 3.6 s apart, is answered, and as often one's own is due; besides, there are the early
+    // ones and those that ask.
+    let hellos = 4 + 100_000 / 3_600;
+    let frames = sim.hosts[0].frames;
+    assert!((2 * (hellos - 4)..=2 * hellos + 6).contains(&frames), "{frames} frames");
+}
+
 #[test]
 fn frames_of_data_keep_a_neighbour_whose_hellos_are_lost() {
     let mut sim = pair(4);

@@ -160,7 +160,7 @@ fn a_record_is_taken_from_who_was_asked_and_a_liar_is_not_asked_again() {
     );
     liar.say(&mut sim, FrameType::IdentityRecord, address(0), &rubbish).unwrap();
     assert_eq!(sim.count(0, is_record), 1);
-    sim.run(REFUSED_WAIT.0 + ms(1));
+    sim.run(REFUSED_WAIT.first + ms(1));
     assert_eq!(
         liar.say(&mut sim, FrameType::IdentityRecord, address(0), &rubbish),
         Err(DropReason::Unsolicited)

@@ -3,6 +3,7 @@
 pub(crate) mod air;
 pub(crate) mod flows;
 pub(crate) mod format;
+mod led;
 mod loops;
 pub(crate) mod measure;
 pub(crate) mod mesh_router;

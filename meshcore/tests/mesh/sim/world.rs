@@ -390,7 +390,7 @@ impl<R: Router> World<R> {
     }
 
     /// The next hop that the router of a node has now.
-    fn hop(&self, node: usize, destination: Address) -> Option<Hop> {
+    pub(super) fn hop(&self, node: usize, destination: Address) -> Option<Hop> {
         let (link, next) = self.stations[node].router.as_ref()?.next_hop(destination)?;
         node_at(next).filter(|next| *next < self.stations.len()).map(|next| (next, port_of(link)))
     }
@@ -479,50 +479,6 @@ impl<R: Router> World<R> {
     /// The oracle for this moment.
     pub(crate) fn reach(&self) -> Reach {
         Reach::new(&self.air, |node| self.is_up(node), self.stations.len())
-    }
-
-    /// Whether the next hops lead from one node to the other over links that carry frames both ways.
-    pub(crate) fn leads(&self, from: usize, to: usize) -> bool {
-        let mut at = from;
-        for _ in 0..self.stations.len() {
-            let Some((next, port)) = self.hop(at, self.stations[to].address) else { return false };
-            let passes = |other| self.air.loss(port, other).is_some() && self.air.loss(other, port).is_some();
-            if !self.air.across(port, next).is_some_and(passes) || !self.is_up(next) {
-                return false;
-            }
-            if next == to {
-                return true;
-            }
-            at = next;
-        }
-        false
-    }
-
-    /// A pair that has a path and is not led along one, or is led although it has none.
-    pub(crate) fn find_unreached(&self, reach: &Reach) -> Option<(usize, usize)> {
-        self.pairs().find(|(from, to)| self.is_wrong(reach, *from, *to))
-    }
-
-    /// Runs until everybody who has a path is led along one, and nobody else; `None`: not within `limit`.
-    pub(crate) fn run_until_reached(&mut self, limit: Duration, step: Duration) -> Option<Duration> {
-        // Most often the pairs that were in order before still are: those behind them are looked at first.
-        let pairs: Vec<_> = self.pairs().collect();
-        let mut at = 0;
-        self.run_until(limit, step, |world| {
-            let reach = world.reach();
-            let is_right = |pair: &&(usize, usize)| !world.is_wrong(&reach, pair.0, pair.1);
-            at += pairs[at..].iter().take_while(is_right).count();
-            if at == pairs.len() {
-                at = pairs.iter().take_while(is_right).count();
-            }
-            at == pairs.len()
-        })
-    }
-
-    /// A path that is not used, or a next hop without any path.
-    fn is_wrong(&self, reach: &Reach, from: usize, to: usize) -> bool {
-        let hop = || self.hop(from, self.stations[to].address);
-        (reach.must(from, to) && !self.leads(from, to)) || (!reach.may(from, to) && hop().is_some())
     }
 
     /// Control bytes of all nodes so far.

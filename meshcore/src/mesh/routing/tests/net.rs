@@ -31,7 +31,7 @@ impl Net {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let nodes = rng.random_range(3..9);
-        let mut routers: Vec<Router> = (0..nodes).map(|number| Router::new(node(number))).collect();
+        let mut routers: Vec<Router> = (0..nodes).map(|number| Router::new(node(number), KEY)).collect();
         routers.iter_mut().for_each(|router| router.announce_own(seqno(0), [0; 64]));
         let edges = (0..nodes).map(|_| Vec::new()).collect();
         let (now, air) = (START, Vec::new());
@@ -70,7 +70,10 @@ impl Net {
             return;
         }
         let via = self.edges[to].iter().find(|edge| edge.to == from).unwrap().via;
-        self.routers[to].learn(self.now, via, &advert).unwrap();
+        match advert.metric {
+            INFINITE => self.routers[to].retract(self.now, via, advert.destination),
+            _ => self.routers[to].learn(self.now, via, &advert, || true).unwrap(),
+        }
         while self.routers[to].pop_change().is_some() {}
     }
 
