@@ -118,6 +118,34 @@ fn an_idle_connection_costs_less_than_32_kib() {
 }
 
 #[test]
+fn a_reader_that_never_reads_costs_its_window() {
+    const WINDOW: usize = 256 * 1024;
+    let config = Config {
+        stream_window: WINDOW as u64,
+        send_buffer: WINDOW,
+        max_send_buffer: WINDOW,
+        ..Config::default()
+    };
+    let mut pair = Pair::new(&config);
+    let [client, _] = pair.connect();
+    let stream = pair.ends[0].open(client).expect("a stream");
+    let before = counting::bytes();
+    let mut taken = 0;
+    for _ in 0..1000 {
+        taken += pair.ends[0].write(client, stream, &[1; 65_536]).expect("an open stream");
+        pair.settle();
+        while pair.ends[0].poll_event().is_some() || pair.ends[1].poll_event().is_some() {}
+        pair.now += Duration::from_millis(10);
+        for end in &mut pair.ends {
+            end.handle_timeout(pair.now);
+        }
+    }
+    assert_eq!(taken, 2 * WINDOW);
+    let cost = counting::bytes() - before;
+    assert!((2 * WINDOW..2 * WINDOW + 64 * 1024).contains(&cost), "{cost}");
+}
+
+#[test]
 fn packets_cost_no_allocation() {
     let mut pair = Pair::new(&Config::default());
     let connection = pair.connect();

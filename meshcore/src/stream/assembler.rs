@@ -25,9 +25,13 @@ pub(super) struct TooFragmented;
 /// limit), and with it the memory: the bytes that the limit allows, and one block.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
-    /// Block `n` holds the bytes from `n * BLOCK` on, and is as long as the last of them that arrived; gaps hold zeros.
-    /// The first is the one with `base` in it. None are kept when everything was read.
+    /// Blocks of bytes from `origin` on, each as long as the last of them that arrived; gaps hold zeros. The first is the
+    /// one with `base` in it. None are kept when everything was read.
     blocks: VecDeque<Vec<u8>>,
+    /// Where everything had been read last.
+    origin: u64,
+    /// What came between the last two times: a guess of what comes next.
+    expected: usize,
     /// Everything below was read.
     base: u64,
     /// Everything below arrived.
@@ -65,15 +69,12 @@ impl Assembler {
     }
 
     fn store(&mut self, start: u64, mut data: &[u8]) {
-        let mut index = (start / BLOCK as u64 - self.base / BLOCK as u64) as usize;
-        let mut at = (start % BLOCK as u64) as usize;
-        if self.blocks.len() <= index + data.len() / BLOCK {
-            self.blocks.resize_with(index + 1 + (at + data.len()).saturating_sub(1) / BLOCK, Vec::new);
-        }
+        let (number, mut at) = self.place(start);
+        let mut index = number - self.place(self.base).0;
         while !data.is_empty() {
             let (head, tail) = data.split_at(data.len().min(BLOCK - at));
-            // Short streams stay small: only their first block grows with them.
-            let capacity = if start < BLOCK as u64 { at + head.len() } else { BLOCK };
+            // Short messages need no whole block.
+            let capacity = if number == 0 { (at + head.len()).max(self.expected.min(BLOCK)) } else { BLOCK };
             if self.blocks.len() <= index {
                 self.blocks.resize_with(index + 1, Vec::new);
             }
@@ -82,6 +83,12 @@ impl Assembler {
             }
             (data, at, index) = (tail, 0, index + 1);
         }
+    }
+
+    /// Number of the block, counted from the origin, and position in it of an offset.
+    fn place(&self, offset: u64) -> (usize, usize) {
+        let distance = (offset - self.origin) as usize;
+        (distance / BLOCK, distance % BLOCK)
     }
 
     /// How many bytes can be read now.
@@ -96,17 +103,19 @@ impl Assembler {
 
     /// The readable bytes of the first block.
     fn front(&self) -> Range<usize> {
-        let at = (self.base % BLOCK as u64) as usize;
+        let at = self.place(self.base).1;
         at..(at + self.readable()).min(BLOCK)
     }
 
     fn advance(&mut self, len: usize) {
-        let before = self.base / BLOCK as u64;
+        let before = self.place(self.base).0;
         self.base += len as u64;
         if self.base == self.end && self.ahead.is_empty() {
             self.blocks.clear();
             self.blocks.shrink_to(KEPT);
-        } else if self.base / BLOCK as u64 > before {
+            self.expected = (self.base - self.origin) as usize;
+            self.origin = self.base;
+        } else if self.place(self.base).0 > before {
             self.blocks.pop_front();
         }
     }
@@ -182,12 +191,14 @@ mod tests {
     }
 
     #[test]
-    fn a_short_stream_costs_little_and_a_read_one_nothing() {
+    fn short_messages_cost_little_and_read_ones_nothing() {
         let mut assembler = Assembler::default();
-        assembler.insert(0, &[1; 100]).unwrap();
-        assert_eq!(assembler.blocks.iter().map(Vec::capacity).sum::<usize>(), 100);
-        assembler.read(&mut Vec::new(), 100);
-        assert!(assembler.blocks.is_empty());
+        for number in 0..1000 {
+            assembler.insert(100 * number, &[1; 100]).unwrap();
+            assert_eq!(assembler.blocks.iter().map(Vec::capacity).sum::<usize>(), 100);
+            assembler.read(&mut Vec::new(), 100);
+            assert!(assembler.blocks.is_empty());
+        }
     }
 
     #[test]

@@ -39,8 +39,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// Default 16 MiB; at least 1.
     pub max_send_buffer: usize,
-    /// Bytes of datagrams that wait in each direction, 64 more for each datagram; the oldest are dropped. Default 1 MiB; any. 0: this
-    /// node takes no datagrams.
+    /// Bytes of datagrams that wait in each direction, 64 more for each datagram; the oldest are dropped. Default 1 MiB;
+    /// any. 0: this node takes no datagrams.
     pub datagram_buffer: usize,
     /// Silence after which a packet is sent that the peer must answer, on a connection that is to be kept. Default: none.
     /// At least 1 ms; less than the idle time-out, or it is of no use.

@@ -88,7 +88,7 @@ pub(super) struct Connection {
     token: Option<Token>,
     retries: u32,
     peer: Option<NodeId>,
-    /// TLS, until the handshake is confirmed: some 10 kB that an established connection does not need.
+    /// TLS, until the handshake is confirmed: 5 kB of heap that an established connection does not need.
     session: Option<Box<rustls::quic::Connection>>,
     /// Where TLS writes next.
     write_level: SpaceId,

@@ -67,6 +67,11 @@ impl Connection {
         if !self.can_send(id) || !self.refresh_keys(now, id) {
             return false;
         }
+        let is_probe = self.spaces[id as usize].probes > 0;
+        let may_send = is_probe || self.may_send_more(now, id, limit);
+        if !may_send && !self.spaces[id as usize].received.is_due(now) {
+            return false;
+        }
         let start = out.len();
         self.header(id).emit(out);
         let body = out.len();
@@ -77,8 +82,7 @@ impl Connection {
         let acked = received.emit_ack(now, room, builder.out);
         let ack_is_due = acked.is_some() && received.is_due(now);
         builder.content.extend(acked.map(|largest| Sent::Ack { largest }));
-        let is_probe = self.spaces[id as usize].probes > 0;
-        if is_probe || self.may_send_more(now, id, limit) {
+        if may_send {
             self.fill(id, &mut builder);
             if is_probe && !builder.eliciting {
                 builder.push(&Segment::Ping, None);

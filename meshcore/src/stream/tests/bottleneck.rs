@@ -228,10 +228,10 @@ fn four_flows_share_a_bottleneck_fairly() {
 #[test]
 fn a_bandwidth_that_drops_and_returns_is_followed() {
     let delay = Duration::from_millis(10);
-    let mut path = Path { rate: 100_000_000, delay, queue: 0, loss: 0, mtu: 1454 };
+    let mut path = Path { rate: 40_000_000, delay, queue: 0, loss: 0, mtu: 1454 };
     path.queue = path.bytes_in(2 * delay);
     let mut world = World::new(path, &[Duration::ZERO]);
-    for rate in [100_000_000, 5_000_000, 100_000_000] {
+    for rate in [40_000_000, 2_000_000, 40_000_000] {
         world.path.rate = rate;
         // The queue stays: at a twentieth of the rate it holds 400 ms.
         world.run(Duration::from_secs(5));

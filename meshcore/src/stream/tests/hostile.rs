@@ -215,6 +215,25 @@ fn violations_of_a_proved_peer_close_the_connection() {
 }
 
 #[test]
+fn a_violation_harms_no_other_connection() {
+    let mut net = Net::new(1, CLEAN);
+    let (client, server) = net.establish();
+    let (bob, now) = (net.nodes[1].id, net.now);
+    let other = net.endpoint(0).connect(now, bob).unwrap();
+    net.run_until("the second handshake", |net| net.connected(1).is_some());
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.endpoint(0).write(client, stream, &pattern(100_000, 0)).unwrap();
+    let violator = net.connected(1).unwrap();
+    net.endpoint(1).inject(now, violator, &[0x3f]);
+    net.run_for(Duration::from_secs(5));
+    assert!(net.closed(0).is_some() && net.closed(1).is_some());
+    assert!(!net.endpoint(0).is_connected(other) && net.endpoint(0).is_connected(client));
+    let mut read = Vec::new();
+    read_all(net.endpoint(1), server, stream, &mut read);
+    assert!(read == pattern(100_000, 0));
+}
+
+#[test]
 fn optimistic_acknowledgements_are_noticed() {
     let mut net = Net::new(1, CLEAN);
     let (client, server) = net.establish();

@@ -113,6 +113,12 @@ impl World {
         assert!(direction.read == expected, "wrong bytes, seed {}", self.net.seed);
     }
 
+    fn change_path(&mut self, node: usize, delay: Duration) {
+        self.net.link.delay = delay;
+        let (now, peer) = (self.net.now, self.net.nodes[1 - node].address);
+        self.net.endpoint(node).on_path_change(now, peer);
+    }
+
     fn apply(&mut self, node: usize, operation: Operation) {
         let connection = self.connections[node];
         match operation {
@@ -165,14 +171,9 @@ impl World {
                 }
             }
             Operation::Datagram(len) => {
-                let data = pattern(len, 99).into();
-                let _ = self.net.endpoint(node).send_datagram(connection, data);
+                let _ = self.net.endpoint(node).send_datagram(connection, pattern(len, 99).into());
             }
-            Operation::PathChange(micros) => {
-                self.net.link.delay = Duration::from_micros(micros);
-                let (now, peer) = (self.net.now, self.net.nodes[1 - node].address);
-                self.net.endpoint(node).on_path_change(now, peer);
-            }
+            Operation::PathChange(micros) => self.change_path(node, Duration::from_micros(micros)),
             Operation::Corruption(share) => self.net.link.corruption = share,
         }
         self.take_events();

@@ -153,11 +153,12 @@ fn send_for<R: Router>(world: &mut World<R>, time: Duration) {
     world.run_for(time);
 }
 
-/// A node in a hundred crashes every second (one of ten every ten seconds), and comes back after 5 to 15 seconds.
+/// A node in a hundred crashes every second (one of ten every ten seconds), but one a second at most, and comes back after
+/// 5 to 15 seconds.
 fn churn<R: Router>(world: &mut World<R>, time: Duration) -> Part {
     let nodes = world.stations.len();
     let end = world.elapsed() + time;
-    let pause = Duration::from_secs_f64(100.0 / nodes as f64);
+    let pause = Duration::from_secs_f64(100.0 / nodes as f64).max(SECOND);
     plan_flows(world, time);
     let mut returns: Vec<(Duration, usize)> = Vec::new();
     let mut next_crash = world.elapsed();
