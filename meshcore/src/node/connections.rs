@@ -45,6 +45,10 @@ pub(super) struct Connections {
 }
 
 impl Connections {
+    pub(super) fn all(&self) -> Vec<ConnectionId> {
+        self.open.iter().copied().collect()
+    }
+
     /// Keeps an event for the application; gives back what concerns the node's own connections.
     pub(super) fn sort(&mut self, connection: ConnectionId, event: stream::Event) -> Option<stream::Event> {
         match &event {

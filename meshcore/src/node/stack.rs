@@ -262,7 +262,7 @@ impl Stack {
 
     /// Says goodbye: closes every connection and tells the neighbours.
     pub fn leave(&mut self, now: Now) {
-        for connection in self.sessions.connections() {
+        for connection in self.sessions.connections().into_iter().chain(self.connections.all()) {
             self.streams.close(now.monotonic, connection, codes::STOPPING, "the node stops");
         }
         self.mesh.leave(now.monotonic);
