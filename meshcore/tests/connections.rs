@@ -256,7 +256,7 @@ fn datagrams_pass_and_messages_as_well() {
         };
         assert_eq!(timeout(PATIENCE, text).await.unwrap(), "beside");
         let second = pair.nodes[0].connect(pair.nodes[1].id()).await.unwrap();
-        timeout(PATIENCE, pair.listener.accept()).await.unwrap().unwrap();
+        let _accepted = timeout(PATIENCE, pair.listener.accept()).await.unwrap().unwrap();
         for client in [&pair.client, &second] {
             client.send_datagram(&b"still here"[..]).await.unwrap();
         }
