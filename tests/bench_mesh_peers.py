@@ -40,6 +40,9 @@ SETTLE, REST = 30.0, 120.0
 #: Seconds that a mesh runs before its relay is taken away, and for which its echoes are watched from then on.
 CALM, WATCHED = 10.0, 5.0
 
+#: Longest outage that is waited for, in seconds: babeld's takes more than fifteen.
+OUTAGE = 60.0
+
 #: How a relay goes: it falls silent, or its neighbours see the carrier go.
 HOWS = ("silent", "down")
 
@@ -134,7 +137,7 @@ class Running:
 
     def next_echo(self) -> Echo:
         """The next echo that is answered."""
-        match = self.echo.wait_for(r"echo (\S+) (\S+)")
+        match = self.echo.wait_for(r"echo (\S+) (\S+)", OUTAGE)
         return Echo(float(match[1]), float(match[2]))
 
 

@@ -271,9 +271,9 @@ class Program:
             # So a terminal tells that its last user has gone.
             return b""
 
-    def _all_lines(self) -> Iterator[str]:
+    def _all_lines(self, patience: float = PATIENCE) -> Iterator[str]:
         """Each line once, from where the last reader left; ends with the output."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while True:
             while self._next < len(self.lines):
                 self._next += 1
@@ -284,9 +284,9 @@ class Program:
             *ends, self._partial = (self._partial + data).split(b"\n")
             self.lines += [end.decode("utf-8", "replace").rstrip("\r") for end in ends]
 
-    def wait_for(self, pattern: str) -> re.Match[str]:
+    def wait_for(self, pattern: str, patience: float = PATIENCE) -> re.Match[str]:
         """The next line that is `pattern`, a regular expression; lines before it are passed over."""
-        for line in self._all_lines():
+        for line in self._all_lines(patience):
             if match := re.fullmatch(pattern, line):
                 return match
         raise AssertionError(f"no line {pattern!r} came before the end\n{self.report()}")
