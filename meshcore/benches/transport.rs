@@ -65,7 +65,10 @@ impl Pair {
         let id = nodes[1].endpoint.node_id();
         nodes[0].endpoint.set_path_mtu(server, frame - FRAME_OVERHEAD);
         nodes[1].endpoint.set_path_mtu(client, frame - FRAME_OVERHEAD);
-        let connection = nodes[0].endpoint.connect(types::Instant::default(), id, Purpose::Application).expect("a fresh endpoint");
+        let connection = nodes[0]
+            .endpoint
+            .connect(types::Instant::default(), id, Purpose::Application)
+            .expect("a fresh endpoint");
         let mut pair = Self {
             nodes,
             connections: [connection; 2],

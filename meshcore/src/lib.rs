@@ -28,8 +28,8 @@ pub mod driver;
 
 #[cfg(feature = "driver")]
 pub use driver::{
-    Builder, Connection, Error, ErrorKind, Events, Identity, LinkStatus, Listener, Node, Pending, Pong, Stream, TraceHop,
-    create_network_key, default_home,
+    Builder, Connection, Error, ErrorKind, Events, Identity, LinkStatus, Listener, Node, Pending, Pong,
+    Stream, TraceHop, create_network_key, default_home,
 };
 pub use node::{
     Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,

@@ -85,7 +85,7 @@ impl Builder {
         self
     }
 
-    /// Adds a link: `udp`, `udp:HOST:PORT` or `ethernet:IFACE`. Without any, `udp`.
+    /// Adds a link: `udp`, `udp:HOST:PORT`, `ethernet:IFACE` or `ethernet:IFACE?io=pnet` (slower, portable). Without any, `udp`.
     pub fn link(mut self, link: impl Into<String>) -> Self {
         self.links.push(link.into());
         self

@@ -29,7 +29,8 @@ impl Add<Duration> for Instant {
 
     fn add(self, duration: Duration) -> Self {
         // The arithmetic of 128 bits in `Duration::as_micros` would cost more than all else here.
-        let micros = duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into());
+        let micros =
+            duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros().into());
         Self(self.0.saturating_add(micros))
     }
 }

@@ -289,8 +289,14 @@ impl Net {
         self.run_until("the handshake", |net| net.connected(0).is_some() && net.connected(1).is_some());
         let server = self.connected(1).unwrap();
         let (alice, bob) = (self.nodes[0].id, self.nodes[1].id);
-        assert_eq!(self.nodes[0].events, [(client, Event::Connected { peer: bob, side: Side::Client, purpose: Purpose::Node })]);
-        assert_eq!(self.nodes[1].events, [(server, Event::Connected { peer: alice, side: Side::Server, purpose: Purpose::Node })]);
+        assert_eq!(
+            self.nodes[0].events,
+            [(client, Event::Connected { peer: bob, side: Side::Client, purpose: Purpose::Node })]
+        );
+        assert_eq!(
+            self.nodes[1].events,
+            [(server, Event::Connected { peer: alice, side: Side::Server, purpose: Purpose::Node })]
+        );
         self.take_events(0);
         self.take_events(1);
         (client, server)
