@@ -219,7 +219,7 @@ fn a_violation_harms_no_other_connection() {
     let mut net = Net::new(1, CLEAN);
     let (client, server) = net.establish();
     let (bob, now) = (net.nodes[1].id, net.now);
-    let other = net.endpoint(0).connect(now, bob).unwrap();
+    let other = net.endpoint(0).connect(now, bob, Purpose::Node).unwrap();
     net.run_until("the second handshake", |net| net.connected(1).is_some());
     let stream = net.endpoint(0).open(client).unwrap();
     net.endpoint(0).write(client, stream, &pattern(100_000, 0)).unwrap();

@@ -18,8 +18,8 @@ use rand::rngs::StdRng;
 use rand::{Rng, RngExt, SeedableRng};
 
 use super::{
-    CloseReason, Config, ConnectionId, Credentials, DatagramError, Endpoint, Event, PacketError, ReadOutcome,
-    Side, StreamError, StreamId, TransportCode,
+    CloseReason, Config, ConnectionId, Credentials, DatagramError, Endpoint, Event, PacketError, Purpose,
+    ReadOutcome, Side, StreamError, StreamId, TransportCode,
 };
 use crate::types::{Address, Instant, NodeId};
 
