@@ -92,15 +92,18 @@ impl Hub {
             }
             None => read(stack, &stream),
         }
-        self.forget_if_over(stream);
+        self.forget_if_over(&stream);
     }
 
     /// A stream whose handle is gone is held until it is sent.
-    fn forget_if_over(&mut self, stream: Arc<StreamShared>) {
-        let key = stream.key;
-        let is_held = Arc::strong_count(&stream) > 2 || !stream.state.lock().outgoing.is_over();
-        if !is_held && let Some(entry) = self.connections.get_mut(&key.0) {
-            entry.streams.remove(&key.1);
+    fn forget_if_over(&mut self, stream: &StreamShared) {
+        let (connection, id) = stream.key;
+        let state = stream.state.lock();
+        if state.dropped
+            && state.outgoing.is_over()
+            && let Some(entry) = self.connections.get_mut(&connection)
+        {
+            entry.streams.remove(&id);
         }
     }
 
@@ -213,7 +216,7 @@ impl Hub {
     fn with_stream(&mut self, key: StreamKey, act: impl FnOnce(&Arc<StreamShared>)) {
         if let Some(stream) = self.stream(key) {
             act(&stream);
-            self.forget_if_over(stream);
+            self.forget_if_over(&stream);
         }
     }
 

@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) stop: Option<u64>,
     /// Writing was given up.
     pub(super) reset: Option<u64>,
+    /// The handle is gone.
+    pub(super) dropped: bool,
 }
 
 impl Shared {
@@ -140,6 +142,7 @@ impl AsyncWrite for Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.shared.with(|state| {
+            state.dropped = true;
             state.outgoing.finish();
             state.stop.get_or_insert(0);
             ((), true)
