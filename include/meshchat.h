@@ -815,6 +815,7 @@ int32_t meshchat_stream_set_priority(meshchat_stream *stream,
 // - Writable (`POLLOUT`) from the start until `meshchat_stream_write` or `meshchat_stream_finish` gives
 //   `MESHCHAT_WOULD_BLOCK`, and again as soon as half of the buffer is empty, for a finish that everything has arrived, or
 //   that the call would fail.
+//
 // It is made at the first call and belongs to the stream: never read from it, never write to it, never close it.
 // `MESHCHAT_BUSY` when the process has no descriptor left.
 int32_t meshchat_stream_fd(const meshchat_stream *stream,

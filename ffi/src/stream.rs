@@ -179,6 +179,7 @@ pub unsafe extern "C" fn meshchat_stream_set_priority(stream: *mut MeshStream, p
 /// - Writable (`POLLOUT`) from the start until `meshchat_stream_write` or `meshchat_stream_finish` gives
 ///   `MESHCHAT_WOULD_BLOCK`, and again as soon as half of the buffer is empty, for a finish that everything has arrived, or
 ///   that the call would fail.
+///
 /// It is made at the first call and belongs to the stream: never read from it, never write to it, never close it.
 /// `MESHCHAT_BUSY` when the process has no descriptor left.
 #[unsafe(no_mangle)]
