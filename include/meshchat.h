@@ -71,6 +71,18 @@
 // The stream is not open, or no more.
 #define MESHCHAT_STREAM_CLOSED 25
 
+// The other side takes no connection now.
+#define MESHCHAT_REFUSED 26
+
+// The connection is over.
+#define MESHCHAT_DISCONNECTED 27
+
+// The peer has given up this direction of the stream.
+#define MESHCHAT_STREAM_RESET 28
+
+// Not now: wait with `poll` on the descriptor of the object, then try again.
+#define MESHCHAT_WOULD_BLOCK 29
+
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
 
@@ -109,6 +121,9 @@
 
 // Version of the binary interface that this header describes; the number at the end of the soname.
 #define MESHCHAT_ABI_VERSION 0
+
+// Largest code that the ends of streams and connections carry: 2^62 - 1.
+#define MESHCHAT_CODE_MAX 4611686018427387903
 
 // An event that this header does not know. To be ignored.
 #define MESHCHAT_EVENT_OTHER 0
@@ -206,13 +221,83 @@
 // Size of a buffer for the id of a message: 32 hexadecimal digits and NUL.
 #define MESHCHAT_MESSAGE_ID_TEXT_SIZE 33
 
+// Smoothed round-trip time in microseconds; 100,000 before the first measurement.
+#define MESHCHAT_STATISTIC_RTT_US 0
+
+// Latest round-trip time in microseconds.
+#define MESHCHAT_STATISTIC_LATEST_RTT_US 1
+
+// Least round-trip time in microseconds; 0 before the first measurement.
+#define MESHCHAT_STATISTIC_MIN_RTT_US 2
+
+// Mean deviation of the round-trip time in microseconds.
+#define MESHCHAT_STATISTIC_RTT_VARIATION_US 3
+
+// Congestion window in bytes.
+#define MESHCHAT_STATISTIC_CONGESTION_WINDOW 20
+
+// Where slow start ends, in bytes; `UINT64_MAX` until a loss or growing delay has shown that.
+#define MESHCHAT_STATISTIC_SLOW_START_THRESHOLD 21
+
+// How often the congestion window was reduced.
+#define MESHCHAT_STATISTIC_CONGESTION_EVENTS 22
+
+// Bytes sent that are neither acknowledged nor lost.
+#define MESHCHAT_STATISTIC_BYTES_IN_FLIGHT 23
+
+// Bytes of all packets sent.
+#define MESHCHAT_STATISTIC_BYTES_SENT 40
+
+// Bytes of all packets received and decrypted.
+#define MESHCHAT_STATISTIC_BYTES_RECEIVED 41
+
+// Bytes of streams that were sent again.
+#define MESHCHAT_STATISTIC_BYTES_RETRANSMITTED 42
+
+// Packets sent.
+#define MESHCHAT_STATISTIC_PACKETS_SENT 60
+
+// Packets received and decrypted.
+#define MESHCHAT_STATISTIC_PACKETS_RECEIVED 61
+
+// Packets declared lost.
+#define MESHCHAT_STATISTIC_PACKETS_LOST 62
+
+// Packets that were declared lost and arrived all the same.
+#define MESHCHAT_STATISTIC_PACKETS_SPURIOUS 63
+
+// Streams open now.
+#define MESHCHAT_STATISTIC_STREAMS 80
+
+// Bytes of the largest packet that the path carries.
+#define MESHCHAT_STATISTIC_MTU 81
+
+// How often the keys were changed since the handshake.
+#define MESHCHAT_STATISTIC_KEY_UPDATES 82
+
+// The least urgent priority of a stream.
+#define MESHCHAT_PRIORITY_MAX 7
+
 // How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
 // times), freed by `meshchat_config_free`. One thread at a time may use it.
 typedef struct meshchat_config meshchat_config;
 
+// Numbers about a connection as they were when `meshchat_connection_statistics` was called. Freed by
+// `meshchat_statistics_free`. It does not change, and several threads may read it.
+typedef struct meshchat_statistics meshchat_statistics;
+
 // v1 nodes as they were known when the list was made by `meshchat_node_insecure_nodes`. Freed by
 // `meshchat_insecure_list_free`. Entries are numbered from 0. Several threads may read one list.
 typedef struct meshchat_insecure_list meshchat_insecure_list;
+
+// Takes the connections that other nodes open: made by `meshchat_node_listen`, freed by `meshchat_listener_free`. Several
+// threads may use it.
+typedef struct meshchat_listener meshchat_listener;
+
+// A connection with another node, encrypted and authenticated from end to end: any number of streams. It survives changes of
+// the route. Given out by `meshchat_node_connect` and `meshchat_listener_accept`, freed by `meshchat_connection_free`.
+// Several threads may use it.
+typedef struct meshchat_connection meshchat_connection;
 
 // Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
 // change, needs no node, and several threads may read it.
@@ -225,6 +310,10 @@ typedef struct meshchat_identity meshchat_identity;
 // A running node, started by `meshchat_node_start`, stopped by `meshchat_node_stop`, freed by `meshchat_node_free`.
 // Several threads may use it, but none during or after `meshchat_node_free`.
 typedef struct meshchat_node meshchat_node;
+
+// A stream of bytes in both directions, each reliable and in order. Given out by `meshchat_connection_open` and
+// `meshchat_connection_accept`, freed by `meshchat_stream_free`. No call on it blocks. Several threads may use it.
+typedef struct meshchat_stream meshchat_stream;
 
 // Nodes as they were known when the list was made by `meshchat_node_nodes`. Freed by `meshchat_node_list_free`.
 // Entries are numbered from 0. Several threads may read one list.
@@ -293,6 +382,53 @@ int32_t meshchat_network_key_create(const char *file);
 // become one. Without any, "udp" is used. The start checks it.
 int32_t meshchat_config_add_link(meshchat_config *config,
                                  const char *link);
+
+// Connects to the node in reach with the NODE_ID `to`, and waits for the end of the handshake, ten seconds at most. The
+// connection is to be freed by `meshchat_connection_free`. `MESHCHAT_REFUSED` when the other node does not listen; should the
+// refusal come after the handshake, the connection is over at once and the next call on it gives `MESHCHAT_DISCONNECTED`.
+// `MESHCHAT_OUT_OF_REACH` when there is no way, `MESHCHAT_TIMED_OUT` when there is no answer, `MESHCHAT_BUSY` when there are
+// too many connections.
+int32_t meshchat_node_connect(meshchat_node *node,
+                              const char *to,
+                              meshchat_connection **connection);
+
+// NODE_ID of the node at the other end, as it has proved, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_connection_peer(const meshchat_connection *connection, char *id);
+
+// Opens a stream. Waits while the peer allows no more of them, until one ends or the connection is over; other threads may
+// close it meanwhile. The peer hears of the stream with the first bytes, or with its end. The stream is to be freed by
+// `meshchat_stream_free`. `MESHCHAT_DISCONNECTED` when the connection is over.
+int32_t meshchat_connection_open(meshchat_connection *connection,
+                                 meshchat_stream **stream);
+
+// The next stream that the peer has opened, without waiting: `MESHCHAT_WOULD_BLOCK` when there is none. It is to be freed
+// by `meshchat_stream_free`. `MESHCHAT_DISCONNECTED` when the connection is over and all streams have been taken;
+// `meshchat_last_error` then says why.
+int32_t meshchat_connection_accept(meshchat_connection *connection,
+                                   meshchat_stream **stream);
+
+// A descriptor for `poll` and the like, readable (`POLLIN`) from the start until `meshchat_connection_accept` gives
+// `MESHCHAT_WOULD_BLOCK`, and again as soon as it would give something else: also when the connection is over. It belongs
+// to the connection: never read from it, never write to it, never close it.
+int32_t meshchat_connection_fd(const meshchat_connection *connection,
+                               int *fd);
+
+// Numbers about the connection now, to be freed by `meshchat_statistics_free`. `MESHCHAT_DISCONNECTED` some time after the
+// end, when the node has forgotten them.
+int32_t meshchat_connection_statistics(const meshchat_connection *connection,
+                                       meshchat_statistics **statistics);
+
+// Closes the connection with all its streams, at once: what has not arrived may be lost. The peer is told the code, at most
+// `MESHCHAT_CODE_MAX`, and the first 256 bytes of the reason. A second close does nothing.
+int32_t meshchat_connection_close(meshchat_connection *connection,
+                                  uint64_t code,
+                                  const char *reason);
+
+// Frees a connection; its descriptor is closed. When all of its streams have been freed, too, the connection is closed at
+// once: `meshchat_stream_finish` tells before whether everything has arrived. Of two programs that free at once when all
+// is done, one may be told `MESHCHAT_DISCONNECTED` by its last finish: let one wait for the close of the other. NULL does
+// nothing.
+void meshchat_connection_free(meshchat_connection *connection);
 
 // The text of the last call that failed on this thread, for people to read: what went wrong and what helps. Empty
 // when none failed. Valid until the next call on this thread; never to be freed.
@@ -481,6 +617,26 @@ int32_t meshchat_node_list_last_seen(const meshchat_node_list *list, size_t inde
 // The way that frames to the node take, NULL when it is out of reach. Valid as long as the list.
 int32_t meshchat_node_list_route(const meshchat_node_list *list, size_t index, const meshchat_route **route);
 
+// Takes connections from now on, in the place of an earlier listener. While there is none, connections are refused, and
+// those beyond 128 that wait to be accepted. The listener is to be freed by `meshchat_listener_free`.
+int32_t meshchat_node_listen(meshchat_node *node,
+                             meshchat_listener **listener);
+
+// The next connection that another node has opened, without waiting: `MESHCHAT_WOULD_BLOCK` when there is none. It is to
+// be freed by `meshchat_connection_free`. `MESHCHAT_STOPPED` when the node has stopped, or another listener has taken the
+// place of this one.
+int32_t meshchat_listener_accept(meshchat_listener *listener,
+                                 meshchat_connection **connection);
+
+// A descriptor for `poll` and the like, readable (`POLLIN`) from the start until `meshchat_listener_accept` gives
+// `MESHCHAT_WOULD_BLOCK`, and again as soon as it would give something else. It belongs to the listener: never read from
+// it, never write to it, never close it.
+int32_t meshchat_listener_fd(const meshchat_listener *listener,
+                             int *fd);
+
+// Frees a listener and closes the connections that nobody has accepted; further ones are refused. NULL does nothing.
+void meshchat_listener_free(meshchat_listener *listener);
+
 // Starts a node on threads of its own. Makes a key when the home has none, which takes seconds. A link that cannot be
 // opened is told by `meshchat_node_link_status`; only when none can be opened the start fails.
 int32_t meshchat_node_start(const meshchat_config *config,
@@ -606,6 +762,68 @@ int32_t meshchat_trace_rtt(const meshchat_trace *trace, size_t index, bool *answ
 int32_t meshchat_trace_node_id(const meshchat_trace *trace,
                                size_t index,
                                char *id);
+
+// One of the numbers: `statistic` is one of MESHCHAT_STATISTIC_... `MESHCHAT_INVALID_ARGUMENT` when this version of the
+// library does not know it.
+int32_t meshchat_statistics_value(const meshchat_statistics *statistics,
+                                  int32_t statistic,
+                                  uint64_t *value);
+
+// Frees statistics. NULL does nothing.
+void meshchat_statistics_free(meshchat_statistics *statistics);
+
+// Takes bytes that have arrived, at most `size`, without waiting; `read_len` is how many, 0 at the end of the stream only.
+// `MESHCHAT_WOULD_BLOCK` when there are none now. `MESHCHAT_STREAM_RESET` when the peer gave up sending,
+// `MESHCHAT_DISCONNECTED` when the connection is over, `MESHCHAT_STREAM_CLOSED` after `meshchat_stream_stop_reading`.
+int32_t meshchat_stream_read(meshchat_stream *stream,
+                             void *buffer,
+                             size_t size,
+                             size_t *read_len);
+
+// Hands over as many of the `data_len` bytes as there is room for, without waiting; `written_len` is how many. They are sent
+// without further ado. `MESHCHAT_WOULD_BLOCK` when there is no room now. `MESHCHAT_STREAM_RESET` when the peer wants no more,
+// `MESHCHAT_DISCONNECTED` when the connection is over, `MESHCHAT_STREAM_CLOSED` after `meshchat_stream_finish` or
+// `meshchat_stream_reset`.
+int32_t meshchat_stream_write(meshchat_stream *stream,
+                              const void *data,
+                              size_t data_len,
+                              size_t *written_len);
+
+// Ends this node's direction: the peer reads everything, then the end. Reading goes on. The first call does it, whatever it
+// gives: `MESHCHAT_WOULD_BLOCK` says that not everything has arrived at the peer's node; call it again when the descriptor
+// is writable. After `MESHCHAT_OK` stream and connection can be freed, the node stopped, and nothing is lost. The failures
+// are those of `meshchat_stream_write`.
+int32_t meshchat_stream_finish(meshchat_stream *stream);
+
+// Gives up this node's direction: what has not arrived may never arrive, and the peer's reads fail. The peer is told the
+// code, at most `MESHCHAT_CODE_MAX`. Reading goes on. A second reset does nothing.
+int32_t meshchat_stream_reset(meshchat_stream *stream,
+                              uint64_t code);
+
+// Gives up reading: what has arrived is dropped, and the peer's writes fail. The peer is told the code, at most
+// `MESHCHAT_CODE_MAX`. Writing goes on. A second call does nothing.
+int32_t meshchat_stream_stop_reading(meshchat_stream *stream,
+                                     uint64_t code);
+
+// How urgent the stream is among those of its connection: 0 most, `MESHCHAT_PRIORITY_MAX` least, 3 by default.
+int32_t meshchat_stream_set_priority(meshchat_stream *stream,
+                                     uint8_t priority);
+
+// A descriptor for `poll` and the like, to be waited on as if it were the stream's own socket:
+// - Readable (`POLLIN`) from the start until `meshchat_stream_read` gives `MESHCHAT_WOULD_BLOCK`, and again as soon as it
+//   would give something else: bytes, the end, or a failure.
+// - Writable (`POLLOUT`) from the start until `meshchat_stream_write` or `meshchat_stream_finish` gives
+//   `MESHCHAT_WOULD_BLOCK`, and again as soon as half of the buffer is empty, for a finish that everything has arrived, or
+//   that the call would fail.
+//
+// It is made at the first call and belongs to the stream: never read from it, never write to it, never close it.
+// `MESHCHAT_BUSY` when the process has no descriptor left.
+int32_t meshchat_stream_fd(const meshchat_stream *stream,
+                           int *fd);
+
+// Frees a stream; its descriptor is closed. What it has not ended ends: it finishes writing, without waiting, and gives up
+// reading. What was written still goes out, as long as the connection is held by somebody. NULL does nothing.
+void meshchat_stream_free(meshchat_stream *stream);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -69,6 +69,10 @@ const _: () = {
     shared::<Trace>();
     shared::<crate::identity::MeshIdentity>();
     shared::<crate::insecure::InsecureList>();
+    shared::<crate::listener::Listener>();
+    shared::<crate::connection::MeshConnection>();
+    shared::<crate::stream::MeshStream>();
+    shared::<crate::statistics::ConnectionStatistics>();
 };
 
 /// NODE_ID from its text.

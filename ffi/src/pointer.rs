@@ -1,6 +1,7 @@
 //! Pointers from C, checked. The macros name the argument in the error and carry the reason why they are sound.
 
-use std::ffi::{CStr, OsStr, c_char};
+use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::mem::MaybeUninit;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -61,6 +62,14 @@ macro_rules! bytes {
     ($pointer:ident, $len:expr) => {{
         // SAFETY: callers give NULL or that many bytes that nobody changes during the call.
         unsafe { $crate::pointer::bytes($pointer, $len, stringify!($pointer)) }?
+    }};
+}
+
+/// Room of an argument with a size, to be filled.
+macro_rules! room {
+    ($pointer:ident, $size:expr) => {{
+        // SAFETY: callers give NULL or a buffer of that size that nobody else uses during the call.
+        unsafe { $crate::pointer::room($pointer, $size, stringify!($pointer)) }?
     }};
 }
 
@@ -126,12 +135,31 @@ pub(crate) unsafe fn bytes<'a>(pointer: *const c_char, len: usize, name: &str) -
     if pointer.is_null() {
         return Err(null(name));
     }
-    if isize::try_from(len).is_err() {
-        // No object is larger than that: the length is a negative number that went astray.
-        return Err(Failure::invalid(format!("the length of '{name}' is {len}, more than any memory holds")));
-    }
+    check_len(len, name)?;
     // SAFETY: promised by the caller, and the length fits.
     Ok(unsafe { std::slice::from_raw_parts(pointer.cast(), len) })
+}
+
+/// # Safety
+/// `pointer` is NULL, or points to `size` bytes that live and are used by nobody else during `'a`.
+pub(crate) unsafe fn room<'a>(
+    pointer: *mut c_void,
+    size: usize,
+    name: &str,
+) -> Result<&'a mut [MaybeUninit<u8>], Failure> {
+    if pointer.is_null() {
+        return Err(null(name));
+    }
+    check_len(size, name)?;
+    // SAFETY: promised by the caller, and the size fits; nothing is read from there.
+    Ok(unsafe { std::slice::from_raw_parts_mut(pointer.cast(), size) })
+}
+
+fn check_len(len: usize, name: &str) -> Result<(), Failure> {
+    // No object is larger than that: the length is a negative number that went astray.
+    let too_long =
+        |_| Failure::invalid(format!("the length of '{name}' is {len}, more than any memory holds"));
+    isize::try_from(len).map(drop).map_err(too_long)
 }
 
 /// The bytes as text.

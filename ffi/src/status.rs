@@ -35,6 +35,14 @@ pub const MESHCHAT_TIMED_OUT: i32 = 23;
 pub const MESHCHAT_BUSY: i32 = 24;
 /// The stream is not open, or no more.
 pub const MESHCHAT_STREAM_CLOSED: i32 = 25;
+/// The other side takes no connection now.
+pub const MESHCHAT_REFUSED: i32 = 26;
+/// The connection is over.
+pub const MESHCHAT_DISCONNECTED: i32 = 27;
+/// The peer has given up this direction of the stream.
+pub const MESHCHAT_STREAM_RESET: i32 = 28;
+/// Not now: wait with `poll` on the descriptor of the object, then try again.
+pub const MESHCHAT_WOULD_BLOCK: i32 = 29;
 
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
@@ -81,6 +89,10 @@ const STATUSES: &[(i32, &CStr, Option<ErrorKind>)] = &[
     (MESHCHAT_TIMED_OUT, c"MESHCHAT_TIMED_OUT", Some(ErrorKind::TimedOut)),
     (MESHCHAT_BUSY, c"MESHCHAT_BUSY", Some(ErrorKind::Busy)),
     (MESHCHAT_STREAM_CLOSED, c"MESHCHAT_STREAM_CLOSED", Some(ErrorKind::StreamClosed)),
+    (MESHCHAT_REFUSED, c"MESHCHAT_REFUSED", Some(ErrorKind::Refused)),
+    (MESHCHAT_DISCONNECTED, c"MESHCHAT_DISCONNECTED", Some(ErrorKind::Disconnected)),
+    (MESHCHAT_STREAM_RESET, c"MESHCHAT_STREAM_RESET", None),
+    (MESHCHAT_WOULD_BLOCK, c"MESHCHAT_WOULD_BLOCK", None),
     (MESHCHAT_HOME_IN_USE, c"MESHCHAT_HOME_IN_USE", Some(ErrorKind::HomeInUse)),
     (MESHCHAT_NO_KEY, c"MESHCHAT_NO_KEY", Some(ErrorKind::NoKey)),
     (MESHCHAT_KEY_EXISTS, c"MESHCHAT_KEY_EXISTS", Some(ErrorKind::KeyExists)),

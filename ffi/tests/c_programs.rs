@@ -63,6 +63,16 @@ fn threads_share_a_node_under_valgrind() {
     run_program("threads", &VALGRIND);
 }
 
+#[test]
+fn two_nodes_connect() {
+    run_program("connection", &[]);
+}
+
+#[test]
+fn two_nodes_connect_under_valgrind() {
+    run_program("connection", &VALGRIND);
+}
+
 /// A cable between two interfaces, before a program.
 const CABLE: [&str; 4] = [
     "sh",
@@ -114,7 +124,7 @@ fn the_soname_is_the_abi_version() {
 
 #[test]
 fn every_function_is_tested_from_c() {
-    let tests: String = ["arguments.c", "talk.c", "insecure.c", "check.h"]
+    let tests: String = ["arguments.c", "talk.c", "insecure.c", "connection.c", "check.h"]
         .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
         .concat();
     for name in declared() {

@@ -1,7 +1,9 @@
 //! The handles of connections, and of what takes them.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -209,7 +211,12 @@ impl Listener {
 
     /// The next connection; `None` when the node has stopped.
     pub async fn accept(&mut self) -> Option<Connection> {
-        self.connections.recv().await
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// [`Listener::accept`] for those who drive it themselves.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<Option<Connection>> {
+        self.connections.poll_recv(cx)
     }
 }
 
