@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from .blocking import BlockingNode
+from .connection import Connection, Listener, Statistics
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
     BusyError,
+    DisconnectedError,
     EmptyMessageError,
     HomeInUseError,
     InternalError,
@@ -21,6 +23,7 @@ from .errors import (
     NoKeyError,
     OutOfReachError,
     PassphraseNeededError,
+    RefusedError,
     StorageError,
     StoppedError,
     StreamClosedError,
@@ -58,6 +61,7 @@ from .insecure import (
     insecure_address,
 )
 from .node import Node
+from .streams import Stream
 
 __all__ = [
     "AmbiguousNodeError",
@@ -65,6 +69,8 @@ __all__ = [
     "BlockingNode",
     "Broadcast",
     "BusyError",
+    "Connection",
+    "DisconnectedError",
     "EmptyMessageError",
     "Event",
     "HomeInUseError",
@@ -87,6 +93,7 @@ __all__ = [
     "LinkError",
     "LinkPermissionError",
     "LinkStatus",
+    "Listener",
     "MeshChatError",
     "Message",
     "MessageTooLongError",
@@ -97,12 +104,15 @@ __all__ = [
     "NodeLost",
     "OutOfReachError",
     "PassphraseNeededError",
+    "RefusedError",
     "Route",
     "RouteChanged",
+    "Statistics",
     "Status",
     "StatusChanged",
     "StoppedError",
     "StorageError",
+    "Stream",
     "StreamClosedError",
     "TimedOutError",
     "TraceHop",
