@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from harness import PYTHON, Namespace, Program, World
+import hashlib
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from harness import PATIENCE, PYTHON, Namespace, World
 
 #: Two nodes that know each other, and `pair()`, which connects them.
 _PRELUDE = """\
@@ -173,7 +180,7 @@ reading = asyncio.ensure_future(near.read())
 pair.server.close(3, "that is all")
 assert "that is all" in await fails(meshchat.DisconnectedError, reading)
 assert "that is all" in await pair.client.closed()
-await fails(meshchat.DisconnectedError, pair.client.open())
+assert "that is all" in await fails(meshchat.DisconnectedError, pair.client.open())
 await fails(meshchat.DisconnectedError, pair.server.accept())
 assert [stream async for stream in pair.client] == []
 """
@@ -246,3 +253,112 @@ assert await pair.server.closed()
 await fails(meshchat.DisconnectedError, pair.server.open())
 """
     run(world, host, code)
+
+
+# -- listen and connect -------------------------------------------------------------------------------------------
+
+_ETHERNET = ["--link", "ethernet:eth0"]
+
+
+class Tool:
+    """listen or connect, with files as its standard input and output."""
+
+    def __init__(self, world: World, space: Namespace, folder: Path, stdin: Path, *arguments: str) -> None:
+        self.output = folder / "output"
+        with self.output.open("wb") as output, stdin.open("rb") as data:
+            self.process = subprocess.Popen(
+                [*space.enter(privileged=True), PYTHON, "-m", "meshchat", *arguments],
+                stdin=data,
+                stdout=output,
+                stderr=subprocess.PIPE,
+                env=world.environment(),
+            )
+
+    def node_id(self) -> str:
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline().decode()
+        assert line.startswith("NODE_ID: "), line
+        return line.split()[1]
+
+    def end(self) -> tuple[int, str]:
+        """Its exit code, and what it said."""
+        try:
+            _, errors = self.process.communicate(timeout=2 * PATIENCE)
+        finally:
+            self.process.kill()
+        return self.process.returncode, errors.decode()
+
+
+def random_file(folder: Path, size: int) -> Path:
+    path = folder / "input"
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def options(home: Path) -> list[str]:
+    return ["--home", str(home), "--nickname", home.name, *_ETHERNET]
+
+
+def test_megabytes_in_both_directions(world: World) -> None:
+    left, right = world.wire()
+    folders = [world.folder("near"), world.folder("far")]
+    inputs = [random_file(folders[0], 5_000_001), random_file(folders[1], 3_000_000)]
+    far = Tool(world, right, folders[1], inputs[1], "listen", *options(world.home("bob")))
+    id = far.node_id()
+    near = Tool(world, left, folders[0], inputs[0], "connect", id[:12], *options(world.home("alice")))
+    assert (near.end(), far.end()) == ((0, ""), (0, ""))
+    assert digest(near.output) == digest(inputs[1]) and digest(far.output) == digest(inputs[0])
+
+
+def test_one_direction_after_the_other(world: World) -> None:
+    """A side whose input ends at once, as that of a service does, still takes everything."""
+    left, right = world.wire()
+    folders = [world.folder("near"), world.folder("far")]
+    data = random_file(folders[0], 2_000_000)
+    far = Tool(world, right, folders[1], Path(os.devnull), "listen", "--keep", *options(world.home("bob")))
+    far.node_id()
+    home = world.home("alice")
+    for _ in range(2):
+        near = Tool(world, left, folders[0], data, "connect", "bob", *options(home))
+        assert near.end() == (0, "")
+    far.process.send_signal(signal.SIGTERM)
+    assert far.end() == (128 + signal.SIGTERM, "")
+    assert far.output.read_bytes() == 2 * data.read_bytes()
+
+
+def test_who_cannot_be_connected(world: World) -> None:
+    left, right = world.wire()
+    nothing, folder = Path(os.devnull), world.folder("near")
+    home = world.home("alice")
+
+    def connect(to: str, *more: str) -> tuple[int, str]:
+        return Tool(world, left, folder, nothing, "connect", to, *options(home), *more).end()
+
+    code, said = connect("nobody", "--wait", "0.2")
+    assert code == 1 and said.startswith("meshchat: error: nobody was not found") and said.count("\n") == 1
+    bob = world.chat(right, world.home("bob"), *_ETHERNET, privileged=True)
+    bob.node_id()
+    code, said = connect("bob")
+    assert code == 1 and "nobody takes connections" in said and said.count("\n") == 1
+
+
+def test_whoever_is_killed_is_missed(world: World) -> None:
+    """An end without an end: what came until then is not taken for all."""
+    left, right = world.wire()
+    folders = [world.folder("near"), world.folder("far")]
+    far = Tool(world, right, folders[1], Path(os.devnull), "listen", *options(world.home("bob")))
+    far.node_id()
+    near = world.start(left, PYTHON, "-m", "meshchat", "connect", "bob", *options(world.home("alice")), privileged=True)
+    near.type("the beginning")
+    deadline = time.monotonic() + PATIENCE
+    while not far.output.stat().st_size:
+        assert time.monotonic() < deadline, near.report()
+    near.process.send_signal(signal.SIGTERM)
+    assert near.end() == 128 + signal.SIGTERM
+    code, said = far.end()
+    assert code == 1 and said.startswith("meshchat: error: "), said
+    assert far.output.read_bytes() == b"the beginning\n"

@@ -104,7 +104,11 @@ class Connection:
 
         The peer hears of it with the first byte, or the end.
         """
-        return Stream(self._node, await self._node._ask(self._core.open))
+        try:
+            return Stream(self._node, await self._node._ask(self._core.open))
+        except DisconnectedError:
+            # What has closed it says more than that it is over.
+            raise DisconnectedError(await self.closed()) from None
 
     async def accept(self) -> Stream:
         """The next stream that the peer has opened. :class:`DisconnectedError` when the connection is over."""
