@@ -255,6 +255,47 @@ await fails(meshchat.DisconnectedError, pair.server.open())
     run(world, host, code)
 
 
+def test_without_an_event_loop(world: World, host: Namespace) -> None:
+    """Two threads, each with its node: an echo, until the connection is closed."""
+    code = """
+import sys, threading
+import meshchat
+
+def serve(started):
+    with meshchat.Node(sys.argv[1]).blocking() as node, node.listen() as listener:
+        started.append(node.id)
+        ready.set()
+        with listener.accept() as connection:
+            for stream in connection:
+                with stream:
+                    stream.write(stream.read())
+            print(connection.closed())
+
+started, ready = [], threading.Event()
+server = threading.Thread(target=serve, args=[started])
+server.start()
+with meshchat.Node(sys.argv[2]).blocking() as node:
+    ready.wait()
+    for event in node.events():
+        if isinstance(event, meshchat.NodeFound):
+            break
+    with node.connect(started[0]) as connection:
+        for length in (3, 2_000_000):
+            with connection.open() as stream:
+                stream.write(bytes(length))
+                stream.finish()
+                assert stream.readexactly(1) == bytes(1) and stream.read() == bytes(length - 1)
+        assert connection.statistics().bytes_sent > 2_000_000 and connection.peer == started[0]
+        connection.close(0, "enough")
+        server.join()
+print("done")
+"""
+    program = world.start(host, PYTHON, "-u", "-c", code, world.home("alice"), world.home("bob"))
+    program.wait_for(".*enough.*")
+    program.wait_for_text("done")
+    assert (program.end(), program.errors()) == (0, "")
+
+
 # -- listen and connect -------------------------------------------------------------------------------------------
 
 _ETHERNET = ["--link", "ethernet:eth0"]

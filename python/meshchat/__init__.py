@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .blocking import BlockingNode
+from .blocking_streams import BlockingConnection, BlockingListener, BlockingStream
 from .connection import Connection, Listener, Statistics
 from .errors import (
     AmbiguousNodeError,
@@ -66,7 +67,10 @@ from .streams import Stream
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
+    "BlockingConnection",
+    "BlockingListener",
     "BlockingNode",
+    "BlockingStream",
     "Broadcast",
     "BusyError",
     "Connection",
