@@ -175,6 +175,16 @@ try:
 except meshchat.StreamClosedError:
     await near.close()
 
+# Nothing is left behind by streams that go while somebody waits.
+near, far = await pair.streams()
+reading = asyncio.ensure_future(near.read())
+near.write(bytes(32_000_000))
+await asyncio.sleep(0)
+near.reset()
+await near.close()
+assert "closed" in await fails(meshchat.StreamClosedError, reading)
+assert pair.near._asked == {}
+
 near, far = await pair.streams()
 reading = asyncio.ensure_future(near.read())
 pair.server.close(3, "that is all")

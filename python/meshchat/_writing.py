@@ -70,6 +70,7 @@ class Writing:
         if not self._finished and self._error is None:
             self._error = error
         self._unsent.clear()
+        self._node._forget(self._token)
         self._tell()
 
     async def _change(self) -> None:

@@ -207,6 +207,10 @@ class Node:
         self._asked[token] = answer
         return answer
 
+    def _forget(self, token: int) -> None:
+        """Nobody awaits the answer to `token` any more."""
+        self._asked.pop(token, None)
+
     def _check_answering(self) -> None:
         if self._is_stopping:
             # Nobody takes answers any more.

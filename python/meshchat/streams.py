@@ -188,6 +188,7 @@ class Stream:
         self._core.close()
         closed = StreamClosedError("the stream is closed")
         self._writing.fail(closed)
+        self._node._forget(self._readable)
         if self._reader is not None and not self._reader.done():
             self._reader.set_exception(closed)
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from .._jobs import resolve
 from ..chat.lines import read_some
 from ..connection import Connection
-from ..errors import DisconnectedError, HomeInUseError
+from ..errors import DisconnectedError, HomeInUseError, MeshChatError
 from ..node import Node
 from ..streams import Stream
 from .asking import start_own
@@ -53,24 +53,36 @@ async def join(connection: Connection, stream: Stream, *, opened: bool) -> None:
     the connection closed, which would throw away what lies unread in the peer's node.
     """
     async with stream:
-        sending = asyncio.ensure_future(_send(stream))
-        over = asyncio.ensure_future(connection.closed())
-        try:
-            await _receive(stream)
-            if not os.isatty(_INPUT):
-                await asyncio.wait([sending, over], return_when=asyncio.FIRST_COMPLETED)
-            if sending.done():
-                sending.result()
-        finally:
-            for task in (sending, over):
-                task.cancel()
-            await asyncio.gather(sending, over, return_exceptions=True)
-        stream.write_eof()
+        await _both_ways(connection, stream)
         try:
             await (_ask(connection) if opened else _answer(connection))
         except DisconnectedError:
             # It is no meshchat that closes at once; what counts then is whether its node has everything.
             await stream.finish()
+        else:
+            # Both have everything, whether or not their nodes have heard so from each other.
+            stream.reset()
+
+
+async def _both_ways(connection: Connection, stream: Stream) -> None:
+    sending = asyncio.ensure_future(_send(stream))
+    receiving = asyncio.ensure_future(_receive(stream))
+    over = asyncio.ensure_future(connection.closed())
+    try:
+        await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            # Raises when there is no input to be read.
+            sending.result()
+        await receiving
+        if not os.isatty(_INPUT):
+            await asyncio.wait([sending, over], return_when=asyncio.FIRST_COMPLETED)
+        if sending.done() and (failure := sending.result()) is not None:
+            raise failure
+        stream.write_eof()
+    finally:
+        for task in (sending, receiving, over):
+            task.cancel()
+        await asyncio.gather(sending, receiving, over, return_exceptions=True)
 
 
 async def _ask(connection: Connection) -> None:
@@ -87,11 +99,16 @@ async def _answer(connection: Connection) -> None:
         await connection.closed()
 
 
-async def _send(stream: Stream) -> None:
+async def _send(stream: Stream) -> MeshChatError | None:
+    """Why the peer takes no more; what comes from it is still to be read."""
     while data := await read_some(_INPUT):
-        stream.write(data)
-        await stream.drain()
+        try:
+            stream.write(data)
+            await stream.drain()
+        except MeshChatError as error:
+            return error
     stream.write_eof()
+    return None
 
 
 async def _receive(stream: Stream) -> None:
