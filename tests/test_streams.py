@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -413,3 +414,38 @@ def test_whoever_is_killed_is_missed(world: World) -> None:
     code, said = far.end()
     assert code == 1 and said.startswith("meshchat: error: "), said
     assert far.output.read_bytes() == b"the beginning\n"
+
+
+def test_bench(world: World) -> None:
+    left, right = world.wire()
+    far = world.start(
+        right, PYTHON, "-m", "meshchat", "bench", "--listen", *options(world.home("bob")), privileged=True
+    )
+    id = far.node_id()
+    folder, home = world.folder("near"), world.home("alice")
+    near = Tool(world, left, folder, Path(os.devnull), "bench", "bob", "--json", "--time", "0.2", *options(home))
+    assert near.end() == (0, "")
+    result = json.loads(near.output.read_text())
+    assert result["id"] == id and result["up"] > 0 and result["down"] > 0 and result["round_trips"] > 0
+    assert 0 < result["p50"] <= result["p99"] and result["statistics"]["bytes_received"] > 0
+    near = Tool(world, left, folder, Path(os.devnull), "bench", "bob", "--time", "0.2", *options(home))
+    assert near.end() == (0, "")
+    assert near.output.read_text().startswith(f"BENCH bob {id}\nup ")
+    shown = world.start(
+        left, PYTHON, "-m", "meshchat", "bench", id, "--time", "0.3", *options(home), privileged=True, terminal=True
+    )
+    assert shown.end() == 0
+    assert any("up: 0." in line and "Mbit/s" in line for line in shown.lines), shown.report()
+    far.process.send_signal(signal.SIGTERM)
+    assert far.end() == 128 + signal.SIGTERM and far.errors() == ""
+
+
+def test_bench_with_another_program(world: World) -> None:
+    left, right = world.wire()
+    folders = [world.folder("near"), world.folder("far")]
+    far = Tool(world, right, folders[1], Path(os.devnull), "listen", *options(world.home("bob")))
+    far.node_id()
+    home = world.home("alice")
+    near = Tool(world, left, folders[0], Path(os.devnull), "bench", "bob", "--time", "0.2", *options(home))
+    code, said = near.end()
+    assert code == 1 and said.startswith("meshchat: error: ") and said.count("\n") == 1, said
