@@ -416,6 +416,32 @@ def test_whoever_is_killed_is_missed(world: World) -> None:
     assert far.output.read_bytes() == b"the beginning\n"
 
 
+def test_who_opens_no_stream_keeps_nobody_waiting(world: World, host: Namespace) -> None:
+    code = """
+import sys
+import meshchat
+with meshchat.Node(sys.argv[1]).blocking() as node:
+    for event in node.events():
+        if isinstance(event, meshchat.NodeFound) and event.node.id == sys.argv[2]:
+            break
+    with node.connect(event.node) as connection:
+        connection.send_datagram(b"here")
+        connection.statistics()
+        print("connected", flush=True)
+        print(connection.closed())
+"""
+    folders = [world.folder("near"), world.folder("far")]
+    data = random_file(folders[0], 100_000)
+    far = Tool(world, host, folders[1], Path(os.devnull), "listen", "--home", str(world.home("bob")))
+    id = far.node_id()
+    silent = world.start(host, PYTHON, "-c", code, world.home("carol"), id)
+    silent.wait_for_text("connected")
+    near = Tool(world, host, folders[0], data, "connect", id, "--home", str(world.home("alice")))
+    assert (near.end(), far.end()) == ((0, ""), (0, ""))
+    assert digest(far.output) == digest(data)
+    assert silent.end() == 0, silent.report()
+
+
 def test_bench(world: World) -> None:
     left, right = world.wire()
     far = world.start(
