@@ -160,6 +160,13 @@ fn a_slow_reader_holds_the_writer_up() {
         while read < written {
             let chunk = timeout(PATIENCE, far.read_chunk(10_000)).await.unwrap().unwrap();
             assert!((1..=10_000).contains(&chunk.len()));
+            let available = far.available();
+            assert!(available <= 256 * 1024, "{available} bytes wait");
+            if available > 0 {
+                let mut rest = vec![0; available];
+                assert_eq!(far.read(&mut rest).await.unwrap(), available);
+                read += available as u64;
+            }
             read += chunk.len() as u64;
         }
         assert_eq!(read, written);

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from .blocking import BlockingNode
+from .blocking_streams import BlockingConnection, BlockingListener, BlockingStream
+from .connection import Connection, Listener, Statistics
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
     BusyError,
+    DisconnectedError,
     EmptyMessageError,
     HomeInUseError,
     InternalError,
@@ -21,6 +24,7 @@ from .errors import (
     NoKeyError,
     OutOfReachError,
     PassphraseNeededError,
+    RefusedError,
     StorageError,
     StoppedError,
     StreamClosedError,
@@ -58,13 +62,19 @@ from .insecure import (
     insecure_address,
 )
 from .node import Node
+from .streams import Stream
 
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
+    "BlockingConnection",
+    "BlockingListener",
     "BlockingNode",
+    "BlockingStream",
     "Broadcast",
     "BusyError",
+    "Connection",
+    "DisconnectedError",
     "EmptyMessageError",
     "Event",
     "HomeInUseError",
@@ -87,6 +97,7 @@ __all__ = [
     "LinkError",
     "LinkPermissionError",
     "LinkStatus",
+    "Listener",
     "MeshChatError",
     "Message",
     "MessageTooLongError",
@@ -97,12 +108,15 @@ __all__ = [
     "NodeLost",
     "OutOfReachError",
     "PassphraseNeededError",
+    "RefusedError",
     "Route",
     "RouteChanged",
+    "Statistics",
     "Status",
     "StatusChanged",
     "StoppedError",
     "StorageError",
+    "Stream",
     "StreamClosedError",
     "TimedOutError",
     "TraceHop",

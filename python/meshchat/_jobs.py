@@ -23,14 +23,14 @@ async def readable(descriptor: int) -> None:
     """Waits until there is something to read; one waiter a descriptor."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(descriptor, _resolve, ready)
+    loop.add_reader(descriptor, resolve, ready)
     try:
         await ready
     finally:
         loop.remove_reader(descriptor)
 
 
-def _resolve(ready: asyncio.Future[None]) -> None:
+def resolve(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
 

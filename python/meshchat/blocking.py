@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .blocking_streams import BlockingConnection, BlockingListener
 from .errors import StoppedError
 from .events import Event, LinkStatus, NodeInfo, TraceHop
 from .insecure import InsecureNode
@@ -112,6 +113,14 @@ class BlockingNode:
     def broadcast(self, text: str) -> None:
         """As :meth:`Node.broadcast`."""
         self._run(self._node.broadcast(text))
+
+    def connect(self, to: str | NodeInfo) -> BlockingConnection:
+        """As :meth:`Node.connect`."""
+        return BlockingConnection(self._run(self._node.connect(to)), self._run)
+
+    def listen(self) -> BlockingListener:
+        """As :meth:`Node.listen`."""
+        return BlockingListener(self._run(self._node.listen()), self._run)
 
     def insecure_nodes(self) -> list[InsecureNode]:
         """As :meth:`Node.insecure_nodes`."""

@@ -43,6 +43,14 @@ class StreamClosedError(MeshChatError, ConnectionError):
     """The stream is not open, or no more."""
 
 
+class RefusedError(MeshChatError, ConnectionRefusedError):
+    """The other side takes no connection now."""
+
+
+class DisconnectedError(MeshChatError, ConnectionError):
+    """The connection is over."""
+
+
 class HomeInUseError(MeshChatError):
     """The home is in use by another running node."""
 
@@ -106,6 +114,8 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "TimedOut": TimedOutError,
     "Busy": BusyError,
     "StreamClosed": StreamClosedError,
+    "Refused": RefusedError,
+    "Disconnected": DisconnectedError,
     "HomeInUse": HomeInUseError,
     "NoKey": NoKeyError,
     "KeyExists": KeyExistsError,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from . import _core, _jobs
 from .blocking import BlockingNode
+from .connection import Connection, Listener
 from .errors import ArgumentError, StoppedError
 from .events import Event, LinkStatus, Message, NodeInfo, TraceHop, event_of, node_info
 from .identity import StrPath
@@ -50,7 +52,7 @@ class Node:
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None
-        self._sends: dict[int, asyncio.Future[str]] = {}
+        self._asked: dict[int, asyncio.Future[Any]] = {}
         self._tokens = 0
         self._ahead: _core._RawEvent | None = None
         self._waiting: set[asyncio.Future[None]] = set()
@@ -83,9 +85,9 @@ class Node:
         finally:
             self._core_loop.remove_reader(core.answers_fileno())
             self._core_loop.remove_reader(core.events_fileno())
-            for answer in self._sends.values():
-                _fail(answer, StoppedError("the node was stopped before the message was accepted; send it again"))
-            self._sends.clear()
+            for answer in self._asked.values():
+                _fail(answer, StoppedError("the node was stopped before it answered; what was asked may not have happened"))
+            self._asked.clear()
 
     async def __aenter__(self) -> Node:
         await self.start()
@@ -187,29 +189,61 @@ class Node:
         core = self._core
         return self._ask(lambda token: core.send(token, to, text))
 
-    def _ask(self, call: Callable[[int], None]) -> asyncio.Future[str]:
+    def _ask(self, call: Callable[[int], None]) -> asyncio.Future[Any]:
         """The answer to a call of the core, in the order of the calls and before any event that it causes."""
+        self._check_answering()
+        token = self._token()
+        call(token)
+        return self._answer(token)
+
+    def _token(self) -> int:
+        self._tokens += 1
+        return self._tokens
+
+    def _answer(self, token: int) -> asyncio.Future[Any]:
+        """What the core is going to answer to `token`."""
+        self._check_answering()
+        answer: asyncio.Future[Any] = self._core_loop.create_future()
+        self._asked[token] = answer
+        return answer
+
+    def _forget(self, token: int) -> None:
+        """Nobody awaits the answer to `token` any more."""
+        self._asked.pop(token, None)
+
+    def _check_answering(self) -> None:
         if self._is_stopping:
             # Nobody takes answers any more.
             raise StoppedError("the node has been stopped; start another one")
-        self._tokens += 1
-        call(self._tokens)
-        answer: asyncio.Future[str] = self._core_loop.create_future()
-        self._sends[self._tokens] = answer
-        return answer
 
     def _take_answers(self) -> bool:
         """Hands answers to those who wait for them; whether there were any."""
         answers = self._core.take_answers()
-        for token, message, error in answers:
-            future = self._sends.pop(token, None)
+        for token, value, error in answers:
+            future = self._asked.pop(token, None)
             if future is None or future.done():
                 continue
-            if message is not None:
-                future.set_result(message)
-            elif error is not None:
+            if error is None:
+                future.set_result(value)
+            else:
                 future.set_exception(error)
         return bool(answers)
+
+    # -- connections ----------------------------------------------------------------------------------------------
+
+    async def connect(self, to: str | NodeInfo) -> Connection:
+        """Connects to a node in reach whose application listens: end-to-end encrypted, for streams and datagrams.
+
+        `to` is a node, or whatever :meth:`resolve` understands. :class:`OutOfReachError` when there is no way;
+        :class:`TimedOutError` when nothing is heard of it. When nobody listens there, the connection is closed as
+        soon as it is used: :class:`RefusedError` or :class:`DisconnectedError`.
+        """
+        core, id = self._core, await self._id_of(to)
+        return Connection(self, await self._ask(lambda token: core.connect(token, id)))
+
+    async def listen(self) -> Listener:
+        """Takes connections from now on, in the place of an earlier listener."""
+        return Listener(self, await self._ask(self._core.listen))
 
     # -- AlexMesh v1: insecure ------------------------------------------------------------------------------------
 
@@ -330,7 +364,7 @@ class Events:
         return event
 
 
-def _fail(answer: asyncio.Future[str], error: Exception) -> None:
+def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
     if not answer.done():
         answer.set_exception(error)
         # Whoever awaits it hears of it; if nobody does, that is no reason for a log entry.

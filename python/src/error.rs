@@ -1,5 +1,7 @@
 //! Errors of the core become exceptions that belong to Python.
 
+use std::io;
+
 use pyo3::prelude::*;
 
 /// The exception for an error of the core. The classes live in `meshchat/errors.py`, which maps them by the name of
@@ -11,6 +13,19 @@ pub(crate) fn exception(py: Python<'_>, error: &meshcore::Error) -> PyErr {
 /// The exception for an argument that this binding itself refuses.
 pub(crate) fn bad_argument(py: Python<'_>, text: &str) -> PyErr {
     named(py, "InvalidArgument", text)
+}
+
+/// The exception for a call on a stream that is over.
+pub(crate) fn stream_closed(py: Python<'_>, text: &str) -> PyErr {
+    named(py, "StreamClosed", text)
+}
+
+/// The exception for a failure of a stream.
+pub(crate) fn of_stream(py: Python<'_>, failure: &io::Error) -> PyErr {
+    match failure.kind() {
+        io::ErrorKind::ConnectionAborted => named(py, "Disconnected", &failure.to_string()),
+        _ => stream_closed(py, &failure.to_string()),
+    }
 }
 
 /// The exception for a defect.

@@ -11,6 +11,8 @@ mod identity;
 mod insecure;
 mod job;
 mod node;
+mod streams;
+mod tasks;
 
 use pyo3::prelude::*;
 
@@ -29,6 +31,8 @@ mod _core {
     use super::job::Job;
     #[pymodule_export]
     use super::node::{Node, start};
+    #[pymodule_export]
+    use super::streams::{Connection, Listener, Stream};
 
     #[pymodule_export]
     const DEFAULT_KEY_BITS: usize = meshcore::Identity::DEFAULT_BITS;

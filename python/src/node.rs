@@ -8,9 +8,9 @@ use std::time::Duration;
 use meshcore::{InsecureStreamId, NodeId};
 use pyo3::prelude::*;
 
-use crate::answers::{Answer, Answers};
+use crate::answers::{Answer, Answers, Value};
 use crate::convert::{self, Incoming};
-use crate::{error, insecure, job::Job};
+use crate::{error, insecure, job::Job, streams, tasks};
 
 /// A running node. Dropping it stops the node.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -19,8 +19,8 @@ pub(crate) struct Node {
     answers: Arc<Answers>,
 }
 
-/// `(token, id, None)` or `(token, None, exception)`
-type PyAnswer = (u64, Option<String>, Option<Py<PyAny>>);
+/// `(token, value, None)` or `(token, None, exception)`
+type PyAnswer = (u64, Option<Py<PyAny>>, Option<Py<PyAny>>);
 
 pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
     text.parse().map_err(|failure: meshcore::ParseIdError| error::bad_argument(py, &failure.to_string()))
@@ -144,10 +144,23 @@ impl Node {
         let to = parse_id(py, to)?;
         let answers = Arc::clone(&self.answers);
         let done = move |result: Result<meshcore::MessageId, _>| {
-            answers.push((token, result.map(|id| id.to_string())))
+            answers.push((token, result.map(|id| Value::Text(id.to_string()))))
         };
         py.detach(|| self.core.send_then(to, text, done));
         Ok(())
+    }
+
+    /// Connects to a node; take_answers() gives the Connection under the number `token`.
+    fn connect(&self, py: Python<'_>, token: u64, to: &str) -> PyResult<()> {
+        let pending = self.core.connect(parse_id(py, to)?);
+        tasks::ask(&self.answers, token, async { pending.await.map(Value::Connection) });
+        Ok(())
+    }
+
+    /// Takes connections; take_answers() gives the Listener under the number `token`.
+    fn listen(&self, token: u64) {
+        let pending = self.core.listen();
+        tasks::ask(&self.answers, token, async { pending.await.map(Value::Listener) });
     }
 
     /// The v1 nodes that were heard lately; a Job.
@@ -160,7 +173,7 @@ impl Node {
         let to = insecure::parse(py, to)?;
         let answers = Arc::clone(&self.answers);
         let done = move |result: Result<meshcore::InsecureMessageId, _>| {
-            answers.push((token, result.map(|id| id.to_string())));
+            answers.push((token, result.map(|id| Value::Text(id.to_string()))));
         };
         py.detach(|| self.core.send_insecure_then(to, text, done));
         Ok(())
@@ -171,7 +184,7 @@ impl Node {
         let to = insecure::parse(py, to)?;
         let answers = Arc::clone(&self.answers);
         let done = move |result: Result<meshcore::InsecureStreamId, _>| {
-            answers.push((token, result.map(|id| id.to_string())));
+            answers.push((token, result.map(|id| Value::Text(id.to_string()))));
         };
         py.detach(|| self.core.connect_insecure_then(to, done));
         Ok(())
@@ -198,10 +211,10 @@ impl Node {
     }
 
     /// The answers that are there.
-    fn take_answers(&self, py: Python<'_>) -> Vec<PyAnswer> {
+    fn take_answers(&self, py: Python<'_>) -> PyResult<Vec<PyAnswer>> {
         let convert = |(token, result): Answer| match result {
-            Ok(id) => (token, Some(id), None),
-            Err(failure) => (token, None, Some(error::as_object(py, &failure))),
+            Ok(value) => Ok((token, Some(streams::object(py, &self.answers, value)?), None)),
+            Err(failure) => Ok((token, None, Some(error::as_object(py, &failure)))),
         };
         self.answers.take_all().into_iter().map(convert).collect()
     }

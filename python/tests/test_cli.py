@@ -29,6 +29,7 @@ def meshchat(*arguments: str, **options: object) -> subprocess.CompletedProcess[
     "command",
     [
         *([], ["chat"], ["node"], ["nodes"], ["ping"], ["trace"]),
+        *(["listen"], ["connect"], ["bench"]),
         *(["id"], ["id", "show"], ["id", "create"], ["id", "export"], ["id", "words"]),
     ],
 )
@@ -43,6 +44,8 @@ def test_help(command: list[str]) -> None:
         *([], ["dance"], ["id"], ["id", "words"], ["id", "create", "--bits", "many"], ["chat", "--loud"]),
         *(["node", "x"], ["nodes", "--wait", "-1"], ["nodes", "--wait", "inf"], ["nodes", "--wait", "soon"]),
         *(["ping"], ["ping", "x", "-c", "0"], ["ping", "x", "-i", "0"], ["ping", "x", "--timeout", "11"]),
+        *(["listen", "x"], ["connect"], ["connect", "x", "--wait", "soon"]),
+        *(["bench"], ["bench", "x", "--listen"], ["bench", "x", "--time", "0"]),
         *(["ping", "x", "-i", "nan"], ["ping", "x", "--timeout", "0"], ["trace"], ["trace", "x", "y"]),
     ],
 )

@@ -67,14 +67,14 @@ class Splitter:
 async def read_lines(descriptor: int) -> AsyncIterator[str | BadLine]:
     """The lines of a terminal, pipe, socket or file. Reads on only when the last line has been dealt with."""
     splitter = Splitter()
-    while data := await _read(descriptor):
+    while data := await read_some(descriptor):
         for line in splitter.feed(data):
             yield line
     for line in splitter.finish():
         yield line
 
 
-async def _read(descriptor: int) -> bytes:
+async def read_some(descriptor: int) -> bytes:
     """The next bytes; none at the end. The descriptor stays blocking: its mode is shared with other processes."""
     while True:
         try:

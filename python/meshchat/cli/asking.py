@@ -75,7 +75,7 @@ async def a_node(options: argparse.Namespace, passphrase: str | None) -> AsyncIt
 
 async def _find_or_start(options: argparse.Namespace, passphrase: str | None) -> Asked:
     if options.temporary:
-        return Asked(await _start(options, None, passphrase), True)
+        return Asked(await start_own(options, None, passphrase), True)
     home: Path = options.home or default_home()
     deadline = asyncio.get_running_loop().time() + (_PATIENCE if options.wait is None else options.wait)
     while True:
@@ -83,7 +83,7 @@ async def _find_or_start(options: argparse.Namespace, passphrase: str | None) ->
         if remote is not None:
             return Asked(remote, False)
         try:
-            return Asked(await _start(options, home, passphrase), True)
+            return Asked(await start_own(options, home, passphrase), True)
         except HomeInUseError:
             if asyncio.get_running_loop().time() >= deadline:
                 raise HomeInUseError(
@@ -93,7 +93,8 @@ async def _find_or_start(options: argparse.Namespace, passphrase: str | None) ->
         await asyncio.sleep(_PAUSE)
 
 
-async def _start(options: argparse.Namespace, home: Path | None, passphrase: str | None) -> Node:
+async def start_own(options: argparse.Namespace, home: Path | None, passphrase: str | None) -> Node:
+    """A node of this command's own."""
     making_key = "making a key; this takes some seconds"
     bits = _TEMPORARY_BITS if options.temporary else None
     node = await start(

@@ -76,6 +76,11 @@ impl Incoming {
         room
     }
 
+    /// Bytes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.len += chunk.len();
         self.chunks.push_back(chunk);

@@ -78,6 +78,11 @@ impl Stream {
         self.shared.key.1.as_u64()
     }
 
+    /// How many bytes can be read at once, without waiting.
+    pub fn available(&self) -> usize {
+        self.shared.state.lock().incoming.len()
+    }
+
     /// The next bytes as they came, `limit` at most and none at the end of the stream: reading without a copy.
     pub async fn read_chunk(&mut self, limit: usize) -> io::Result<Bytes> {
         poll_fn(|cx| {
