@@ -1,6 +1,7 @@
 # make chat              build everything into .venv and open the console chat
 # make test              run all tests
 # make test-mesh         10,000 random meshes in virtual time, and 1,000 nodes: more of what make test does
+# make bench             streams beside the kernel's TCP and bare frames, as root, into docs/BENCHMARKS.md
 # make bench-mesh        meshes of 10 to 1,000 nodes in virtual time, into docs/BENCHMARKS.md
 # make bench-mesh-peers  MeshChat beside babeld on the same meshes, into docs/BENCHMARKS.md
 # make lint              formatting, clippy, documentation, types
@@ -28,7 +29,7 @@ FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: chat test test-rust test-python test-end-to-end test-mesh bench-mesh bench-mesh-peers lint libraries install clean
+.PHONY: chat test test-rust test-python test-end-to-end test-mesh bench bench-mesh bench-mesh-peers lint libraries install clean
 .DELETE_ON_ERROR:
 
 # 130: ended by Ctrl-C, which is no error here.
@@ -83,6 +84,11 @@ test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
 test-mesh:
 	@scripts/need cargo cc
 	MESH_CASES=10000 cargo test --release -p meshcore --no-default-features --test mesh
+
+# Some minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,trips,messages shows parts of it.
+bench:
+	@scripts/need cargo cc ip iperf3 nft
+	cargo bench -p meshcore --bench streams
 
 # The results depend on code and seeds, not on the machine. MESH_SIZES=10,100 leaves out the largest, which takes by far the
 # longest.

@@ -84,6 +84,7 @@ impl Stack {
     /// What happened next on the connections of the application. One that a peer opened begins with
     /// [`stream::Event::Connected`]; all end with [`stream::Event::Closed`].
     pub fn poll_connection_event(&mut self, now: Now) -> Option<(ConnectionId, stream::Event)> {
+        self.settle_packets();
         loop {
             let (connection, event) = self.connections.events.pop_front()?;
             let is_surplus = self.connections.open.len() > MAX_CONNECTIONS;

@@ -68,6 +68,7 @@ impl Stack {
 
     /// The next result of an echo: the answer, or `None` when none came in time.
     pub fn poll_echo(&mut self) -> Option<(u64, Option<EchoAnswer>)> {
+        self.settle_packets();
         self.echoes.results.pop_front()
     }
 

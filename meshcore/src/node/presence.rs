@@ -43,7 +43,7 @@ impl Stack {
         match event {
             MeshEvent::Reachable { node } => self.on_reachable(now, node),
             MeshEvent::Unreachable { node } => self.on_unreachable(now, node),
-            MeshEvent::RouteChanged { node } => self.on_route_changed(node),
+            MeshEvent::RouteChanged { node } => self.on_route_changed(now, node),
             MeshEvent::Restarted { node } => {
                 self.sessions.suspect(node);
                 self.connect_anew(now, node);
@@ -67,7 +67,11 @@ impl Stack {
         }
     }
 
-    fn on_route_changed(&mut self, node: Address) {
+    fn on_route_changed(&mut self, now: Now, node: Address) {
+        self.streams.on_path_change(now.monotonic, node);
+        if let Some(route) = self.mesh.route(node) {
+            self.streams.set_path_mtu(node, route.mtu);
+        }
         let id = self.directory.by_address(&node).map(|entry| entry.id);
         if let Some(info) = id.and_then(|id| self.info(id)) {
             self.events.push_back(Event::RouteChanged(info));

@@ -18,8 +18,11 @@ use crate::message::identity::{IdentityRecord, OwnIdentity, SIGNATURE_LEN, SUBKE
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::message::{Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
-use crate::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
+use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
+
+/// Packets of so many nodes are settled together.
+const MAX_HEARD: usize = 64;
 
 /// The moment of a call, on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -71,7 +74,8 @@ pub enum StackError {
 /// 1. Tell what happened: [`Stack::add_link`], [`Stack::handle_frame`], [`Stack::handle_store`],
 ///    [`Stack::handle_timeout`] when the time of [`Stack::poll_timeout`] has come, or a command such as
 ///    [`Stack::send`].
-/// 2. Then empty, in any order and until each gives `None`: [`Stack::poll_transmit`] (frames for the links),
+/// 2. Then (after a batch of frames, which costs less than after each) empty, in any order and until each gives `None`:
+///    [`Stack::poll_transmit`] (frames for the links),
 ///    [`Stack::poll_store`] (operations for the disk, to be done in this order and answered by
 ///    [`Stack::handle_store`]), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and [`Stack::poll_event`].
 /// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
@@ -100,6 +104,10 @@ pub struct Stack {
     pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
     pub(super) store_ops: VecDeque<StoreOp>,
     pub(super) storage_trouble: Trouble,
+    /// What packets have changed since is not carried from layer to layer yet: that is done once for a batch of them.
+    unsettled: Option<Now>,
+    /// Sources of packets that were authentic, since then.
+    heard: Vec<Address>,
     /// Nodes with the nickname of another one, of which the application was told in this run.
     pub(super) same_names: BTreeSet<(NodeId, NodeId)>,
 }
@@ -143,6 +151,8 @@ impl Stack {
             accepted: VecDeque::new(),
             store_ops: VecDeque::new(),
             storage_trouble: Trouble::default(),
+            unsettled: None,
+            heard: Vec::new(),
             same_names: BTreeSet::new(),
         })
     }
@@ -192,11 +202,13 @@ impl Stack {
             Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Stream => {
                 let mesh::Delivery { source, payload, .. } = delivery;
                 // A dropped packet is counted by the endpoint and has changed nothing.
-                if self.streams.handle_packet(now.monotonic, source, payload).is_ok() {
-                    self.mesh.confirm_path(source);
+                let is_authentic = self.streams.handle_packet(now.monotonic, source, payload).is_ok();
+                if is_authentic && !self.heard.contains(&source) {
+                    self.heard.push(source);
                 }
-                if let Some(route) = self.mesh.route(source) {
-                    self.streams.set_path_mtu(source, route.mtu);
+                if self.heard.len() < MAX_HEARD {
+                    self.unsettled = Some(now);
+                    return None;
                 }
             }
             Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Broadcast => {
@@ -270,6 +282,7 @@ impl Stack {
 
     /// Appends the next frame to `out`, which must be empty, and tells where it goes.
     pub fn poll_transmit(&mut self, now: Now, out: &mut Vec<u8>) -> Option<(LinkId, Destination)> {
+        self.settle_packets();
         if self.sealer.is_none() {
             return self.poll_plain(now, out);
         }
@@ -319,16 +332,19 @@ impl Stack {
 
     /// The next operation for the store.
     pub fn poll_store(&mut self) -> Option<StoreOp> {
+        self.settle_packets();
         self.store_ops.pop_front().or_else(|| self.messenger.poll_store())
     }
 
     /// The next answer to a [`Stack::send`]: the message is safely stored, or could not be stored.
     pub fn poll_accepted(&mut self) -> Option<(MessageId, Result<(), StoreError>)> {
+        self.settle_packets();
         self.accepted.pop_front()
     }
 
     /// The next event for the application.
     pub fn poll_event(&mut self) -> Option<Event> {
+        self.settle_packets();
         self.events.pop_front()
     }
 
@@ -348,8 +364,22 @@ impl Stack {
         self.touched.extend(self.sessions.connections());
     }
 
+    /// Settles what a batch of packets has left.
+    pub(super) fn settle_packets(&mut self) {
+        if let Some(now) = self.unsettled {
+            self.settle(now);
+        }
+    }
+
     /// Carries results from layer to layer until none is left.
     pub(super) fn settle(&mut self, now: Now) {
+        self.unsettled = None;
+        while let Some(source) = self.heard.pop() {
+            self.mesh.confirm_path(source);
+            if let Some(route) = self.mesh.route(source) {
+                self.streams.set_path_mtu(source, route.mtu);
+            }
+        }
         while self.carry_mesh_event(now) || self.carry_stream_event(now) || self.carry_messenger_event(now) {}
         self.connect_where_messages_wait(now);
         self.exchange_with_sessions(now);

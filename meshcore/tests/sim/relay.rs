@@ -93,6 +93,32 @@ fn a_session_survives_the_loss_of_one_of_two_links() {
 }
 
 #[test]
+fn a_connection_measures_another_way_anew() {
+    let mut world = chain(8, Faults::NONE);
+    world.segments.push(Segment { members: Some(vec![0, 2]), mtu: 1500, up: true });
+    (0..3).for_each(|index| {
+        world.crash(index);
+        world.start(index);
+    });
+    all_meet(&mut world, SECOND);
+    let carol = world.stations[2].id;
+    let connection = world.with(0, |stack, now| stack.connect(now, carol)).unwrap();
+    world.run_until(SECOND, |_| false);
+    let stream = world.with(0, |stack, _| stack.transport().open(connection)).unwrap();
+    // Each link takes the same time, each way.
+    for (up, links) in [(true, 1), (false, 2)] {
+        world.segments[2].up = up;
+        for _ in 0..5 {
+            world.with(0, |stack, _| stack.transport().write(connection, stream, b"anything")).unwrap();
+            world.run_until(SECOND, |_| false);
+        }
+        let statistics = world.with(0, |stack, _| stack.transport().statistics(connection)).unwrap();
+        assert!(statistics.min_rtt >= 2 * links * Faults::NONE.delay, "{links} links: {statistics:?}");
+        assert!(statistics.min_rtt < 2 * (links + 1) * Faults::NONE.delay, "{links} links: {statistics:?}");
+    }
+}
+
+#[test]
 fn a_ping_is_answered_by_who_does_not_know_the_asker_yet() {
     let mut world = World::new(7, &[ALICE, BOB], Faults::NONE);
     // Bob gets no identity record, and so has no route to Alice.
