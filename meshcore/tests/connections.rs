@@ -175,6 +175,53 @@ fn a_slow_reader_holds_the_writer_up() {
 }
 
 #[test]
+fn what_has_arrived_is_read_after_the_end() {
+    in_namespace("what_has_arrived_is_read_after_the_end", || async {
+        let pair = pair().await;
+        let data = pattern(900_000);
+        let mut near = pair.client.open().await.unwrap();
+        near.write_all(&data).await.unwrap();
+        timeout(PATIENCE, near.shutdown()).await.expect("all of it fits into the windows").unwrap();
+        let mut far = pair.server.accept().await.unwrap();
+        pair.client.close(0, "done");
+        timeout(PATIENCE, pair.server.closed()).await.unwrap();
+        let mut got = Vec::new();
+        timeout(PATIENCE, far.read_to_end(&mut got)).await.unwrap().unwrap();
+        assert!(got == data, "{} bytes", got.len());
+    });
+}
+
+#[test]
+fn both_may_close_when_they_have_everything() {
+    in_namespace("both_may_close_when_they_have_everything", || async {
+        let pair = pair().await;
+        for _ in 0..20 {
+            let exchange = async |connection: Connection, mut stream: meshcore::Stream| {
+                stream.write_all(b"the last word").await.unwrap();
+                let mut got = Vec::new();
+                let (mut reads, mut writes) = tokio::io::split(stream);
+                let (sent, read) = tokio::join!(writes.shutdown(), reads.read_to_end(&mut got));
+                // At once: the acknowledgement of what was read travels with the close, if it was not sent before.
+                connection.close(0, "");
+                (sent, read)
+            };
+            let mut listener = pair.nodes[1].listen().await.unwrap();
+            let client = pair.nodes[0].connect(pair.nodes[1].id()).await.unwrap();
+            let near = client.open().await.unwrap();
+            let far = async {
+                let server = listener.accept().await.unwrap();
+                let stream = server.accept().await.unwrap();
+                exchange(server, stream).await
+            };
+            let ends = async { tokio::join!(exchange(client, near), far) };
+            let ((sent, read), (sent_back, read_back)) = timeout(PATIENCE, ends).await.unwrap();
+            (sent.unwrap(), sent_back.unwrap());
+            assert_eq!((read.unwrap(), read_back.unwrap()), (13, 13));
+        }
+    });
+}
+
+#[test]
 fn both_ends_hear_of_the_end() {
     in_namespace("both_ends_hear_of_the_end", || async {
         let pair = pair().await;

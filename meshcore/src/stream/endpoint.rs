@@ -400,6 +400,20 @@ impl Endpoint {
         result
     }
 
+    /// Runs a command on what the streams of a connection have received, also of one that the peer has just closed.
+    fn with_received<T>(
+        &mut self,
+        id: ConnectionId,
+        command: impl FnOnce(&mut Streams) -> Result<T, StreamError>,
+    ) -> Result<T, StreamError> {
+        match self.connections.get_mut(&id.0) {
+            Some(entry) if entry.connection.is_closing() && entry.connection.is_readable() => {
+                command(entry.connection.streams())
+            }
+            _ => self.with_streams(id, command),
+        }
+    }
+
     /// Opens a stream in both directions. The peer hears of it with the first byte (or the end) written.
     pub fn open(&mut self, connection: ConnectionId) -> Result<StreamId, StreamError> {
         self.with_streams(connection, Streams::open)
@@ -425,7 +439,7 @@ impl Endpoint {
         into: &mut Vec<u8>,
         limit: usize,
     ) -> Result<ReadOutcome, StreamError> {
-        self.with_streams(connection, |streams| streams.read(stream, into, limit))
+        self.with_received(connection, |streams| streams.read(stream, into, limit))
     }
 
     /// As [`write`](Self::write), without a copy: the bytes are kept as they are until acknowledged.
@@ -446,7 +460,7 @@ impl Endpoint {
         stream: StreamId,
         limit: usize,
     ) -> Result<(ReadOutcome, Bytes), StreamError> {
-        self.with_streams(connection, |streams| streams.read_shared(stream, limit))
+        self.with_received(connection, |streams| streams.read_shared(stream, limit))
     }
 
     /// Sets how urgent a stream is: 0 is the most, 7 (and above) the least urgent, 3 the default (RFC 9218 §4.1). Streams that

@@ -69,9 +69,9 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
-    /// How many bytes may be added. If none: the engine is asked again when there is room.
-    pub(super) fn room(&mut self) -> usize {
-        let room = READ_AHEAD.saturating_sub(self.len);
+    /// How many bytes may be added, so that `limit` wait. If none: the engine is asked again when there is room.
+    pub(super) fn room(&mut self, limit: usize) -> usize {
+        let room = limit.saturating_sub(self.len);
         self.more = room == 0;
         room
     }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::StreamKey;
 use super::bell::Bell;
-use super::buffers::End;
+use super::buffers::{End, READ_AHEAD};
 use super::connection::{Connection, Handle, Listener, Shared as ConnectionShared};
 use super::stream::Shared as StreamShared;
 use crate::driver::engine::{Command, Reply};
@@ -90,7 +90,7 @@ impl Hub {
             Some(code) => {
                 let _ = stack.transport().stop(key.0, key.1, code);
             }
-            None => read(stack, &stream),
+            None => read(stack, &stream, READ_AHEAD),
         }
         self.forget_if_over(&stream);
     }
@@ -174,14 +174,16 @@ impl Hub {
     ) {
         match event {
             Event::Connected { peer, side, .. } => self.on_connected(now, stack, id, (peer, side)),
-            Event::Closed { reason, .. } => self.on_closed(id, &reason),
+            Event::Closed { reason, .. } => self.on_closed(stack, id, &reason),
             Event::Opened(stream) => {
                 let Some(entry) = self.connections.get_mut(&id) else { return };
                 let shared = StreamShared::new((id, stream), Arc::clone(&self.bell));
                 entry.streams.insert(stream, Arc::clone(&shared));
                 entry.shared.on_opened(shared);
             }
-            Event::Readable(stream) => self.with_stream((id, stream), |stream| read(stack, stream)),
+            Event::Readable(stream) => {
+                self.with_stream((id, stream), |stream| read(stack, stream, READ_AHEAD))
+            }
             Event::Writable(stream) => self.with_stream((id, stream), |stream| write(stack, stream)),
             Event::Openable => {
                 let Some(entry) = self.connections.get_mut(&id) else { return };
@@ -196,7 +198,9 @@ impl Hub {
                 drop(state);
                 waker.into_iter().for_each(std::task::Waker::wake);
             }),
-            Event::Reset { stream, .. } => self.with_stream((id, stream), |stream| read(stack, stream)),
+            Event::Reset { stream, .. } => {
+                self.with_stream((id, stream), |stream| read(stack, stream, READ_AHEAD))
+            }
             Event::Stopped { stream, code } => self.with_stream((id, stream), |stream| {
                 let mut state = stream.state.lock();
                 state.outgoing.end(End::Broken(code));
@@ -239,8 +243,12 @@ impl Hub {
         permit.send(Connection::new(Handle::new(id, peer, shared, commands)));
     }
 
-    fn on_closed(&mut self, id: ConnectionId, reason: &CloseReason) {
+    fn on_closed(&mut self, stack: &mut Stack, id: ConnectionId, reason: &CloseReason) {
         let Some(entry) = self.connections.remove(&id) else { return };
+        // What has arrived is the application's, however slowly it reads.
+        for stream in entry.streams.values() {
+            read(stack, stream, usize::MAX);
+        }
         entry.fail(&reason.to_string(), connect_error(reason));
     }
 }
@@ -314,13 +322,13 @@ fn write(stack: &mut Stack, stream: &StreamShared) {
     waker.into_iter().for_each(std::task::Waker::wake);
 }
 
-/// Moves received bytes to the application, as far as it has room.
-fn read(stack: &mut Stack, stream: &StreamShared) {
+/// Moves received bytes to the application, up to `limit` that wait there.
+fn read(stack: &mut Stack, stream: &StreamShared, limit: usize) {
     let (connection, id) = stream.key;
     let transport = stack.transport();
     let mut state = stream.state.lock();
     loop {
-        let room = state.incoming.room();
+        let room = state.incoming.room(limit);
         if room == 0 {
             break;
         }

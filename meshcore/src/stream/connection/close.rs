@@ -107,7 +107,8 @@ impl Connection {
     pub(super) fn on_peer_close(&mut self, now: Instant, reason: CloseReason) {
         if matches!(self.state, State::Open) {
             self.state = State::Draining { until: now + LINGER * self.recovery.probe_timeout() };
-            self.end(reason);
+            // What was acknowledged can still be read.
+            self.events.push_back(Event::Closed { peer: self.peer, reason });
         }
     }
 

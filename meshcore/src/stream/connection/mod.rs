@@ -237,6 +237,11 @@ impl Connection {
         !matches!(self.state, State::Open)
     }
 
+    /// Whether received data can be read: until the end, and for a moment after the peer has closed.
+    pub(super) fn is_readable(&self) -> bool {
+        self.complete && matches!(self.state, State::Open | State::Draining { .. })
+    }
+
     /// Whether nothing is left to do.
     pub(super) fn is_gone(&self) -> bool {
         matches!(self.state, State::Gone)

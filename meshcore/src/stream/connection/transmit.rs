@@ -36,7 +36,7 @@ impl Connection {
         }
         match self.state {
             State::Open => {}
-            State::Closing { .. } => return self.transmit_close(limit, out),
+            State::Closing { .. } => return self.transmit_close(now, limit, out),
             State::Draining { .. } | State::Gone => return false,
         }
         SpaceId::ALL.into_iter().any(|id| self.transmit_in(now, id, limit, out))
@@ -266,8 +266,9 @@ impl Connection {
         true
     }
 
-    /// Appends a packet with CONNECTION_CLOSE for the next space that owes one.
-    fn transmit_close(&mut self, limit: usize, out: &mut Vec<u8>) -> bool {
+    /// Appends a packet with CONNECTION_CLOSE for the next space that owes one. It acknowledges what has come: a peer that
+    /// waits for just that before it closes itself learns that nothing is lost.
+    fn transmit_close(&mut self, now: Instant, limit: usize, out: &mut Vec<u8>) -> bool {
         let State::Closing { close, owed, .. } = &mut self.state else { return false };
         let Some(id) = SpaceId::ALL.into_iter().find(|id| owed[*id as usize]) else { return false };
         owed[id as usize] = false;
@@ -276,6 +277,8 @@ impl Connection {
         self.header(id).emit(out);
         let body = out.len();
         let mut builder = Builder::new(out, start + limit - TAG_LEN);
+        let room = builder.room() / 2;
+        self.spaces[id as usize].received.emit_ack(now, room, builder.out);
         if !builder.push(&close.segment(id), None) {
             // A small packet has no room for the text.
             builder.push(&without_reason(&close).segment(id), None);
