@@ -215,7 +215,8 @@ fn both_may_close_when_they_have_everything() {
             };
             let ends = async { tokio::join!(exchange(client, near), far) };
             let ((sent, read), (sent_back, read_back)) = timeout(PATIENCE, ends).await.unwrap();
-            (sent.unwrap(), sent_back.unwrap());
+            sent.unwrap();
+            sent_back.unwrap();
             assert_eq!((read.unwrap(), read_back.unwrap()), (13, 13));
         }
     });
