@@ -3,11 +3,11 @@
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
 mod common;
+#[path = "common/counting.rs"]
+mod counting;
 #[path = "common/links.rs"]
 mod tools;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::future::poll_fn;
 use std::net::UdpSocket;
 use std::process::Command;
@@ -19,30 +19,6 @@ use meshcore::types::{Destination, LinkAddr};
 use pnet::datalink;
 use tokio::time::timeout;
 use tools::{News, PATIENCE, Station, cable, check_names, exchange, open, receive, up};
-
-/// The system's allocator, which counts the allocations of each thread.
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every call goes to the system's allocator unchanged; the counter neither allocates nor has a destructor.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|count| count.set(count.get() + 1));
-        // SAFETY: the caller keeps the contract of `GlobalAlloc::alloc`, which is that of `System.alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `System` by `alloc` above, with this layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
 
 /// First byte of the frames that count; what else comes (hellos of the set-up) is passed over.
 const MARK: u8 = 0xf5;
@@ -329,7 +305,7 @@ async fn allocates_nothing(kind: &str) {
     let mut frame = Vec::with_capacity(2000);
     let mut received = 0;
     for round in 0..50 {
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         for number in 0..BATCH {
             frame.resize(1400, MARK);
             frame.truncate(if number % 5 == 0 { 700 } else { 1400 });
@@ -346,7 +322,7 @@ async fn allocates_nothing(kind: &str) {
             }
         }
         received += BATCH;
-        let count = ALLOCATIONS.get() - before;
+        let count = counting::allocations() - before;
         assert!(round < 2 || count == 0, "{count} allocations in round {round}");
     }
     assert_eq!(received, 50 * BATCH);

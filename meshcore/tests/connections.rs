@@ -3,29 +3,20 @@
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
 mod common;
+#[path = "common/homes.rs"]
+mod homes;
 
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::time::Duration;
 
 use common::in_namespace;
+use homes::{KEYS, home};
 use meshcore::{Connection, ErrorKind, Event, Listener, Node};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-const KEYS: [&str; 2] = [include_str!("keys/message/rsa2048.pem"), include_str!("keys/message/rsa2048b.pem")];
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A home with a key, for making one takes seconds.
-fn home(key: &str) -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file =
-        options.write(true).create_new(true).mode(0o600).open(home.path().join("identity.pem")).unwrap();
-    io::Write::write_all(&mut file, key.as_bytes()).unwrap();
-    home
-}
 
 /// Two nodes that know each other; the first has connected to the second.
 struct Pair {

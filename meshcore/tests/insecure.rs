@@ -4,10 +4,13 @@
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
 mod common;
+#[path = "common/homes.rs"]
+mod homes;
 
 use std::time::Duration;
 
 use common::{in_namespace, ip};
+use homes::{KEYS, home};
 use meshcore::{
     Builder, ErrorKind, Event, InsecureCloseReason, InsecureEvent, Node, V1Address, Warning,
     create_network_key,
@@ -15,19 +18,7 @@ use meshcore::{
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-const KEYS: [&str; 2] = [include_str!("keys/message/rsa2048.pem"), include_str!("keys/message/rsa2048b.pem")];
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A home with a key, for making one takes seconds.
-fn home(key: &str) -> TempDir {
-    use std::os::unix::fs::OpenOptionsExt;
-    let home = tempfile::tempdir().unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file =
-        options.write(true).create_new(true).mode(0o600).open(home.path().join("identity.pem")).unwrap();
-    std::io::Write::write_all(&mut file, key.as_bytes()).unwrap();
-    home
-}
 
 /// A cable without IP addresses between two interfaces with these addresses.
 fn cable(a: &str, b: &str) -> [V1Address; 2] {

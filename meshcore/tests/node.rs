@@ -3,30 +3,21 @@
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
 mod common;
+#[path = "common/homes.rs"]
+mod homes;
 
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use common::{in_namespace, ip};
+use homes::{KEYS, home};
 use meshcore::{ErrorKind, Event, IncomingMessage, MessageId, Node, NodeId, Status, Warning};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-const KEYS: [&str; 2] = [include_str!("keys/message/rsa2048.pem"), include_str!("keys/message/rsa2048b.pem")];
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A home with a key, for making one takes seconds.
-fn home(key: &str) -> TempDir {
-    let home = tempfile::tempdir().unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let mut file =
-        options.write(true).create_new(true).mode(0o600).open(home.path().join("identity.pem")).unwrap();
-    std::io::Write::write_all(&mut file, key.as_bytes()).unwrap();
-    home
-}
 
 async fn start(home: &Path) -> Node {
     Node::builder().home(home).start().await.unwrap()

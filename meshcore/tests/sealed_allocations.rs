@@ -2,34 +2,11 @@
 
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting.rs"]
+mod counting;
 
 use meshcore::mesh::private::{NetworkKey, Sealer};
 use meshcore::types::{Destination, Instant, LinkAddr, LinkId};
-
-struct Counting;
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is passed on to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps the contract of `alloc`.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer comes from `alloc` above with the same layout.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Carries the proofs to and fro until there are none.
 fn introduce(nodes: &mut [Sealer; 2], stations: &[LinkAddr; 2], link: LinkId) {
@@ -57,12 +34,12 @@ fn opening_a_frame_does_not_allocate() {
 
     for to in [Destination::Group, Destination::Station(stations[1])] {
         frame.clear();
-        let before = ALLOCATIONS.get();
+        let before = counting::allocations();
         nodes[0].seal(link, to, &inner, &mut frame).unwrap();
         let opened =
             nodes[1].open(now, link, stations[0], &mut frame).map(|inner| inner.map(|inner| inner.len()));
         assert!(before > 0, "nothing is counted");
-        assert_eq!(ALLOCATIONS.get(), before);
+        assert_eq!(counting::allocations(), before);
         assert_eq!(opened, Ok(Some(1400)));
     }
 }
