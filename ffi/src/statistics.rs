@@ -1,6 +1,6 @@
 //! Numbers about a connection.
 
-use meshcore::stream::Statistics;
+use meshcore::Statistics;
 
 use crate::error::Failure;
 use crate::route::micros;

@@ -35,6 +35,7 @@ pub use node::{
     Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId, NodeInfo, RouteInfo, Warning,
 };
+pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
     MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime,
     V1Address,

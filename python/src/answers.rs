@@ -9,7 +9,7 @@ use std::task::{Wake, Waker};
 
 use bytes::Bytes;
 use meshcore::Error;
-use meshcore::stream::Statistics;
+use meshcore::Statistics;
 use parking_lot::Mutex;
 
 use crate::tasks::Task;

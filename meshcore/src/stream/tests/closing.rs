@@ -33,6 +33,47 @@ fn a_lost_close_is_repeated_when_the_peer_goes_on() {
 }
 
 #[test]
+fn a_close_acknowledges_what_has_come_and_leaves_it_to_be_read() {
+    let mut net = Net::new(6, CLEAN);
+    let (client, server) = net.establish();
+    net.run_for(Duration::from_secs(1));
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.endpoint(0).write(client, stream, b"the last word").unwrap();
+    net.endpoint(0).finish(client, stream).unwrap();
+    net.run_until("the word", |net| {
+        net.find(1, |_, event| (*event == Event::Readable(stream)).then_some(())).is_some()
+    });
+    // The acknowledgement is not due yet.
+    let now = net.now;
+    net.endpoint(1).write(server, stream, b"answer").unwrap();
+    net.endpoint(1).close(now, server, 0, "");
+    net.take_events(0);
+    net.run_until("the close", |net| net.closed(0).is_some());
+    let events = net.take_events(0);
+    assert!(
+        matches!(&events[..], [(_, Event::Acknowledged(acknowledged)), (_, Event::Closed { .. })] if *acknowledged == stream),
+        "{events:?}"
+    );
+    // Who has closed reads no more; nothing was sent behind the close.
+    let mut got = Vec::new();
+    assert_eq!(net.endpoint(1).read(server, stream, &mut got, 100), Err(StreamError::UnknownConnection));
+    assert_eq!(net.endpoint(0).read(client, stream, &mut got, 100), Ok(ReadOutcome::Blocked));
+
+    let mut net = Net::new(7, CLEAN);
+    let (client, server) = net.establish();
+    let stream = net.endpoint(0).open(client).unwrap();
+    net.endpoint(0).write(client, stream, b"unread").unwrap();
+    net.run_until("the word", |net| {
+        net.find(1, |_, event| (*event == Event::Readable(stream)).then_some(())).is_some()
+    });
+    let now = net.now;
+    net.endpoint(0).close(now, client, 0, "");
+    net.run_until("the close", |net| net.closed(1).is_some());
+    assert_eq!(net.endpoint(1).read(server, stream, &mut got, 100), Ok(ReadOutcome::Data(6)));
+    assert_eq!(got, b"unread");
+}
+
+#[test]
 fn long_reasons_are_cut_and_small_packets_do_without() {
     for (mtu, expected) in [(1200, 256), (128, 0)] {
         let mut net = Net::new(3, CLEAN);
