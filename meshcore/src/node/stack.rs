@@ -74,10 +74,11 @@ pub enum StackError {
 /// 1. Tell what happened: [`Stack::add_link`], [`Stack::handle_frame`], [`Stack::handle_store`],
 ///    [`Stack::handle_timeout`] when the time of [`Stack::poll_timeout`] has come, or a command such as
 ///    [`Stack::send`].
-/// 2. Then (after a batch of frames, which costs less than after each) empty, in any order and until each gives `None`:
-///    [`Stack::poll_transmit`] (frames for the links),
-///    [`Stack::poll_store`] (operations for the disk, to be done in this order and answered by
-///    [`Stack::handle_store`]), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and [`Stack::poll_event`].
+/// 2. Then (after a batch of frames, which costs less than after each) empty, until each gives `None`:
+///    [`Stack::poll_connection_event`], first, as what is done about it by [`Stack::transport`] makes frames; and in any order
+///    [`Stack::poll_transmit`] (frames for the links), [`Stack::poll_store`] (operations for the disk, to be done in this
+///    order and answered by [`Stack::handle_store`]), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and
+///    [`Stack::poll_event`].
 /// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
 ///
 /// To end, call [`Stack::leave`] and empty the outputs once more.

@@ -19,13 +19,12 @@ from ..errors import ArgumentError, MeshChatError, StoppedError, StreamClosedErr
 from ..streams import Stream
 from .asking import Asked, in_reach
 from .common import run_with_node, seconds
-from .joining import add_options, own_node
+from .joining import add_options, add_wait, own_node
 from .ping import milliseconds
 
 if TYPE_CHECKING:
     from .common import Subparsers
 
-_WAIT = 5.0
 _BLOCK = bytes(1 << 17)
 _QUESTION = bytes(64)
 _NO_BENCH = "the other end has ended a measurement: does 'meshchat bench --listen' run there?"
@@ -51,13 +50,7 @@ def add_parser(commands: Subparsers) -> None:
         action="store_true",
         help="a JSON object: id, up and down (bit/s), round_trips, p50 and p99 (seconds), statistics",
     )
-    parser.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        type=seconds,
-        default=_WAIT,
-        help=f"time until the node must be in reach (default: {_WAIT:g})",
-    )
+    add_wait(parser)
     add_options(parser)
     parser.set_defaults(run=_run)
 

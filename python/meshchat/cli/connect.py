@@ -6,13 +6,11 @@ import argparse
 from typing import TYPE_CHECKING
 
 from .asking import Asked, add_target, in_reach
-from .common import run_with_node, seconds
-from .joining import add_options, join, own_node
+from .common import run_with_node
+from .joining import add_options, add_wait, join, own_node
 
 if TYPE_CHECKING:
     from .common import Subparsers
-
-_WAIT = 5.0
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -24,13 +22,7 @@ def add_parser(commands: Subparsers) -> None:
         "the end of what comes is the end. Exit code 0 when everything has arrived, 1 when not.",
     )
     add_target(parser)
-    parser.add_argument(
-        "--wait",
-        metavar="SECONDS",
-        type=seconds,
-        default=_WAIT,
-        help=f"time until the node must be in reach (default: {_WAIT:g})",
-    )
+    add_wait(parser)
     add_options(parser)
     parser.set_defaults(run=_run)
 

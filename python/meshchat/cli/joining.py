@@ -16,10 +16,13 @@ from ..errors import DisconnectedError, HomeInUseError, MeshChatError
 from ..node import Node
 from ..streams import Stream
 from .asking import start_own
-from .common import add_home, add_links, add_network_key, add_nickname, add_passphrase, add_temporary
+from .common import add_home, add_links, add_network_key, add_nickname, add_passphrase, add_temporary, seconds
 
 _INPUT, _OUTPUT = 0, 1
 _CHUNK = 1 << 18
+
+#: Seconds until the node at the other end must be in reach.
+_WAIT = 5.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +33,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_network_key(parser)
     add_nickname(parser)
     add_passphrase(parser)
+
+
+def add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait",
+        metavar="SECONDS",
+        type=seconds,
+        default=_WAIT,
+        help=f"time until the node must be in reach (default: {_WAIT:g})",
+    )
 
 
 @asynccontextmanager

@@ -191,22 +191,13 @@ impl Hub {
                     self.open(stack, id, reply);
                 }
             }
-            Event::Acknowledged(stream) => self.with_stream((id, stream), |stream| {
-                let mut state = stream.state.lock();
-                state.outgoing.on_acknowledged();
-                let waker = state.outgoing.waker();
-                drop(state);
-                waker.into_iter().for_each(std::task::Waker::wake);
-            }),
+            Event::Acknowledged(stream) => self
+                .with_stream((id, stream), |stream| stream.update(|state| state.outgoing.on_acknowledged())),
             Event::Reset { stream, .. } => {
                 self.with_stream((id, stream), |stream| read(stack, stream, READ_AHEAD))
             }
             Event::Stopped { stream, code } => self.with_stream((id, stream), |stream| {
-                let mut state = stream.state.lock();
-                state.outgoing.end(End::Broken(code));
-                let waker = state.outgoing.waker();
-                drop(state);
-                waker.into_iter().for_each(std::task::Waker::wake);
+                stream.update(|state| state.outgoing.end(End::Broken(code)));
             }),
             Event::Datagram => {
                 let Some(entry) = self.connections.get(&id) else { return };
@@ -265,12 +256,10 @@ impl Drop for Hub {
 impl Entry {
     fn fail(self, reason: &str, error: Error) {
         for stream in self.streams.into_values() {
-            let mut state = stream.state.lock();
-            state.incoming.end(End::Closed(reason.to_owned()));
-            state.outgoing.end(End::Closed(reason.to_owned()));
-            let wakers = [state.incoming.waker(), state.outgoing.waker()];
-            drop(state);
-            wakers.into_iter().flatten().for_each(std::task::Waker::wake);
+            stream.update(|state| {
+                state.incoming.end(End::Closed(reason.to_owned()));
+                state.outgoing.end(End::Closed(reason.to_owned()));
+            });
         }
         for reply in self.opening {
             reply.give(Err(Error::disconnected(reason)));
@@ -296,52 +285,41 @@ fn connect_error(reason: &CloseReason) -> Error {
 fn write(stack: &mut Stack, stream: &StreamShared) {
     let (connection, id) = stream.key;
     let transport = stack.transport();
-    let mut state = stream.state.lock();
-    while let Some(chunk) = state.outgoing.pop() {
-        match transport.write_bytes(connection, id, chunk.clone()) {
-            Ok(taken) => {
-                let all = taken == chunk.len();
-                state.outgoing.on_taken(chunk, taken);
-                if !all {
-                    break;
-                }
-            }
-            // What follows tells why.
-            Err(_) => {
-                state.outgoing.on_taken(chunk, 0);
+    stream.update(|state| {
+        while let Some(chunk) = state.outgoing.pop() {
+            // When it fails, what follows tells why.
+            let taken = transport.write_bytes(connection, id, chunk.clone()).unwrap_or(0);
+            let all = taken == chunk.len();
+            state.outgoing.on_taken(chunk, taken);
+            if !all {
                 break;
             }
         }
-    }
-    if state.outgoing.must_finish() {
-        // A stream that is over needs no end.
-        let _ = transport.finish(connection, id);
-    }
-    let waker = state.outgoing.waker();
-    drop(state);
-    waker.into_iter().for_each(std::task::Waker::wake);
+        if state.outgoing.must_finish() {
+            // A stream that is over needs no end.
+            let _ = transport.finish(connection, id);
+        }
+    });
 }
 
 /// Moves received bytes to the application, up to `limit` that wait there.
 fn read(stack: &mut Stack, stream: &StreamShared, limit: usize) {
     let (connection, id) = stream.key;
     let transport = stack.transport();
-    let mut state = stream.state.lock();
-    loop {
-        let room = state.incoming.room(limit);
-        if room == 0 {
-            break;
+    stream.update(|state| {
+        loop {
+            let room = state.incoming.room(limit);
+            if room == 0 {
+                break;
+            }
+            match transport.read_bytes(connection, id, room) {
+                Ok((ReadOutcome::Data(_), chunk)) => state.incoming.push(chunk),
+                Ok((ReadOutcome::Blocked, _)) => break,
+                Ok((ReadOutcome::Finished, _)) => break state.incoming.end(End::Finished),
+                Err(StreamError::Reset(code)) => break state.incoming.end(End::Broken(code)),
+                // Of a stream that is over, all was read; of a connection that is over, its end tells.
+                Err(_) => break,
+            }
         }
-        match transport.read_bytes(connection, id, room) {
-            Ok((ReadOutcome::Data(_), chunk)) => state.incoming.push(chunk),
-            Ok((ReadOutcome::Blocked, _)) => break,
-            Ok((ReadOutcome::Finished, _)) => break state.incoming.end(End::Finished),
-            Err(StreamError::Reset(code)) => break state.incoming.end(End::Broken(code)),
-            // Of a stream that is over, all was read; of a connection that is over, its end tells.
-            Err(_) => break,
-        }
-    }
-    let waker = state.incoming.waker();
-    drop(state);
-    waker.into_iter().for_each(std::task::Waker::wake);
+    });
 }

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -41,6 +41,15 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn new(key: StreamKey, bell: Arc<Bell>) -> Arc<Self> {
         Arc::new(Self { key, bell, state: Mutex::default() })
+    }
+
+    /// Changes the state for the engine, and wakes who waits for that.
+    pub(super) fn update(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        let wakers = [state.incoming.waker(), state.outgoing.waker()];
+        drop(state);
+        wakers.into_iter().flatten().for_each(Waker::wake);
     }
 
     /// Changes the state, and tells the engine when `change` says so.
