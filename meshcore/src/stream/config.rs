@@ -34,7 +34,8 @@ pub struct Config {
     pub window_budget: u64,
     /// Streams that the peer may have open at the same time. Default 128; 0 to 2^16. A few hundred bytes each.
     pub max_streams: u64,
-    /// Bytes that [`super::Endpoint::write`] keeps per stream until acknowledged, at first. Default 1 MiB; at least 1.
+    /// Bytes that [`super::Endpoint::write`] keeps per stream until acknowledged, at first. Default 128 KiB, which stays in a
+    /// processor's cache; at least 1.
     /// Grows to twice the congestion window, up to `max_send_buffer`.
     pub send_buffer: usize,
     /// Default 16 MiB; at least 1.
@@ -67,7 +68,7 @@ impl Default for Config {
             max_connection_window: 24 << 20,
             window_budget: 256 << 20,
             max_streams: 128,
-            send_buffer: 1 << 20,
+            send_buffer: 128 << 10,
             max_send_buffer: 16 << 20,
             datagram_buffer: 1 << 20,
             keep_alive: None,

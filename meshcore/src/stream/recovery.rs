@@ -116,7 +116,7 @@ pub(super) struct Recovery {
     pub(super) progress: Progress,
     /// What the peer announced, or was told since; counts in the Data space only.
     pub(super) peer_max_ack_delay: Duration,
-    /// The congestion window, not the application, stopped the sender last.
+    /// The congestion window or pacing, not the application or the link, stopped the sender last.
     pub(super) window_limited: bool,
     spaces: [Space; 3],
     pto_count: u32,

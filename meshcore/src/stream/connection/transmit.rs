@@ -177,6 +177,8 @@ impl Connection {
                 is_slow_start: congestion.is_slow_start(),
             };
             self.paced_until = self.pacer.check(now, limit, rate);
+            // RFC 9002 §7.8: who is held back by pacing would have used the window.
+            self.recovery.window_limited = self.paced_until.is_some();
         }
         id != SpaceId::Data || self.paced_until.is_none()
     }

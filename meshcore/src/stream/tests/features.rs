@@ -91,7 +91,7 @@ fn urgent_streams_go_first_and_equal_ones_take_turns() {
 
 #[test]
 fn datagrams_arrive_or_are_lost_and_never_hold_up_streams() {
-    let Talk { mut net, client, server } = Talk::new(2, Config::default());
+    let Talk { mut net, client, server } = Talk::new(2, Config { send_buffer: 200_000, ..Config::default() });
     net.link.loss = 10;
     let stream = net.endpoint(0).open(client).unwrap();
     net.endpoint(0).write(client, stream, &pattern(200_000, 1)).unwrap();
@@ -223,4 +223,39 @@ fn acknowledgements_become_rare_while_the_window_grows() {
     assert!(back.packets_sent * 8 < there.packets_sent, "{there:?} {back:?}");
     assert_eq!((there.packets_lost, there.bytes_retransmitted), (0, 0));
     assert_eq!(there.packets_sent, back.packets_received);
+}
+
+/// RFC 9002 §7.8: whom the driver holds back has not learned that the window may be larger.
+#[test]
+fn the_window_stays_when_the_driver_is_the_limit() {
+    let Talk { mut net, client, server } = Talk::new(5, Config::default());
+    net.run_for(Duration::from_secs(1));
+    let stream = net.endpoint(0).open(client).unwrap();
+    let data = pattern(1 << 16, 0);
+    let mut read = Vec::new();
+    for round in 0..500 {
+        net.now = net.now + Duration::from_millis(1);
+        let now = net.now;
+        while net.endpoint(0).write(client, stream, &data).unwrap() > 0 {}
+        // At first the window is what holds the sender back, then a link that takes little at a time.
+        let limit = if round == 0 { usize::MAX } else { 8 };
+        for (from, limit) in [(0, limit), (1, usize::MAX)] {
+            let (source, to) = (net.nodes[from].address, 1 - from);
+            net.endpoint(from).handle_timeout(now);
+            for _ in 0..limit {
+                let mut packet = Vec::new();
+                if net.endpoint(from).poll_transmit(now, &mut packet).is_none() {
+                    break;
+                }
+                net.endpoint(to).handle_packet(now, source, &mut packet).unwrap();
+            }
+            while net.endpoint(1).poll_event().is_some() {}
+            read.clear();
+            // At first the peer has not heard of the stream.
+            let _ = net.endpoint(1).read(server, stream, &mut read, usize::MAX);
+        }
+    }
+    let statistics = net.endpoint(0).statistics(client).unwrap();
+    assert_eq!(statistics.packets_lost, 0);
+    assert!(statistics.congestion_window < 40 * 1200, "{}", statistics.congestion_window);
 }
