@@ -5,14 +5,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::pool::{BLOCK, Pool};
 use super::ranges::RangeSet;
 
 /// Pieces with more gaps between them than this are refused, so that a peer cannot make the bookkeeping cost many times
 /// the data. A sender that fills its packets stays far below.
 const MAX_GAPS: usize = 4096;
-
-/// Bytes come to lie in blocks of this size, which can be handed to the application as they are.
-const BLOCK: usize = 16 * 1024;
 
 /// Entries (of 24 bytes) that an empty list of blocks keeps.
 const KEPT: usize = 8;
@@ -25,8 +23,8 @@ pub(super) struct TooFragmented;
 /// limit), and with it the memory: the bytes that the limit allows, and one block.
 #[derive(Debug, Default)]
 pub(super) struct Assembler {
-    /// Blocks of bytes from `origin` on, each as long as the last of them that arrived; gaps hold zeros. The first is the
-    /// one with `base` in it. None are kept when everything was read.
+    /// Blocks of [`BLOCK`] bytes from `origin` on, which can be handed to the application as they are; each as long as the
+    /// last of them that arrived. Gaps hold zeros. The first is the one with `base` in it. None are kept when everything was read.
     blocks: VecDeque<Vec<u8>>,
     /// Where everything had been read last.
     origin: u64,
@@ -38,9 +36,16 @@ pub(super) struct Assembler {
     end: u64,
     /// What arrived behind a gap.
     ahead: RangeSet,
+    /// Where whole blocks come from, and go to.
+    pool: Pool,
 }
 
 impl Assembler {
+    /// With whole blocks from `pool`.
+    pub(super) fn new(pool: Pool) -> Self {
+        Self { pool, ..Self::default() }
+    }
+
     /// Offset of the next byte to read.
     pub(super) fn base(&self) -> u64 {
         self.base
@@ -79,7 +84,10 @@ impl Assembler {
                 self.blocks.resize_with(index + 1, Vec::new);
             }
             if let Some(block) = self.blocks.get_mut(index) {
-                put(block, at, head, capacity);
+                if block.capacity() == 0 {
+                    *block = if capacity == BLOCK { self.pool.take() } else { Vec::with_capacity(capacity) };
+                }
+                put(block, at, head);
             }
             (data, at, index) = (tail, 0, index + 1);
         }
@@ -111,12 +119,12 @@ impl Assembler {
         let before = self.place(self.base).0;
         self.base += len as u64;
         if self.base == self.end && self.ahead.is_empty() {
-            self.blocks.clear();
+            self.blocks.drain(..).for_each(|block| self.pool.put(block));
             self.blocks.shrink_to(KEPT);
             self.expected = (self.base - self.origin) as usize;
             self.origin = self.base;
         } else if self.place(self.base).0 > before {
-            self.blocks.pop_front();
+            self.pool.put(self.blocks.pop_front().unwrap_or_default());
         }
     }
 
@@ -147,7 +155,7 @@ impl Assembler {
         // Nothing more will be written to a block that is read to its end.
         let is_whole = range.end == BLOCK || len > BLOCK / 2 && range.end == block.len() && is_last;
         let taken = if is_whole {
-            Bytes::from(std::mem::take(block)).slice(range)
+            self.pool.share(std::mem::take(block)).slice(range)
         } else {
             Bytes::copy_from_slice(&block[range])
         };
@@ -162,10 +170,7 @@ impl Assembler {
 }
 
 /// Copies `data` into a block at a position, which may lie behind its end.
-fn put(block: &mut Vec<u8>, at: usize, data: &[u8], capacity: usize) {
-    if block.capacity() == 0 {
-        block.reserve_exact(capacity);
-    }
+fn put(block: &mut Vec<u8>, at: usize, data: &[u8]) {
     if at == block.len() {
         return block.extend_from_slice(data);
     }

@@ -12,6 +12,7 @@ use super::error::{ConfigError, ConnectError, DatagramError, PacketError, Stream
 use super::flow::Budget;
 use super::half_open::{Admission, HalfOpen};
 use super::ids::IdMap;
+use super::pool::Pool;
 use super::streams::{ReadOutcome, Streams};
 use super::tls::{Credentials, Tls};
 use super::{Config, ConnectionId, DEFAULT_MTU, Event, Purpose, Side, Statistics, StreamId};
@@ -69,6 +70,7 @@ pub struct Endpoint {
     mtus: BTreeMap<Address, usize>,
     /// What the windows of all connections may grow by.
     budget: Arc<Budget>,
+    pool: Pool,
     /// The latest time that is known: the MTU may change between events.
     now: Instant,
     dropped: u64,
@@ -99,6 +101,7 @@ impl Endpoint {
             events: VecDeque::new(),
             mtus: BTreeMap::new(),
             budget,
+            pool: Pool::default(),
             now: Instant::default(),
             dropped: 0,
         })
@@ -260,7 +263,8 @@ impl Endpoint {
 
     fn start(&mut self, ids: Ids, peer: Address) -> Start {
         let secret = self.random.next_u64();
-        Start { ids, mtu: self.path_mtu(peer), secret, budget: Arc::clone(&self.budget) }
+        let (budget, pool) = (Arc::clone(&self.budget), self.pool.clone());
+        Start { ids, mtu: self.path_mtu(peer), secret, budget, pool }
     }
 
     fn unused_local_id(&mut self) -> u64 {

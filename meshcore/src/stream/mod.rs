@@ -20,6 +20,7 @@ mod ids;
 mod keys;
 mod pacer;
 mod params;
+mod pool;
 mod ranges;
 mod received;
 mod recovery;

@@ -2,6 +2,7 @@
 
 use super::super::datagrams::Datagrams;
 use super::super::error::{CloseReason, TransportCode, TransportError, shorten, wire_code};
+use super::super::pool::Pool;
 use super::super::recovery::SpaceId;
 use super::super::streams::Streams;
 use super::super::{Event, tls};
@@ -122,7 +123,7 @@ impl Connection {
 
     /// The last event; memory of the streams is given back at once.
     fn end(&mut self, reason: CloseReason) {
-        self.streams = Streams::new(self.side, &self.config, None);
+        self.streams = Streams::new(self.side, &self.config, None, Pool::default());
         self.datagrams = Datagrams::new(0);
         self.events.push_back(Event::Closed { peer: self.peer, reason });
     }

@@ -22,6 +22,7 @@ use super::flow::Budget;
 use super::keys::DataKeys;
 use super::pacer::Pacer;
 use super::params::Params;
+use super::pool::Pool;
 use super::received::{MAX_ACK_DELAY, MIN_ACK_DELAY, Received};
 use super::recovery::{Expired, Progress, Recovery, SpaceId};
 use super::send_buffer::SendBuffer;
@@ -74,6 +75,7 @@ pub(super) struct Start {
     pub(super) secret: u64,
     /// What windows of all connections together may grow by.
     pub(super) budget: Arc<Budget>,
+    pub(super) pool: Pool,
 }
 
 /// The state of one connection.
@@ -193,7 +195,7 @@ impl Connection {
             ack_frequency: AckFrequency::default(),
             mtu: start.mtu,
             skips: Skips::new(start.secret),
-            streams: Streams::new(side, config, Some(start.budget)),
+            streams: Streams::new(side, config, Some(start.budget), start.pool),
             datagrams: Datagrams::new(config.datagram_buffer),
             active: now,
             events: VecDeque::new(),

@@ -19,6 +19,7 @@ use super::assembler::Assembler;
 use super::error::{StreamError, TransportCode, TransportError, wire_code};
 use super::flow::{Budget, ReceiveWindow, SendWindow};
 use super::ids::IdMap;
+use super::pool::Pool;
 use super::{Config, Event, Side, StreamId};
 use crate::types::Instant;
 
@@ -78,6 +79,8 @@ pub(super) struct Streams {
     owes_max_streams: bool,
     shared: Shared,
     credit: SendWindow,
+    /// For received bytes.
+    pool: Pool,
     /// Streams with bytes to send, in turn.
     ready: Ready,
     /// Streams that only wait for credit of the connection.
@@ -88,8 +91,9 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(side: Side, config: &Config, budget: Option<Arc<Budget>>) -> Self {
+    pub(super) fn new(side: Side, config: &Config, budget: Option<Arc<Budget>>, pool: Pool) -> Self {
         Self {
+            pool,
             side,
             send_capacity: config.send_buffer,
             capacity_bounds: (config.send_buffer, config.max_send_buffer.max(config.send_buffer)),
@@ -156,7 +160,7 @@ impl Streams {
     fn insert(&mut self, id: u64) {
         let stream = Stream {
             send: SendHalf::new(self.peer_stream_window),
-            receive: ReceiveHalf::new(self.stream_window, self.max_stream_window),
+            receive: ReceiveHalf::new(self.stream_window, self.max_stream_window, self.pool.clone()),
             queued: false,
             priority: DEFAULT_PRIORITY,
             is_owing: false,

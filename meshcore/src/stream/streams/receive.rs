@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::assembler::Assembler;
 use super::super::error::{StreamError, TransportCode, TransportError};
 use super::super::flow::ReceiveWindow;
+use super::super::pool::Pool;
 use super::ReadOutcome;
 use crate::types::Instant;
 
@@ -54,9 +55,9 @@ pub(super) struct ReceiveHalf {
 }
 
 impl ReceiveHalf {
-    pub(super) fn new(window: u64, largest: u64) -> Self {
+    pub(super) fn new(window: u64, largest: u64, pool: Pool) -> Self {
         Self {
-            assembler: Assembler::default(),
+            assembler: Assembler::new(pool),
             window: ReceiveWindow::new(window, largest, None),
             highest: 0,
             final_size: None,

@@ -1,4 +1,5 @@
 use super::*;
+use crate::stream::pool::Pool;
 use crate::stream::streams::Streams;
 use crate::stream::tls::initial_keys;
 use crate::wire::packet::{Header, Kind};
@@ -106,7 +107,7 @@ fn victim() -> Streams {
         max_streams: 2,
         ..Config::default()
     };
-    Streams::new(Side::Server, &config, None)
+    Streams::new(Side::Server, &config, None, Pool::default())
 }
 
 #[test]
