@@ -27,7 +27,7 @@ impl Carrier {
     ) -> io::Result<Self> {
         let (name, hardware) = interface;
         Ok(match io {
-            Io::Batches => Self::Batches(Frames::open(socket, hardware.index, take)?),
+            Io::Batches => Self::Batches(Frames::open(socket, hardware, take)?),
             Io::Pnet => Self::Pnet(Portable::open(socket, name)?),
         })
     }

@@ -23,13 +23,34 @@ pub(super) type Outbound<'a> = (Mac, &'a [u8]);
 /// A packet socket that is bound to an interface.
 #[derive(Debug)]
 pub(super) struct Frames {
+    /// Receives.
     fd: AsyncFd<Socket>,
+    /// Sends. Nobody watches it: the kernel would wake the engine's descriptors for every frame that has left.
+    sender: Socket,
+    /// Bytes of a [`Head`] that the sender's kernel is not given.
+    skip: usize,
     writable: Writable,
+}
+
+/// What stands in front of a frame: a header for the kernel (virtio_net_hdr), which only some sockets want, and that of Ethernet.
+type Head = [u8; linux::FRAME_INFO_LEN + HEADER_LEN];
+
+fn head(source: Mac, to: Mac, frame: &[u8]) -> Head {
+    let mut head = [0; _];
+    let (info, header) = head.split_at_mut(linux::FRAME_INFO_LEN);
+    linux::put_frame_info(info, HEADER_LEN + frame.len());
+    put_header(header, source, to);
+    head
 }
 
 impl Frames {
     /// `socket` receives from here on.
-    pub(super) fn open(socket: Socket, interface: i32, take: Take) -> io::Result<Self> {
+    pub(super) fn open(socket: Socket, hardware: &linux::Hardware, take: Take) -> io::Result<Self> {
+        let interface = hardware.index;
+        let sender = linux::packet_socket()?;
+        linux::set_buffers(&sender)?;
+        let is_linear = hardware.mtu > linux::PIECE && linux::keep_in_one_piece(&sender);
+        linux::bind(&sender, interface, 0)?;
         linux::set_buffers(&socket)?;
         linux::ignore_outgoing(&socket);
         match take {
@@ -38,7 +59,8 @@ impl Frames {
             Take::Inside { .. } => {}
         }
         linux::bind(&socket, interface, ETHERTYPE)?;
-        Ok(Self { fd: linux::watch(socket)?, writable: Writable::default() })
+        let skip = if is_linear { 0 } else { linux::FRAME_INFO_LEN };
+        Ok(Self { fd: linux::watch(socket)?, sender, skip, writable: Writable::default() })
     }
 
     /// Receives a batch; the number of those that are not for us.
@@ -48,11 +70,14 @@ impl Frames {
         take: Take,
         inbound: &mut Inbound,
     ) -> Poll<io::Result<u64>> {
+        let slots = inbound.slots();
         loop {
             let mut guard = ready!(self.fd.poll_read_ready(cx))?;
-            let Ok(received) = guard.try_io(|fd| receive(fd.get_ref(), take, inbound)) else { continue };
+            let Ok(received) = guard.try_io(|fd| receive(fd.get_ref(), take, slots, inbound)) else {
+                continue;
+            };
             let (count, foreign) = received?;
-            if count < BATCH {
+            if count < slots {
                 // The queue is empty, and whatever comes now is told anew: this saves the call that would find nothing.
                 guard.clear_ready();
             }
@@ -69,17 +94,13 @@ impl Frames {
     ) -> Sent {
         let mut sent = Sent::default();
         while frames.len() > 0 {
-            let mut headers = [[0; HEADER_LEN]; BATCH];
-            let mut bodies = [&[][..]; BATCH];
-            let mut count = 0;
-            for ((header, body), (to, frame)) in headers.iter_mut().zip(&mut bodies).zip(frames.by_ref()) {
-                put_header(header, source, to);
-                *body = frame;
-                count += 1;
-            }
-            let batch = self.send_batch(&headers[..count], &bodies[..count], counters);
-            let is_full = batch.done < count;
-            sent.add(batch);
+            // A lone frame need not wait until a whole batch is laid out.
+            let batch = match frames.len() {
+                1 => self.send_batch::<1>(source, frames.by_ref(), counters),
+                _ => self.send_batch::<BATCH>(source, frames.by_ref(), counters),
+            };
+            let is_full = batch.is_full;
+            sent.add(batch.sent);
             if is_full {
                 break;
             }
@@ -87,28 +108,41 @@ impl Frames {
         sent
     }
 
-    fn send_batch(
+    /// Sends up to `N` frames.
+    fn send_batch<'a, const N: usize>(
         &mut self,
-        headers: &[[u8; HEADER_LEN]],
-        bodies: &[&[u8]],
+        source: Mac,
+        frames: impl Iterator<Item = Outbound<'a>>,
         counters: &mut LinkCounters,
-    ) -> Sent {
-        let socket = self.fd.get_ref();
-        let mut parts = [[IoSlice::new(&[]); 2]; BATCH];
-        for ((parts, header), body) in parts.iter_mut().zip(headers).zip(bodies) {
-            *parts = [IoSlice::new(header), IoSlice::new(body)];
+    ) -> Batch {
+        let mut heads = [[0; _]; N];
+        let mut bodies = [&[][..]; N];
+        let mut count = 0;
+        for ((head_of_it, body), (to, frame)) in heads.iter_mut().zip(&mut bodies).zip(frames) {
+            *head_of_it = head(source, to, frame);
+            *body = frame;
+            count += 1;
         }
+        let mut parts = [[IoSlice::new(&[]); 2]; N];
+        for ((parts, head), body) in parts.iter_mut().zip(&heads).zip(bodies) {
+            *parts = [IoSlice::new(head.get(self.skip..).unwrap_or_default()), IoSlice::new(body)];
+        }
+        let sent = self.send_parts(parts.get(..count).unwrap_or_default(), counters);
+        Batch { is_full: sent.done < count, sent }
+    }
+
+    fn send_parts(&mut self, parts: &[[IoSlice<'_>; 2]], counters: &mut LinkCounters) -> Sent {
         let mut sent = Sent::default();
-        while let Some(rest) = parts[..bodies.len()].get(sent.done..).filter(|rest| !rest.is_empty()) {
+        while let Some(rest) = parts.get(sent.done..).filter(|rest| !rest.is_empty()) {
             let messages = rest.iter().map(|parts| Outgoing { to: None, parts, segment: None });
-            match mmsg::send(socket, messages) {
+            match mmsg::send(&self.sender, messages) {
                 Ok(count) => {
                     sent.done += count;
                     counters.sent += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.writable.wait_for(socket) {
+                    match self.writable.wait_for(&self.sender) {
                         Ok(()) => break,
                         // Nobody would tell when it is over.
                         Err(_) => sent.note(counters.count_sent(Err(error))),
@@ -122,10 +156,9 @@ impl Frames {
 
     /// Sends one frame, or loses it.
     pub(super) fn send_one(&self, source: Mac, to: Mac, frame: &[u8]) -> io::Result<()> {
-        let mut header = [0; HEADER_LEN];
-        put_header(&mut header, source, to);
-        let parts = [IoSlice::new(&header), IoSlice::new(frame)];
-        self.fd.get_ref().send_vectored(&parts).map(|_| ())
+        let head = head(source, to, frame);
+        let parts = [IoSlice::new(head.get(self.skip..).unwrap_or_default()), IoSlice::new(frame)];
+        self.sender.send_vectored(&parts).map(|_| ())
     }
 
     /// Ready when there is room for what could not be sent.
@@ -138,7 +171,14 @@ impl Frames {
     }
 }
 
-pub(super) fn put_header(header: &mut [u8; HEADER_LEN], source: Mac, destination: Mac) {
+/// What came of a batch.
+struct Batch {
+    sent: Sent,
+    /// The rest waits for room.
+    is_full: bool,
+}
+
+pub(super) fn put_header(header: &mut [u8], source: Mac, destination: Mac) {
     if let Some(mut ethernet) = MutableEthernetPacket::new(header) {
         ethernet.set_destination(destination.into());
         ethernet.set_source(source.into());
@@ -146,9 +186,10 @@ pub(super) fn put_header(header: &mut [u8; HEADER_LEN], source: Mac, destination
     }
 }
 
-/// Receives a batch: how many frames, and how many of them are not for us.
-fn receive(socket: &Socket, take: Take, inbound: &mut Inbound) -> io::Result<(usize, u64)> {
+/// Receives a batch of `slots` frames at most: how many, and how many of them are not for us.
+fn receive(socket: &Socket, take: Take, slots: usize, inbound: &mut Inbound) -> io::Result<(usize, u64)> {
     let (buffer, frames) = inbound.refill();
+    let buffer = buffer.get_mut(..slots * ETHERNET_SLOT).unwrap_or_default();
     let mut here = [None; BATCH];
     let count = mmsg::receive(socket, buffer, ETHERNET_SLOT, |number, incoming| {
         let Incoming { len, is_truncated, from, .. } = incoming;

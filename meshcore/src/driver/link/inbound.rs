@@ -15,6 +15,9 @@ pub(super) const UDP_SLOT: usize = 1 << 16;
 /// How many of those are received at once.
 pub(super) const UDP_SLOTS: usize = 8;
 
+/// Ethernet frames that are asked for at least.
+const FEW: usize = 4;
+
 /// Room for either kind: 512 KiB. What is never written to costs no memory.
 const BUFFER: usize = UDP_SLOTS * UDP_SLOT;
 
@@ -62,6 +65,11 @@ impl Inbound {
         self.frames.clear();
         self.next = 0;
         (&mut self.buffer, &mut self.frames)
+    }
+
+    /// How many Ethernet frames to ask for after those that came last: to prepare a whole batch for a lone frame takes longer than to receive it.
+    pub(super) fn slots(&self) -> usize {
+        (2 * self.frames.len()).clamp(FEW, BATCH)
     }
 
     /// Changes the senders of the frames; a frame that gets none is dropped.

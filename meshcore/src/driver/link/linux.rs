@@ -181,6 +181,32 @@ pub(super) fn ignore_outgoing(socket: &Socket) {
     }
 }
 
+/// Length of a virtio_net_hdr (Linux, include/uapi/linux/virtio_net.h), without what only later devices have.
+pub(super) const FRAME_INFO_LEN: usize = 10;
+
+/// The kernel puts frames that are longer than about a page together from pieces.
+pub(super) const PIECE: usize = 3500;
+
+/// PACKET_VNET_HDR (Linux, include/uapi/linux/if_packet.h): a virtio_net_hdr stands in front of every frame.
+const PACKET_VNET_HDR: libc::c_int = 15;
+
+/// Has the kernel keep each frame in one piece of memory, as far as [`put_frame_info`] in front of it says. Otherwise an interface
+/// that takes no pieces (without scatter-gather) costs another copy. Whether it will.
+pub(super) fn keep_in_one_piece(socket: &Socket) -> bool {
+    let on: libc::c_int = 1;
+    set_packet_option(socket, PACKET_VNET_HDR, &on)
+        .inspect_err(|error| tracing::debug!(%error, "large frames are sent in pieces"))
+        .is_ok()
+}
+
+/// Writes a virtio_net_hdr that asks for nothing but the first `len` bytes in one piece: its third byte on is that number.
+pub(super) fn put_frame_info(info: &mut [u8], len: usize) {
+    let len = u16::try_from(len).unwrap_or(0);
+    if let Some(place) = info.get_mut(2..4) {
+        place.copy_from_slice(&len.to_ne_bytes());
+    }
+}
+
 /// Whether a frame of this sender was sent to this machine: neither its own, nor for another station, which is
 /// also how the kernel marks frames of a VLAN that no interface here belongs to.
 pub(super) fn is_for_us(from: &SockAddr) -> bool {
