@@ -1,31 +1,24 @@
 //! Configuration of a node and its start.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use rand::RngExt;
 use tokio::runtime;
-use tokio::sync::mpsc::{UnboundedReceiver, WeakUnboundedSender, unbounded_channel};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::unbounded_channel;
 
-use super::connections::Hub;
-use super::echoes::Echoes;
-use super::engine::{Clock, Command, Engine};
-use super::events::StopOnDrop;
+use super::engine::Clock;
 use super::home::{Home, HomeError};
 use super::identity::check_key_bits;
-use super::insecure::{self, InsecureLinks};
+use super::launch::{Parts, Prepared};
 use super::link::LinkSpec;
-use super::links::Links;
 use super::store::{Cursor, Opened, Store};
-use super::{Error, ErrorKind, Events, Identity, LinkStatus, Node, Pending, network_key};
+use super::{Error, ErrorKind, Events, Identity, Node, Pending, insecure, network_key};
 use crate::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
-use crate::message::store::{StoreOp, StoreReply, StoredPeer};
+use crate::message::store::{StoreOp, StoredPeer};
 use crate::node::{Stack, StackConfig};
 use crate::types::{Nickname, UnixTime};
 
@@ -44,6 +37,7 @@ pub struct Builder {
     links: Vec<String>,
     network_key_file: Option<PathBuf>,
     v1: Vec<String>,
+    on_current_runtime: bool,
 }
 
 impl Builder {
@@ -100,10 +94,39 @@ impl Builder {
         self
     }
 
+    /// Runs the node as a task of the tokio runtime that [`Builder::start`] is awaited in, instead of on a thread of its own.
+    /// That saves a change of threads for everything that passes between application and node: the way to the lowest
+    /// latency and the highest throughput. In return the node works only while that runtime does: code that blocks a runtime of one thread
+    /// blocks the node, its relaying for others too, for as long. End such a node with [`Node::stop`]; when the runtime
+    /// ends first, what was accepted is on disk, but nobody is told goodbye. The runtime needs I/O and time enabled.
+    pub fn on_current_runtime(mut self) -> Self {
+        self.on_current_runtime = true;
+        self
+    }
+
     /// Starts the node on a thread of its own. Makes a key when the home has none (this takes seconds). A link that
     /// cannot be opened is reported by [`Node::links`]; only when none can be opened the start fails. Inside a tokio runtime
     /// use [`Builder::start`]: this panics there.
     pub fn start_blocking(self) -> Result<Node, Error> {
+        if self.on_current_runtime {
+            let text = "a node on the application's runtime is started by awaiting start() there";
+            return Err(Error::new(ErrorKind::InvalidArgument, text));
+        }
+        self.prepare()?.on_own_thread()
+    }
+
+    /// [`Builder::start_blocking`] for asynchronous callers.
+    pub async fn start(self) -> Result<Node, Error> {
+        if !self.on_current_runtime {
+            return on_thread(move || self.start_blocking())?.await;
+        }
+        let runtime = runtime::Handle::try_current();
+        let runtime = runtime.map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
+        on_thread(move || self.prepare())?.await?.on_runtime(&runtime).await
+    }
+
+    /// Everything that a node needs but its links, which belong to the runtime that it will run in.
+    fn prepare(self) -> Result<Prepared, Error> {
         let nickname = self.nickname.as_deref().map(str::parse).transpose()?;
         let specs = self.link_specs()?;
         let v1 = insecure::check(&self.v1, self.network_key_file.is_some())?;
@@ -128,7 +151,7 @@ impl Builder {
         let own = peers.extract_if(.., |peer| peer.id == key.node_id()).next();
         let nickname = nickname.or_else(|| remembered_nickname(&own?));
 
-        let (id, path) = (key.node_id(), home.path().to_owned());
+        let id = key.node_id();
         let (identity, subkey) = own_identity(&store, key, nickname.clone(), clock.now().wall)?;
         let config = StackConfig {
             identity,
@@ -145,20 +168,19 @@ impl Builder {
         let events = Arc::new(Events::new().map_err(|error| Error::new(ErrorKind::Internal, error))?);
         let (commands, receiver) = unbounded_channel();
         let handles = commands.downgrade();
-        let parts =
-            Parts { stack, store, events: events.clone(), replies, commands: receiver, handles, clock, home };
-        let (links, engine) = spawn(parts, specs, v1)?;
-        let engine = Mutex::new(Some(engine));
-        Ok(Node { id, nickname, home: path, links, events, cursor, commands, engine })
-    }
-
-    /// [`Builder::start_blocking`] for asynchronous callers.
-    pub async fn start(self) -> Result<Node, Error> {
-        let (resolve, pending) = Pending::new();
-        let body = move || resolve(self.start_blocking());
-        let spawned = thread::Builder::new().name("meshchat-start".into()).spawn(body);
-        spawned.map_err(|error| Error::new(ErrorKind::Internal, error))?;
-        pending.await
+        let parts = Parts {
+            stack,
+            store,
+            events: Arc::clone(&events),
+            replies,
+            commands: receiver,
+            handles,
+            clock,
+            specs,
+            v1,
+            home,
+        };
+        Ok(Prepared { id, nickname, events, cursor, commands, parts })
     }
 
     fn link_specs(&self) -> Result<Vec<LinkSpec>, Error> {
@@ -180,74 +202,18 @@ impl fmt::Debug for Builder {
             .field("links", &self.links)
             .field("network_key_file", &self.network_key_file)
             .field("v1", &self.v1)
+            .field("on_current_runtime", &self.on_current_runtime)
             .finish_non_exhaustive()
     }
 }
 
-/// The engine's share of a node.
-struct Parts {
-    stack: Stack,
-    store: Store,
-    events: Arc<Events>,
-    replies: UnboundedReceiver<Vec<StoreReply>>,
-    commands: UnboundedReceiver<Command>,
-    handles: WeakUnboundedSender<Command>,
-    clock: Clock,
-    home: Home,
-}
-
-/// Opens the links on the engine's thread, to whose runtime they belong, and leaves the engine running there.
-///
-/// The runtime is made there, too, and answers come by tokio's channels: both keep Rust's handle of the thread out of
-/// the caller's thread. In a C program nobody frees that handle, and memory checkers call it a possible leak.
-fn spawn(
-    parts: Parts,
-    specs: Vec<LinkSpec>,
-    v1: Vec<String>,
-) -> Result<(Vec<LinkStatus>, thread::JoinHandle<()>), Error> {
-    let (answer, opened) = oneshot::channel();
-    let internal = |error| Error::new(ErrorKind::Internal, error);
-    let body = move || match runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(run(parts, specs, v1, answer)),
-        Err(error) => drop(answer.send(Err(internal(error)))),
-    };
-    let thread = thread::Builder::new().name("meshchat".into()).spawn(body).map_err(internal)?;
-    let opened = opened.blocking_recv().unwrap_or_else(|_| Err(Error::stopped()));
-    match opened {
-        Ok(statuses) => Ok((statuses, thread)),
-        Err(error) => {
-            // The home is free when the caller hears of the failure.
-            let _ = thread.join();
-            Err(error)
-        }
-    }
-}
-
-/// The life of the engine; `answer` gets the links, or why there are none.
-async fn run(
-    parts: Parts,
-    specs: Vec<LinkSpec>,
-    v1: Vec<String>,
-    answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>,
-) {
-    let (links, mut statuses) = match Links::open(specs) {
-        Ok(opened) => opened,
-        Err(error) => return drop(answer.send(Err(error))),
-    };
-    let (insecure, insecure_statuses) = InsecureLinks::open(&v1);
-    statuses.extend(insecure_statuses);
-    let Parts { stack, store, events, replies, commands, handles, clock, home } = parts;
-    let _stop = StopOnDrop(events.clone());
-    // Nobody can have gone: the starter waits for this answer.
-    let _ = answer.send(Ok(statuses));
-    let waiting = HashMap::new();
-    let echoes = Echoes::default();
-    let hub = Hub::new(handles);
-    Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes, hub }
-        .run()
-        .await;
-    // The home stays locked until everything in it is closed.
-    drop(home);
+/// Whoever awaits a start must not be held up by the making of a key and the opening of a database.
+fn on_thread<T: Send + 'static>(
+    body: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<Pending<T>, Error> {
+    let (resolve, pending) = Pending::new();
+    let spawned = thread::Builder::new().name("meshchat-start".into()).spawn(move || resolve(body()));
+    spawned.map(|_| pending).map_err(|error| Error::new(ErrorKind::Internal, error))
 }
 
 fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {

@@ -18,6 +18,7 @@ use super::events::Events;
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
+use super::signals::{Input, Signals};
 use super::store::Store;
 use super::timer::Timer;
 use super::trouble::Trouble;
@@ -80,12 +81,21 @@ impl Clock {
     }
 
     pub(super) fn now(self) -> Now {
-        let micros = self.start.elapsed().as_micros();
         let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Now {
-            monotonic: Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX)),
+            monotonic: self.monotonic(),
             wall: UnixTime::from_millis(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)),
         }
+    }
+
+    /// The same moment's successor: the wall's clock is not read again.
+    fn later(self, now: Now) -> Now {
+        Now { monotonic: self.monotonic(), ..now }
+    }
+
+    fn monotonic(self) -> Instant {
+        let micros = self.start.elapsed().as_micros();
+        Instant::from_micros(u64::try_from(micros).unwrap_or(u64::MAX))
     }
 
     fn tick(self, instant: Instant) -> Tick {
@@ -105,6 +115,7 @@ pub(super) struct Engine {
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
     pub(super) hub: Hub,
+    pub(super) signals: Signals,
 }
 
 /// What the engine works with while it runs.
@@ -112,6 +123,8 @@ struct Desk {
     inbound: Inbound,
     /// The link that `inbound` came from.
     from: LinkId,
+    /// The moment of this turn.
+    now: Now,
     /// The frame in the making.
     frame: Vec<u8>,
     timer: Timer,
@@ -124,9 +137,10 @@ impl Engine {
     /// is sent, up to a batch. So nothing waits for more than a batch of something else.
     pub(super) async fn run(mut self) {
         let (inbound, timer) = (Inbound::new(), Timer::new());
-        let mut desk = Desk { inbound, from: LinkId(0), frame: Vec::new(), timer };
+        let now = self.clock.now();
+        let mut desk = Desk { inbound, from: LinkId(0), now, frame: Vec::new(), timer };
         loop {
-            let more = self.empty_outputs(&mut desk.frame) || !desk.inbound.is_empty();
+            let more = self.empty_outputs(&mut desk) || !desk.inbound.is_empty();
             if more {
                 // Other tasks of this runtime, and news of other descriptors, have a turn as well.
                 yield_now().await;
@@ -139,72 +153,77 @@ impl Engine {
                 break;
             }
         }
-        self.stop(&mut desk.frame);
+        self.stop(&mut desk);
     }
 
     /// Takes in what there is; `false`: the engine is to stop.
     fn poll_inputs(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> Poll<bool> {
         let mut any = false;
-        match self.commands.poll_recv(cx) {
+        desk.now = self.clock.now();
+        self.signals.begin(cx);
+        match self.signals.ask(Input::Commands, |cx| self.commands.poll_recv(cx)) {
             Poll::Ready(None) => return Poll::Ready(false),
             Poll::Ready(Some(command)) => {
-                self.handle_commands(command);
+                self.handle_commands(desk.now, command);
                 any = true;
             }
             Poll::Pending => {}
         }
-        if let Poll::Ready(Some(replies)) = self.replies.poll_recv(cx) {
+        if let Poll::Ready(Some(replies)) = self.signals.ask(Input::Replies, |cx| self.replies.poll_recv(cx))
+        {
             for reply in replies {
-                self.stack.handle_store(self.clock.now(), reply);
+                self.stack.handle_store(desk.now, reply);
             }
             any = true;
         }
-        any |= self.hub.poll(cx, &mut self.stack).is_ready();
+        any |= self.signals.ask(Input::Handles, |cx| self.hub.poll(cx, &mut self.stack)).is_ready();
         any |= self.links.poll_writable(cx).is_ready();
-        any |= self.poll_links(cx, desk);
+        any |= self.poll_links(desk);
         any |= pin!(self.insecure.recv(self.clock)).poll(cx).is_ready();
-        any |= self.poll_timers(cx, &mut desk.timer, any);
+        any |= self.poll_timers(cx, desk, any);
         if any { Poll::Ready(true) } else { Poll::Pending }
     }
 
     /// Does what is due. The timer is only set when the engine is about to wait.
-    fn poll_timers(&mut self, cx: &mut Context<'_>, timer: &mut Timer, is_busy: bool) -> bool {
+    fn poll_timers(&mut self, cx: &mut Context<'_>, desk: &mut Desk, is_busy: bool) -> bool {
         // While a link is full the node is not asked for frames, and what is due stays due: its timers wait as well.
         let stack = if self.links.are_blocked() { None } else { self.stack.poll_timeout() };
         let deadlines = [stack, self.insecure.poll_timeout()];
         let deadlines = deadlines.map(|instant| instant.map(|instant| self.clock.tick(instant)));
         let deadline = deadlines.into_iter().chain([self.links.poll_timeout()]).flatten().min();
         let Some(deadline) = deadline else { return false };
-        let is_due = if is_busy { deadline <= Tick::now() } else { timer.poll(cx, deadline).is_ready() };
+        let is_due = match is_busy {
+            true => deadline <= self.clock.tick(desk.now.monotonic),
+            false => desk.timer.poll(cx, deadline).is_ready(),
+        };
         if !is_due {
             return false;
         }
-        self.handle_timeout();
+        desk.now = self.clock.later(desk.now);
+        self.handle_timeout(desk.now);
         true
     }
 
-    fn handle_timeout(&mut self) {
-        let now = self.clock.now();
+    fn handle_timeout(&mut self, now: Now) {
         if self.stack.poll_timeout().is_some_and(|due| due <= now.monotonic) {
             self.stack.handle_timeout(now);
         }
         self.insecure.handle_timeout(now);
-        self.links.handle_timeout(Tick::now());
+        self.links.handle_timeout(self.clock.tick(now.monotonic));
     }
 
     /// The first command, and those that wait behind it, up to a limit.
-    fn handle_commands(&mut self, first: Command) {
-        self.handle_command(first);
+    fn handle_commands(&mut self, now: Now, first: Command) {
+        self.handle_command(now, first);
         for _ in 1..COMMANDS {
             match self.commands.try_recv() {
-                Ok(command) => self.handle_command(command),
+                Ok(command) => self.handle_command(now, command),
                 Err(_) => return,
             }
         }
     }
 
-    fn handle_command(&mut self, command: Command) {
-        let now = self.clock.now();
+    fn handle_command(&mut self, now: Now, command: Command) {
         match command {
             Command::Send { to, text, reply } => match self.stack.send(now, to, text) {
                 Ok(id) => drop(self.waiting.insert(id, reply)),
@@ -228,18 +247,20 @@ impl Engine {
     }
 
     /// News of the links, or a batch of frames; whether there was anything.
-    fn poll_links(&mut self, cx: &mut Context<'_>, desk: &mut Desk) -> bool {
+    fn poll_links(&mut self, desk: &mut Desk) -> bool {
         if desk.inbound.is_empty() {
-            let Poll::Ready(received) = self.links.poll(cx, &mut desk.inbound) else { return false };
+            let received = self.signals.ask(Input::Links, |cx| self.links.poll(cx, &mut desk.inbound));
+            let Poll::Ready(received) = received else { return false };
             self.handle_received(received, desk);
         }
-        // One moment for all of them: they were received together.
-        let now = self.clock.now();
         for _ in 0..BATCH {
             let Some((from, frame)) = desk.inbound.pop() else { break };
             desk.frame.clear();
-            if let Some((link, to)) = self.stack.handle_frame(now, desk.from, from, frame, &mut desk.frame) {
+            if let Some((link, to)) =
+                self.stack.handle_frame(desk.now, desk.from, from, frame, &mut desk.frame)
+            {
                 self.links.push(link, to, &mut desk.frame);
+                self.signals.raise(Input::Links);
             }
         }
         true
@@ -250,10 +271,10 @@ impl Engine {
             Received::Frames { link } => desk.from = link,
             Received::Up { link, name, info } => {
                 tracing::info!(%name, ?info, "a link is up");
-                self.stack.add_link(self.clock.now(), link, &name, info);
+                self.stack.add_link(desk.now, link, &name, info);
             }
             Received::Down { link, trouble } => {
-                self.stack.remove_link(self.clock.now(), link);
+                self.stack.remove_link(desk.now, link);
                 trouble.into_iter().for_each(|trouble| self.warn(trouble));
             }
             Received::Trouble(trouble) => self.warn(trouble),
@@ -265,8 +286,7 @@ impl Engine {
     }
 
     /// Sends a batch of the frames that the node has for the links; whether there may be more.
-    fn transmit(&mut self, frame: &mut Vec<u8>) -> bool {
-        let now = self.clock.now();
+    fn transmit(&mut self, now: Now, frame: &mut Vec<u8>) -> bool {
         let mut room = BATCH;
         // When a link is full the node is not asked: it would send into a loss that only looks like one of the network.
         while room > 0 && !self.links.are_blocked() {
@@ -276,28 +296,34 @@ impl Engine {
             room -= 1;
         }
         self.links.flush();
+        if room < BATCH {
+            // They may have noticed that something does not work.
+            self.signals.raise(Input::Links);
+        }
         room == 0
     }
 
     /// First of all outputs: what applications read and write makes frames.
-    fn carry_connection_events(&mut self) {
-        let now = self.clock.now();
+    fn carry_connection_events(&mut self, now: Now) {
         while let Some((id, event)) = self.stack.poll_connection_event(now) {
             self.hub.handle_event(now, &mut self.stack, id, event);
         }
     }
 
     /// Empties what the node gives out; whether there may be more to send.
-    fn empty_outputs(&mut self, frame: &mut Vec<u8>) -> bool {
-        self.carry_connection_events();
-        let more = self.transmit(frame);
+    fn empty_outputs(&mut self, desk: &mut Desk) -> bool {
+        let Desk { now, frame, .. } = desk;
+        self.carry_connection_events(*now);
+        // When packets left is what round trips are measured from.
+        *now = self.clock.later(*now);
+        let more = self.transmit(*now, frame);
         while let Some(operation) = self.stack.poll_store() {
             if let Err(error) = self.store.submit(operation) {
                 tracing::error!(%error, "the store ended before the engine");
             }
         }
         while let Some((id, answer)) = self.stack.poll_echo() {
-            self.echoes.on_result(&mut self.stack, self.clock.now(), id, answer);
+            self.echoes.on_result(&mut self.stack, *now, id, answer);
         }
         self.insecure.transmit(frame);
         while let Some(trouble) = self.insecure.poll_trouble() {
@@ -311,10 +337,10 @@ impl Engine {
     }
 
     /// Says goodbye, and lets the store finish what it was given: a message that the disk has is answered as accepted.
-    fn stop(mut self, frame: &mut Vec<u8>) {
-        self.stack.leave(self.clock.now());
-        self.insecure.leave(self.clock.now());
-        while self.empty_outputs(frame) {}
+    fn stop(mut self, desk: &mut Desk) {
+        self.stack.leave(desk.now);
+        self.insecure.leave(desk.now);
+        while self.empty_outputs(desk) {}
         for (link, counters) in self.links.counters() {
             tracing::debug!(?link, ?counters, "a link ends");
         }

@@ -1,17 +1,14 @@
 //! A running node as its application holds it.
 
-use std::os::unix::thread::JoinHandleExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use nix::sys::pthread::pthread_self;
-use parking_lot::Mutex;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::echoes::{Pong, TraceHop};
 use super::engine::{Command, Reply};
+use super::launch::Running;
 use super::store::Cursor;
 use super::{Builder, Error, ErrorKind, Events, Pending};
 use crate::node::{IncomingMessage, NodeInfo};
@@ -39,7 +36,7 @@ pub struct Node {
     pub(super) events: Arc<Events>,
     pub(super) cursor: Cursor,
     pub(super) commands: UnboundedSender<Command>,
-    pub(super) engine: Mutex<Option<JoinHandle<()>>>,
+    pub(super) running: Running,
 }
 
 /// A link that was asked for, and how it went.
@@ -163,19 +160,11 @@ impl Node {
     }
 
     /// Says goodbye to the neighbours, closes the database and the links, and waits for that. Later calls answer
-    /// [`crate::ErrorKind::Stopped`]; a second stop does nothing.
+    /// [`crate::ErrorKind::Stopped`]; a second stop does nothing. A node on the application's runtime
+    /// ([`Builder::on_current_runtime`]) does all this when the runtime lets it: [`Node::stop`] waits for that, this does not.
     pub fn stop_blocking(&self) {
         self.submit(Command::Stop);
-        // A second caller waits here until the first one has seen the end.
-        let mut engine = self.engine.lock();
-        // A callback that owned the last handle drops it on the engine's thread, which cannot wait for itself.
-        // (Rust's own handle of the thread would stay behind in a C program.)
-        let is_own = |thread: &mut JoinHandle<()>| thread.as_pthread_t() == pthread_self();
-        if let Some(thread) = engine.take_if(|thread| !is_own(thread))
-            && thread.join().is_err()
-        {
-            tracing::error!("the engine ended by a panic");
-        }
+        self.running.join();
     }
 
     /// An engine that is gone drops the command, which answers it.

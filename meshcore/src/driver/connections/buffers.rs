@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Received bytes that wait here for the application at the most; more stay in the transport, whose windows then close.
-pub(super) const READ_AHEAD: usize = 256 * 1024;
+pub(super) const READ_AHEAD: usize = 128 * 1024;
 
 /// Written bytes that wait here for the transport at the most; then writing waits.
-const WRITE_BEHIND: usize = 256 * 1024;
+const WRITE_BEHIND: usize = 128 * 1024;
 
 /// Small writes are gathered in blocks of this size, which the transport takes without a copy.
 const BLOCK: usize = 64 * 1024;
@@ -160,8 +160,8 @@ pub(super) struct Outgoing {
 impl Outgoing {
     /// Takes bytes, as many as there is room for.
     pub(super) fn poll_write(&mut self, cx: &Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        if let Some(end) = self.end.as_ref().or(self.finish.then_some(&End::Finished)) {
-            return Poll::Ready(Err(end.write_error()));
+        if let Some(error) = self.write_error() {
+            return Poll::Ready(Err(error));
         }
         let room = WRITE_BEHIND.saturating_sub(self.len);
         if room == 0 && !data.is_empty() {
@@ -176,6 +176,28 @@ impl Outgoing {
         self.tail.extend_from_slice(data);
         self.len += data.len();
         Poll::Ready(Ok(data.len()))
+    }
+
+    /// Takes all of a chunk as it is, as soon as there is room for a part of it.
+    pub(super) fn poll_write_chunk(&mut self, cx: &Context<'_>, chunk: &Bytes) -> Poll<io::Result<()>> {
+        if let Some(error) = self.write_error() {
+            return Poll::Ready(Err(error));
+        }
+        if self.len >= WRITE_BEHIND {
+            wait(&mut self.writer, cx);
+            return Poll::Pending;
+        }
+        self.close_tail();
+        if !chunk.is_empty() {
+            self.len += chunk.len();
+            self.chunks.push_back(chunk.clone());
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Why nothing can be written any more.
+    fn write_error(&self) -> Option<io::Error> {
+        self.end.as_ref().or(self.finish.then_some(&End::Finished)).map(End::write_error)
     }
 
     fn close_tail(&mut self) {

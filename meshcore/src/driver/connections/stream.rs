@@ -104,6 +104,20 @@ impl Stream {
         .await
     }
 
+    /// Writes bytes without copying them, all or none: waits while there is no room in the buffers, and then goes beyond them if need be. So
+    /// it suits pieces of some kilobytes up to a megabyte.
+    pub async fn write_chunk(&mut self, chunk: impl Into<Bytes>) -> io::Result<()> {
+        let chunk = chunk.into();
+        poll_fn(|cx| {
+            self.shared.with(|state| {
+                let written = state.outgoing.poll_write_chunk(cx, &chunk);
+                let news = matches!(written, Poll::Ready(Ok(())));
+                (written, news)
+            })
+        })
+        .await
+    }
+
     /// Gives up this node's direction: what has not arrived may never arrive. The peer reads an error with this code.
     pub fn reset(&mut self, code: u64) {
         self.shared.with(|state| (state.reset = Some(code), true));
