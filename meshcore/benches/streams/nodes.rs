@@ -1,4 +1,4 @@
-//! Two whole nodes, one in each namespace, with a stream between them.
+//! Two whole nodes, one in each namespace, each on its application's runtime, with a stream between them.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use meshcore::{Node, Stream};
-use tempfile::TempDir;
+use meshcore::{Connection, Node, NodeId, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use crate::kernel::{TRIPS, link_bytes, percentiles};
 use crate::namespaces::{Side, World};
@@ -26,22 +25,20 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const MESSAGE: usize = 100;
 
-/// One side of the stream, with the application's runtime.
-struct End {
-    runtime: Runtime,
-    stream: Stream,
-    _node: Node,
-    _home: TempDir,
-}
-
-fn start(world: &World, link: &str, side: Side) -> (Runtime, Node, TempDir) {
+/// Runs a node on the runtime of `application`, in one of the namespaces.
+fn on_side<T>(world: &World, link: &str, side: Side, application: impl AsyncFnOnce(&Node) -> T) -> T {
     world.enter(side);
     let home = tempfile::tempdir().unwrap();
     write_key(home.path(), KEYS[side as usize]);
     let spec = if link == "udp" { link.to_owned() } else { format!("{link}:{}", side.interface()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let node = runtime.block_on(Node::builder().home(home.path()).link(spec).start()).unwrap();
-    (runtime, node, home)
+    runtime.block_on(async {
+        let builder = Node::builder().home(home.path()).link(spec).on_current_runtime();
+        let node = builder.start().await.unwrap();
+        let result = application(&node).await;
+        node.stop().await;
+        result
+    })
 }
 
 fn write_key(home: &Path, key: &str) {
@@ -50,34 +47,52 @@ fn write_key(home: &Path, key: &str) {
     file.unwrap().write_all(key.as_bytes()).unwrap();
 }
 
-/// The left end has opened the stream.
-fn open(world: &World, link: &str) -> [End; 2] {
-    let (near_runtime, near, near_home) = start(world, link, Side::Left);
-    let (far_runtime, far, far_home) = start(world, link, Side::Right);
-    let mut listener = far_runtime.block_on(far.listen()).unwrap();
+async fn connect(node: &Node, to: NodeId) -> Connection {
     let begin = Instant::now();
-    let client = loop {
-        match near_runtime.block_on(near.connect(far.id())) {
-            Ok(connection) => break connection,
+    loop {
+        match node.connect(to).await {
+            Ok(connection) => return connection,
             Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
         }
-        thread::sleep(Duration::from_millis(20));
-    };
-    let near_stream = near_runtime.block_on(async {
-        let mut stream = client.open().await.unwrap();
-        stream.write_all(&[0]).await.unwrap();
-        stream
-    });
-    let far_stream = far_runtime.block_on(async {
-        let server = listener.accept().await.unwrap();
-        let mut stream = server.accept().await.unwrap();
-        stream.read_u8().await.unwrap();
-        stream
-    });
-    [
-        End { runtime: near_runtime, stream: near_stream, _node: near, _home: near_home },
-        End { runtime: far_runtime, stream: far_stream, _node: far, _home: far_home },
-    ]
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Gives the two ends of a stream to applications on two threads; the left end has opened it. What the left one gives. They are tasks
+/// of their runtimes, as most of an application is: tokio looks for news once more before it goes on with what `block_on` was given.
+fn with_stream<N, F, T>(
+    world: &World,
+    link: &str,
+    near: impl FnOnce(Stream) -> N + Send,
+    far: impl FnOnce(Stream) -> F + Send,
+) -> T
+where
+    N: Future<Output = T> + Send + 'static,
+    F: Future<Output = ()> + Send + 'static,
+    T: Send + 'static,
+{
+    let (tell, id) = oneshot::channel();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            on_side(world, link, Side::Right, async |node| {
+                let mut listener = node.listen().await.unwrap();
+                tell.send(node.id()).unwrap();
+                let connection = listener.accept().await.unwrap();
+                let mut stream = connection.accept().await.unwrap();
+                stream.read_u8().await.unwrap();
+                tokio::spawn(far(stream)).await.unwrap();
+            });
+        });
+        let near = scope.spawn(|| {
+            on_side(world, link, Side::Left, async |node| {
+                let connection = connect(node, id.await.unwrap()).await;
+                let mut stream = connection.open().await.unwrap();
+                stream.write_all(&[0]).await.unwrap();
+                tokio::spawn(near(stream)).await.unwrap()
+            })
+        });
+        near.join().unwrap()
+    })
 }
 
 /// Runs a writer until time is up, and a reader that counts; how many a second it has counted, and how many bytes were on
@@ -90,22 +105,22 @@ fn rate<W, R>(
     read: impl FnOnce(Stream, &'static AtomicU64) -> R + Send,
 ) -> [f64; 2]
 where
-    W: Future<Output = ()>,
-    R: Future<Output = ()>,
+    W: Future<Output = ()> + Send + 'static,
+    R: Future<Output = ()> + Send + 'static,
 {
-    let [near, far] = open(world, link);
     // A few bytes for each sample.
     let stop: &'static AtomicBool = Box::leak(Box::default());
     let count: &'static AtomicU64 = Box::leak(Box::default());
-    // The nodes outlive the threads.
-    let End { runtime: near, stream: written, _node, _home } = near;
-    let End { runtime: far, stream: read_from, _node: _far_node, _home: _far_home } = far;
     thread::scope(|scope| {
-        scope.spawn(move || near.block_on(write(written, stop)));
-        scope.spawn(move || far.block_on(read(read_from, count)));
-        let (begin, bytes) = (Instant::now(), link_bytes(world));
+        let near = move |stream| write(stream, stop);
+        let far = move |stream| read(stream, count);
+        scope.spawn(|| with_stream(world, link, near, far));
+        while count.load(Ordering::Relaxed) == 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let (begin, bytes, first) = (Instant::now(), link_bytes(world), count.load(Ordering::Relaxed));
         thread::sleep(time);
-        let (done, bytes) = (count.load(Ordering::Relaxed) as f64, link_bytes(world) - bytes);
+        let (done, bytes) = ((count.load(Ordering::Relaxed) - first) as f64, link_bytes(world) - bytes);
         let elapsed = begin.elapsed();
         stop.store(true, Ordering::Relaxed);
         [done / elapsed.as_secs_f64(), bytes / done]
@@ -115,9 +130,9 @@ where
 /// Gigabits a second, bytes on the link for each byte, megabits a second.
 pub(crate) fn bulk(world: &World, link: &str, time: Duration) -> Vec<f64> {
     let write = |mut stream: Stream, stop: &'static AtomicBool| async move {
-        let data = vec![7; 64 << 10];
+        let data = bytes::Bytes::from(vec![7; 64 << 10]);
         while !stop.load(Ordering::Relaxed) {
-            stream.write_all(&data).await.unwrap();
+            stream.write_chunk(data.clone()).await.unwrap();
         }
     };
     let read = |mut stream: Stream, count: &'static AtomicU64| async move {
@@ -157,30 +172,23 @@ pub(crate) fn messages(world: &World, link: &str, time: Duration) -> Vec<f64> {
 
 /// Median and 99th percentile of the round-trip time in microseconds.
 pub(crate) fn trips(world: &World, link: &str) -> Vec<f64> {
-    let [near, far] = open(world, link);
-    let End { runtime: near, stream: mut asks, _node, _home } = near;
-    let End { runtime: far, mut stream, _node: _far_node, _home: _far_home } = far;
-    thread::scope(|scope| {
-        scope.spawn(move || {
-            far.block_on(async {
-                let mut data = [0; 64];
-                while stream.read_exact(&mut data).await.is_ok() {
-                    stream.write_all(&data).await.unwrap();
-                }
-            });
-        });
-        near.block_on(async {
-            let mut data = [7; 64];
-            let mut times = Vec::with_capacity(TRIPS);
-            for _ in 0..TRIPS {
-                let begin = Instant::now();
-                asks.write_all(&data).await.unwrap();
-                asks.read_exact(&mut data).await.unwrap();
-                times.push(begin.elapsed());
-            }
-            // The other end reads the end, and stops.
-            drop(asks);
-            percentiles(times)
-        })
-    })
+    let near = |mut stream: Stream| async move {
+        let mut data = [7; 64];
+        let mut times = Vec::with_capacity(TRIPS);
+        for _ in 0..TRIPS {
+            let begin = Instant::now();
+            stream.write_all(&data).await.unwrap();
+            stream.read_exact(&mut data).await.unwrap();
+            times.push(begin.elapsed());
+        }
+        percentiles(times)
+    };
+    let far = |mut stream: Stream| async move {
+        let mut data = [0; 64];
+        while stream.read_exact(&mut data).await.is_ok() {
+            // The other end is gone, which the next reading tells.
+            let _ = stream.write_all(&data).await;
+        }
+    };
+    with_stream(world, link, near, far)
 }

@@ -8,7 +8,6 @@ pub mod messenger;
 mod outbound;
 pub mod store;
 
-//pub use directory::Directory;
 pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};
 pub use store::{StoreError, StoreOp, StoreReply};
 
