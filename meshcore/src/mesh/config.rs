@@ -159,6 +159,9 @@ pub(super) const MAX_LINKS: usize = 64;
 /// Least time between two answers to probes of one neighbour.
 pub(super) const PROBE_GAP: Duration = Duration::from_millis(20);
 
+/// Stations of a neighbour besides the one that frames are sent to.
+pub(super) const MAX_OTHERS: usize = 3;
+
 /// Echo answers: at once, and one more each time this has passed.
 pub(super) const ECHOES: (u32, Duration) = (64, Duration::from_millis(5));
 

@@ -1,5 +1,7 @@
 //! Neighbours come, stay and go: what hellos cause.
 
+use rand::RngExt;
+
 use super::liveness::Due;
 use super::neighbour::{Neighbour, Reception, Refusal, Response};
 use super::output::Control;
@@ -30,12 +32,10 @@ impl Mesh {
         let reception = Reception { now, from, hello, group, listed, about_us };
         let answer = match link.table.get_mut(source) {
             Some(neighbour) => {
-                let at = neighbour.at;
+                let before = neighbour.stations();
                 match neighbour.on_hello(&reception) {
                     Ok(Response { answer, fresh }) => {
-                        if neighbour.at != at {
-                            link.table.moved(source, at);
-                        }
+                        link.table.moved(source, &before);
                         if fresh {
                             self.void_routes(now, id, source, hello.instance);
                         }
@@ -181,20 +181,50 @@ impl Mesh {
         payload: &[u8],
     ) -> Result<(), DropReason> {
         let Probe { answer, nonce } = Probe::parse(payload)?;
-        let neighbour = self.sender(now, id, from, node)?;
         if answer {
-            if !neighbour.liveness.on_answer(nonce) {
-                return Err(DropReason::Unsolicited);
-            }
-            self.update_cost(now, id, node);
-            return Ok(());
+            return self.on_probe_answer(now, id, from, node, nonce);
         }
-        // Who does not hear us, or has been forgotten, is not told that all is well.
-        if !neighbour.up || !neighbour.may_answer_probe(now) {
+        let neighbour = self.neighbour_mut(id, node).ok_or(DropReason::UnknownNeighbour)?;
+        neighbour.on_frame(now, from);
+        // Who does not hear us, or has been forgotten, is not told that all is well. Whoever asks, the neighbour is answered.
+        if !neighbour.up || !neighbour.may_answer_probe(now, from) {
             return Err(DropReason::RateLimited);
         }
+        let is_known = neighbour.is_at(from);
         self.push(Control::Probe { link: id, node, probe: Probe { answer: true, nonce } });
+        if is_known { Ok(()) } else { Err(DropReason::UnknownNeighbour) }
+    }
+
+    /// Only who lives at the neighbour's station knows the nonce: where the answer comes from, the neighbour lives as well.
+    fn on_probe_answer(
+        &mut self,
+        now: Instant,
+        id: LinkId,
+        from: LinkAddr,
+        node: Address,
+        nonce: u32,
+    ) -> Result<(), DropReason> {
+        let table = &mut self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?.table;
+        let neighbour = table.get_mut(node).ok_or(DropReason::UnknownNeighbour)?;
+        if !neighbour.liveness.on_answer(nonce) {
+            return Err(DropReason::Unsolicited);
+        }
+        let before = neighbour.stations();
+        neighbour.add_station(from);
+        neighbour.on_frame(now, from);
+        table.moved(node, &before);
+        self.update_cost(now, id, node);
         Ok(())
+    }
+
+    /// A frame for this node alone came from a neighbour, but not from its station: it may have another one. The answer to a
+    /// question will tell.
+    pub(super) fn seek_station(&mut self, now: Instant, id: LinkId, node: Address) {
+        let neighbour = self.links.get_mut(&id).and_then(|link| link.table.get_mut(node));
+        let Some(neighbour) = neighbour.filter(|neighbour| neighbour.up) else { return };
+        if neighbour.liveness.on_traffic(now, || self.rng.random()) {
+            self.timers.set(Timer::Probe(id, node), now);
+        }
     }
 
     fn update_cost(&mut self, now: Instant, id: LinkId, node: Address) {
@@ -203,7 +233,7 @@ impl Mesh {
         self.router.set_cost(now, hop, cost);
     }
 
-    /// The neighbour that a frame comes from: nobody else than a known one, at its station, is listened to.
+    /// The neighbour that a frame comes from: nobody else than a known one, at a station of its own, is listened to.
     pub(super) fn sender(
         &mut self,
         now: Instant,
@@ -211,7 +241,7 @@ impl Mesh {
         from: LinkAddr,
         node: Address,
     ) -> Result<&mut Neighbour, DropReason> {
-        let neighbour = self.neighbour_mut(id, node).filter(|neighbour| neighbour.at == from);
+        let neighbour = self.neighbour_mut(id, node).filter(|neighbour| neighbour.is_at(from));
         let neighbour = neighbour.ok_or(DropReason::UnknownNeighbour)?;
         neighbour.on_frame(now, from);
         Ok(neighbour)

@@ -422,7 +422,7 @@ impl Mesh {
         if header.hop_limit != ONE_HOP {
             return Err(DropReason::HopLimit);
         }
-        match header.kind {
+        let result = match header.kind {
             FrameType::Hello => self.on_hello(now, link, from, &header, payload),
             FrameType::IdentityRequest => self.on_identity_request(now, link, from, source, payload),
             FrameType::IdentityRecord => self.on_record(now, link, from, source, payload),
@@ -433,8 +433,11 @@ impl Mesh {
             FrameType::Stream | FrameType::Echo | FrameType::Broadcast | FrameType::Unknown(_) => {
                 Err(DropReason::UnknownType)
             }
+        };
+        if !to_group && matches!(result, Err(DropReason::UnknownNeighbour | DropReason::AddressHeld)) {
+            self.seek_station(now, link, source);
         }
-        .map(|()| Handled::Done)
+        result.map(|()| Handled::Done)
     }
 
     /// Does what is due.

@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use smallvec::SmallVec;
+
 use super::config::*;
 use super::liveness::Liveness;
 use super::quality::Quality;
@@ -34,6 +36,9 @@ impl Reception {
     }
 }
 
+/// The stations of a neighbour, the one that frames are sent to first.
+pub(super) type Stations = SmallVec<[LinkAddr; 1 + MAX_OTHERS]>;
+
 /// Why a hello of a known neighbour is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -55,8 +60,11 @@ pub(super) struct Response {
 
 #[derive(Debug)]
 pub(super) struct Neighbour {
-    /// Station on the link.
+    /// Station on the link that frames are sent to.
     pub(super) at: LinkAddr,
+    /// Further stations that have answered questions which were put to it: on UDP a node has one of each address family, and
+    /// two neighbours need not choose the same.
+    others: SmallVec<[LinkAddr; 1]>,
     /// Latest seqno heard.
     pub(super) seqno: u16,
     /// The link works both ways.
@@ -79,7 +87,8 @@ pub(super) struct Neighbour {
     /// The instance before this one, and when it was replaced.
     former: Option<(u64, Instant)>,
     answered_at: Option<Instant>,
-    probe_answered_at: Option<Instant>,
+    /// At a station of its own, and elsewhere.
+    probe_answered_at: [Option<Instant>; 2],
     served_at: Option<Instant>,
     /// It was asked whether it hears us: when, and how often since it began anew.
     asked_at: Instant,
@@ -99,6 +108,7 @@ impl Neighbour {
     pub(super) fn new(reception: &Reception, hop: HopId) -> Self {
         let mut neighbour = Self {
             at: reception.from,
+            others: SmallVec::new(),
             seqno: reception.hello.seqno,
             up: false,
             hop,
@@ -115,7 +125,7 @@ impl Neighbour {
             challenged_at: None,
             former: None,
             answered_at: None,
-            probe_answered_at: None,
+            probe_answered_at: [None; 2],
             served_at: None,
             asked_at: reception.now,
             asked: 0,
@@ -127,7 +137,8 @@ impl Neighbour {
     /// Takes a hello in.
     pub(super) fn on_hello(&mut self, reception: &Reception) -> Result<Response, Refusal> {
         let Reception { now, from, hello, group, .. } = *reception;
-        if from != self.at && !self.is_silent(now) {
+        let is_silent = self.is_silent(now);
+        if !self.is_at(from) && !is_silent {
             let fresh = self.challenged_at.is_some_and(|at| now - at < CHALLENGE_LIFE);
             let challenge = hello.instance != self.instance && !fresh;
             return Err(Refusal::Held { challenge });
@@ -160,6 +171,7 @@ impl Neighbour {
             self.liveness = Liveness::default();
             self.sync = Sync::default();
             self.quality = Quality::new();
+            self.others.clear();
             (self.asked_at, self.asked) = (now, 0);
         } else {
             // Of the group hellos up to this one, none came but itself.
@@ -169,8 +181,9 @@ impl Neighbour {
                 self.quality.on_hello();
             }
         }
-        if from != self.at {
+        if from != self.at && (is_silent || fresh) {
             self.at = from;
+            self.others.clear();
             self.challenged_at = None;
         }
         self.instance = hello.instance;
@@ -208,11 +221,32 @@ impl Neighbour {
         void
     }
 
-    /// Any frame that comes from the neighbour's station shows that it is there.
+    /// Any frame that comes from a station of the neighbour shows that it is there.
     pub(super) fn on_frame(&mut self, now: Instant, from: LinkAddr) {
-        if from == self.at {
+        if self.is_at(from) {
             self.heard_at = now;
         }
+    }
+
+    /// Whether this is a station of the neighbour.
+    pub(super) fn is_at(&self, station: LinkAddr) -> bool {
+        station == self.at || self.others.contains(&station)
+    }
+
+    /// All its stations.
+    pub(super) fn stations(&self) -> Stations {
+        std::iter::once(self.at).chain(self.others.iter().copied()).collect()
+    }
+
+    /// A question that was put to the neighbour has been answered from this station, so that it is one of its own.
+    pub(super) fn add_station(&mut self, station: LinkAddr) {
+        if self.is_at(station) {
+            return;
+        }
+        if self.others.len() == MAX_OTHERS {
+            self.others.remove(0);
+        }
+        self.others.push(station);
     }
 
     /// The station is being asked whether it still is there.
@@ -287,9 +321,11 @@ impl Neighbour {
         elapsed(&mut self.answered_at, ANSWER_GAP, now)
     }
 
-    /// Whether a probe of the neighbour may be answered now.
-    pub(super) fn may_answer_probe(&mut self, now: Instant) -> bool {
-        elapsed(&mut self.probe_answered_at, PROBE_GAP, now)
+    /// Whether a probe of the neighbour may be answered now. Those from elsewhere, which anybody can send, do not hinder
+    /// answers to its own.
+    pub(super) fn may_answer_probe(&mut self, now: Instant, from: LinkAddr) -> bool {
+        let elsewhere = usize::from(!self.is_at(from));
+        elapsed(&mut self.probe_answered_at[elsewhere], PROBE_GAP, now)
     }
 
     /// Whether the neighbour may have an identity record now.

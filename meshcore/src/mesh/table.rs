@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use super::config::{MAX_NEIGHBOURS, MAX_UNVERIFIED};
-use super::neighbour::Neighbour;
+use super::neighbour::{Neighbour, Stations};
 use crate::types::{Address, LinkAddr};
 use crate::wire::hello::Heard;
 
@@ -67,15 +67,18 @@ impl Table {
             self.strangers.insert(serial, node);
             self.next_serial += 1;
         }
-        self.stations.insert((neighbour.at, node));
+        self.stations.extend(neighbour.stations().into_iter().map(|station| (station, node)));
         self.entries.insert(node, Entry { neighbour, serial });
     }
 
-    /// The neighbour is at another station than before.
-    pub(super) fn moved(&mut self, node: Address, from: LinkAddr) {
-        if let Some(at) = self.get(node).map(|neighbour| neighbour.at) {
-            self.stations.remove(&(from, node));
-            self.stations.insert((at, node));
+    /// The neighbour may be at other stations than before.
+    pub(super) fn moved(&mut self, node: Address, before: &Stations) {
+        let Some(stations) = self.get(node).map(Neighbour::stations) else { return };
+        if stations != *before {
+            for station in before {
+                self.stations.remove(&(*station, node));
+            }
+            self.stations.extend(stations.into_iter().map(|station| (station, node)));
         }
     }
 
@@ -88,7 +91,9 @@ impl Table {
 
     pub(super) fn remove(&mut self, node: Address) -> Option<Neighbour> {
         let entry = self.entries.remove(&node)?;
-        self.stations.remove(&(entry.neighbour.at, node));
+        for station in entry.neighbour.stations() {
+            self.stations.remove(&(station, node));
+        }
         if let Some(serial) = entry.serial {
             self.strangers.remove(&serial);
         }

@@ -9,6 +9,7 @@ mod look;
 mod requests;
 mod routes;
 mod sim;
+mod stations;
 mod steps;
 
 use super::MeshEvent;

@@ -60,6 +60,8 @@ impl Stack {
     }
 
     fn on_reachable(&mut self, now: Now, node: Address) {
+        // Connections from before wait ever longer for a sign of life.
+        self.on_path_change(now, node);
         self.connect_anew(now, node);
         // The directory is full if it is not there.
         if let Some(id) = self.directory.by_address(&node).map(|entry| entry.id) {
@@ -67,11 +69,15 @@ impl Stack {
         }
     }
 
-    fn on_route_changed(&mut self, now: Now, node: Address) {
+    fn on_path_change(&mut self, now: Now, node: Address) {
         self.streams.on_path_change(now.monotonic, node);
         if let Some(route) = self.mesh.route(node) {
             self.streams.set_path_mtu(node, route.mtu);
         }
+    }
+
+    fn on_route_changed(&mut self, now: Now, node: Address) {
+        self.on_path_change(now, node);
         let id = self.directory.by_address(&node).map(|entry| entry.id);
         if let Some(info) = id.and_then(|id| self.info(id)) {
             self.events.push_back(Event::RouteChanged(info));

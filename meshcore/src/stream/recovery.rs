@@ -28,8 +28,17 @@ const PERSISTENT_CONGESTION_THRESHOLD: u32 = 3;
 /// Packets whose content is sent again when a probe time-out expires (RFC 9002 §6.2.4).
 const PROBES: usize = 2;
 
-/// Longest backoff: 2 to this power. The idle time-out ends a connection long before.
+/// Longest backoff: 2 to this power.
 const MAX_BACKOFF: u32 = 16;
+
+/// Longest wait for a probe or a loss. RFC 9002 §6.2.1 knows none; but then an outage of half a minute is followed by as long
+/// a wait, as is one long round trip, and the idle time-out comes first. Two packets in this time are what RFC 8085 §3.1.3
+/// allows whoever hears nothing.
+const MAX_WAIT: Duration = Duration::from_secs(6);
+
+/// Probe time-outs in a row that keep to it: more than there are in the idle time-out. Only a peer that is heard and never
+/// acknowledges sees more, and probes for it must not fill the memory.
+const PATIENCE: u32 = 24;
 
 /// Lost packets are remembered for this many probe time-outs, to notice when they were only late.
 const MEMORY: u32 = 3;
@@ -280,7 +289,7 @@ impl Recovery {
     /// RFC 9002 §A.10 DetectAndRemoveLostPackets, with the congestion events of §B.8, and a tolerance that adapts to the
     /// path (RFC 8985 §6.2).
     fn detect_lost(&mut self, now: Instant, id: SpaceId, content: &mut Vec<Sent>) {
-        let loss_delay = self.rtt.loss_delay(self.reordering.eighths);
+        let loss_delay = self.rtt.loss_delay(self.reordering.eighths).min(MAX_WAIT);
         let threshold = self.reordering.packets;
         let Self { spaces, congestion, .. } = self;
         let space = &mut spaces[id as usize];
@@ -405,12 +414,14 @@ impl Recovery {
 
     /// RFC 9002 §A.8 GetPtoTimeAndSpace.
     fn earliest_probe(&self, now: Instant) -> Option<(Instant, SpaceId)> {
-        let backoff = 1 << self.pto_count.min(MAX_BACKOFF);
-        let base = self.rtt.probe_timeout() * backoff;
+        let [backoff, impatience] = [self.pto_count, self.pto_count.saturating_sub(PATIENCE)];
+        let [backoff, impatience] = [backoff, impatience].map(|count| 1 << count.min(MAX_BACKOFF));
+        let backed_off = |time: Duration| (time * backoff).min(MAX_WAIT * impatience);
+        let base = self.rtt.probe_timeout();
         if !self.has_eliciting() {
             // Against deadlock: a client keeps the server able to send (§6.2.2.1).
             let id = if self.progress.has_handshake_keys { SpaceId::Handshake } else { SpaceId::Initial };
-            return (!self.progress.peer_validated_us).then_some((now + base, id));
+            return (!self.progress.peer_validated_us).then_some((now + backed_off(base), id));
         }
         let mut earliest = None;
         for id in SpaceId::ALL {
@@ -422,9 +433,9 @@ impl Recovery {
                 if !self.progress.confirmed {
                     break;
                 }
-                duration += self.peer_max_ack_delay * backoff;
+                duration += self.peer_max_ack_delay;
             }
-            let time = last + duration;
+            let time = last + backed_off(duration);
             if earliest.is_none_or(|(best, _)| time < best) {
                 earliest = Some((time, id));
             }

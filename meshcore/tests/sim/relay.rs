@@ -119,6 +119,30 @@ fn a_connection_measures_another_way_anew() {
 }
 
 #[test]
+fn a_connection_goes_on_as_soon_as_its_peer_is_in_reach_again() {
+    for away in [2, 5, 13, 30, 50] {
+        let mut world = World::new(away, &[ALICE, BOB], Faults::NONE);
+        (0..2).for_each(|index| world.start(index));
+        all_meet(&mut world, SECOND);
+        let bob = world.stations[1].id;
+        let connection = world.with(0, |stack, now| stack.connect(now, bob)).unwrap();
+        world.run_until(SECOND, |_| false);
+        let stream = world.with(0, |stack, _| stack.transport().open(connection)).unwrap();
+        world.segments[0].up = false;
+        world.with(0, |stack, _| stack.transport().write(connection, stream, &[7; 100_000])).unwrap();
+        world.run_until(u32::try_from(away).unwrap() * SECOND, |_| false);
+        assert!(!is_present(&world, 0, bob));
+        world.segments[0].up = true;
+        let found = world.run_until(20 * SECOND, |world| is_present(world, 0, bob));
+        let statistics =
+            |world: &mut World| world.with(0, |stack, _| stack.transport().statistics(connection));
+        let before = statistics(&mut world).unwrap().packets_received;
+        let goes_on = |world: &mut World| statistics(world).unwrap().packets_received > before;
+        assert!(found && world.run_until(SECOND / 4, goes_on), "after {away} s");
+    }
+}
+
+#[test]
 fn a_ping_is_answered_by_who_does_not_know_the_asker_yet() {
     let mut world = World::new(7, &[ALICE, BOB], Faults::NONE);
     // Bob gets no identity record, and so has no route to Alice.

@@ -14,6 +14,9 @@ use crate::wire::frame::{FrameHeader, FrameType, TrafficClass};
 pub(super) const MTU: usize = 1500;
 const ETHERNET_HEADER: usize = 14;
 
+/// From here on stations are of the second kind: on UDP one kind is of IPv6, the other of IPv4.
+pub(super) const SECOND: usize = 1000;
+
 pub(super) fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -22,6 +25,9 @@ pub(super) struct Host {
     pub(super) mesh: Mesh,
     pub(super) up: bool,
     pub(super) station: usize,
+    /// It has a station of each kind. Frames to the group leave from both, and may overtake each other; a frame to one
+    /// station leaves from that of its kind.
+    pub(super) is_double: bool,
     /// It takes frames for others and does not pass them on.
     pub(super) swallows: bool,
     pub(super) segments: Vec<u32>,
@@ -62,6 +68,8 @@ pub(super) struct Sim {
     pub(super) verify: bool,
     /// New links are wired.
     pub(super) wired: bool,
+    /// New hosts have two stations.
+    pub(super) double: bool,
 }
 
 impl Drop for Sim {
@@ -92,6 +100,7 @@ impl Sim {
             cut: BTreeSet::new(),
             verify: true,
             wired: true,
+            double: false,
         }
     }
 
@@ -120,6 +129,7 @@ impl Sim {
             mesh,
             up: true,
             station: index,
+            is_double: self.double,
             swallows: false,
             segments: segments.to_vec(),
             events: Vec::new(),
@@ -198,18 +208,22 @@ impl Sim {
     }
 
     fn send(&mut self, from: usize, link: LinkId, to: Destination, frame: Vec<u8>) {
-        let from_station = station(self.hosts[from].station);
         let (header, payload) = FrameHeader::parse(&frame).unwrap();
         if self.cut.contains(&link.0) || (self.filter)(link.0, &header, payload) {
             return;
         }
         for index in 0..self.hosts.len() {
             let host = &self.hosts[index];
-            let meant = to == Destination::Group || to == Destination::Station(station(host.station));
-            if index == from || !host.up || !host.segments.contains(&link.0) || !meant {
+            if index == from || !host.up || !host.segments.contains(&link.0) {
                 continue;
             }
-            self.inject(index, link, from_station, frame.clone());
+            let (here, there, both) =
+                (self.hosts[from].station, host.station, self.hosts[from].is_double && host.is_double);
+            for kind in [0, SECOND].into_iter().take(1 + usize::from(both)) {
+                if to == Destination::Group || to == Destination::Station(station(there + kind)) {
+                    self.inject(index, link, station(here + kind), frame.clone());
+                }
+            }
         }
     }
 

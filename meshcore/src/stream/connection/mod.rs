@@ -285,8 +285,9 @@ impl Connection {
         self.recovery.on_path_change(now, self.mtu);
         self.pacer = Pacer::default();
         self.paced_until = None;
-        // A packet finds out about the new path at once.
+        // A packet finds out about the new path at once, though the window be full of what the old one has lost.
         self.owes_ping = self.complete;
+        self.space(SpaceId::Data).probes = usize::from(self.complete);
     }
 
     pub(super) fn statistics(&self) -> Statistics {

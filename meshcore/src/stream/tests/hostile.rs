@@ -294,7 +294,7 @@ fn a_peer_that_never_acknowledges_costs_bounded_memory() {
     assert_eq!(taken, 100_000);
     let statistics = net.nodes[0].endpoint.statistics(client).unwrap();
     assert!(statistics.packets_sent < 700, "{statistics:?}");
-    assert!(statistics.bytes_in_flight < 60_000, "{statistics:?}");
+    assert!(statistics.bytes_in_flight < 100_000, "{statistics:?}");
 }
 
 /// A window is never taken back (RFC 9000 §4.1): smaller limits are ignored, and nothing is sent twice or beyond.

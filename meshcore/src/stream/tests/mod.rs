@@ -6,6 +6,7 @@ mod closing;
 mod features;
 mod handshake;
 mod hostile;
+mod outages;
 mod random;
 mod transfer;
 mod vectors;
@@ -94,7 +95,15 @@ struct Net {
     swallow: u64,
     /// Nothing reaches this node.
     deaf: Option<Address>,
+    /// The link carries nothing.
+    is_cut: bool,
+    /// This node does nothing at present; what has come to it waits, as far as there is room.
+    paused: Option<usize>,
+    inbox: Vec<Flying>,
 }
+
+/// Packets that wait for a node that does nothing.
+const INBOX: usize = 2000;
 
 impl Net {
     /// Alice (0) and Bob (1).
@@ -116,6 +125,9 @@ impl Net {
             losing: 0,
             swallow: 0,
             deaf: None,
+            is_cut: false,
+            paused: None,
+            inbox: Vec::new(),
         };
         for (key, config) in [ALICE, BOB].into_iter().zip(configs) {
             net.add(key, config);
@@ -161,7 +173,7 @@ impl Net {
         let jitter = self.random.random_range(0..=self.link.jitter.as_micros() as u64);
         let arrives = self.now + Duration::from_micros(delay + jitter);
         self.order += 1;
-        if self.order == self.swallow || self.deaf == Some(to) {
+        if self.order == self.swallow || self.deaf == Some(to) || self.is_cut {
             return;
         }
         self.flying.push(Reverse(Flying { arrives, order: self.order, from, to, packet }));
@@ -169,7 +181,8 @@ impl Net {
 
     /// Lets every node say what it has to say.
     fn flush(&mut self) {
-        for index in 0..self.nodes.len() {
+        let paused = self.paused;
+        for index in (0..self.nodes.len()).filter(|index| Some(*index) != paused) {
             let mut sent = 0;
             loop {
                 let node = &mut self.nodes[index];
@@ -207,24 +220,52 @@ impl Net {
         }
     }
 
+    /// The node does nothing from now on.
+    fn pause(&mut self, node: usize) {
+        self.paused = Some(node);
+    }
+
+    /// It takes in all that has come meanwhile.
+    fn resume(&mut self) {
+        self.paused = None;
+        for flying in std::mem::take(&mut self.inbox) {
+            self.receive(flying);
+        }
+    }
+
+    /// When the next thing happens.
+    fn next(&self) -> Option<Instant> {
+        let awake = self.nodes.iter().enumerate().filter(|(index, _)| Some(*index) != self.paused);
+        let timers = awake.filter_map(|(_, node)| node.endpoint.poll_timeout());
+        timers.chain(self.flying.peek().map(|flying| flying.0.arrives)).min()
+    }
+
+    fn receive(&mut self, mut flying: Flying) {
+        let Some(index) = self.nodes.iter().position(|node| node.address == flying.to) else { return };
+        if self.paused == Some(index) {
+            self.inbox.push(flying);
+            return self.inbox.truncate(INBOX);
+        }
+        let node = &mut self.nodes[index];
+        node.received_bytes += flying.packet.len();
+        let result = node.endpoint.handle_packet(self.now, flying.from, &mut flying.packet);
+        self.errors.extend(result.err());
+    }
+
     /// Moves to the next thing that happens; `false` when nothing ever will.
     fn step(&mut self) -> bool {
         self.flush();
-        let packet = self.flying.peek().map(|flying| flying.0.arrives);
-        let timer = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout()).min();
-        let Some(next) = packet.into_iter().chain(timer).min() else { return false };
+        let Some(next) = self.next() else { return false };
         self.now = self.now.max(next);
-        if packet == Some(next) {
-            if let Some(Reverse(mut flying)) = self.flying.pop()
-                && let Some(node) = self.nodes.iter_mut().find(|node| node.address == flying.to)
-            {
-                node.received_bytes += flying.packet.len();
-                let result = node.endpoint.handle_packet(self.now, flying.from, &mut flying.packet);
-                self.errors.extend(result.err());
+        if self.flying.peek().is_some_and(|flying| flying.0.arrives == next) {
+            if let Some(Reverse(flying)) = self.flying.pop() {
+                self.receive(flying);
             }
         } else {
-            for node in &mut self.nodes {
-                node.endpoint.handle_timeout(self.now);
+            for (index, node) in self.nodes.iter_mut().enumerate() {
+                if Some(index) != self.paused {
+                    node.endpoint.handle_timeout(self.now);
+                }
             }
         }
         self.flush();
@@ -248,12 +289,7 @@ impl Net {
     fn run_for(&mut self, time: Duration) {
         let end = self.now + time;
         self.flush();
-        loop {
-            let packet = self.flying.peek().map(|flying| flying.0.arrives);
-            let timer = self.nodes.iter().filter_map(|node| node.endpoint.poll_timeout()).min();
-            if packet.into_iter().chain(timer).min().is_none_or(|next| next > end) {
-                break;
-            }
+        while self.next().is_some_and(|next| next <= end) {
             self.step();
         }
         self.now = end;
