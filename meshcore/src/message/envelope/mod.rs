@@ -1,8 +1,8 @@
 //! The sealed envelope: a message that others may keep for its recipient, who alone can open it and see who wrote it.
 //!
 //! A tagged COSE_Encrypt (RFC 9052, section 5.1), AES-256-GCM with a fresh key that RSAES-OAEP (RFC 8230, alg -41) wraps
-//! for the recipient. Its plaintext is a tagged COSE_Sign1 (section 4.2) by the sender, PS256 with the external AAD
-//! [`AAD`], and the payload of that is deterministic CBOR:
+//! for the recipient. Its plaintext is a tagged COSE_Sign1 (section 4.2) by the sender, PS256 with an external AAD of its
+//! own, and the payload of that is deterministic CBOR:
 //!
 //! ```text
 //! [version = 1, recipient: bstr .size 32 (NODE_ID), sender: bstr (SPKI), id: bstr .size 16, sent at: uint (ms),
@@ -139,7 +139,7 @@ impl Envelope {
     /// Opens what was sealed for `recipient`. Cheap checks come first; at most one operation with the private key is
     /// done, and then one with the sender's public key.
     ///
-    /// An envelope can be handed over any number of times: (sender, id) tells whether its letter is known.
+    /// An envelope can be handed over any number of times; by sender and id one tells whether its letter is known.
     pub fn open(recipient: &IdentityKey, bytes: &[u8]) -> Result<Self, OpenError> {
         if bytes.len() > MAX_ENVELOPE_LEN {
             return Err(OpenError::TooLong(bytes.len()));
