@@ -78,7 +78,9 @@ test-python: $(VENV)/.installed $(VENV)/.test-tools
 test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
 	@scripts/need cc ip nft nsenter openssl pkg-config setpriv sysctl unshare namespaces
 	@$(MAKE) --no-print-directory install-c PREFIX='$(TESTED_PREFIX)' DESTDIR=
-	MESHCHAT_C_CHAT='$(TESTED_PREFIX)/bin/meshchat-chat-c' $(BIN)/python -m pytest tests
+	cargo build --workspace --exclude meshchat-python --example envelope
+	MESHCHAT_C_CHAT='$(TESTED_PREFIX)/bin/meshchat-chat-c' \
+	    MESHCHAT_ENVELOPE='$(TARGET_DIR)/debug/examples/envelope' $(BIN)/python -m pytest tests
 
 # Some minutes.
 test-mesh:

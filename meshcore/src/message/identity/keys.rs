@@ -1,11 +1,11 @@
-//! RSA identity keys: making, storing, signing.
+//! RSA identity keys: making, storing, signing, decrypting.
 //!
-//! The `rsa` crate makes keys and reads and writes their files. Signing goes through aws-lc-rs, which is constant-time:
-//! a signature is made while peers can measure how long it takes (RUSTSEC-2023-0071).
+//! The `rsa` crate makes keys and reads and writes their files. Signing and decrypting go through aws-lc-rs, which is
+//! constant-time: both are done while peers can measure how long it takes (RUSTSEC-2023-0071).
 
 use std::ops::RangeInclusive;
 
-use aws_lc_rs::rsa::KeyPair;
+use aws_lc_rs::rsa::{KeyPair, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, PrivateDecryptingKey};
 use aws_lc_rs::signature::RSA_PSS_SHA256;
 use pkcs8::pkcs5::{self, EncryptionScheme, pbes2};
 use pkcs8::{
@@ -80,6 +80,7 @@ pub enum KeyError {
 pub struct IdentityKey {
     pkcs8: Zeroizing<Vec<u8>>,
     signer: KeyPair,
+    opener: OaepPrivateDecryptingKey,
     spki: Vec<u8>,
     id: NodeId,
 }
@@ -149,9 +150,11 @@ impl IdentityKey {
         check_bits(key.n().bits() as usize)?;
         let pkcs8 = key.to_pkcs8_der().map_err(|_| KeyError::Failed)?.to_bytes();
         let signer = KeyPair::from_pkcs8(&pkcs8).map_err(|_| KeyError::Damaged)?;
+        let opener = PrivateDecryptingKey::from_pkcs8(&pkcs8).map_err(|_| KeyError::Damaged)?;
+        let opener = OaepPrivateDecryptingKey::new(opener).map_err(|_| KeyError::Damaged)?;
         let spki = RsaPublicKey::from(key).to_public_key_der().map_err(|_| KeyError::Failed)?.into_vec();
         let id = NodeId::of_public_key(&spki);
-        Ok(Self { pkcs8, signer, spki, id })
+        Ok(Self { pkcs8, signer, opener, spki, id })
     }
 
     /// PKCS#8 PEM; with a passphrase encrypted with PBES2 (RFC 8018): scrypt and AES-256-GCM.
@@ -189,12 +192,29 @@ impl IdentityKey {
         self.id
     }
 
+    /// Length of signatures in bytes.
+    pub fn signature_len(&self) -> usize {
+        self.signer.public_modulus_len()
+    }
+
     /// Signs with RSASSA-PSS, SHA-256, MGF1 with SHA-256, a salt of 32 bytes: PS256 of RFC 8230, section 2.
     pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
-        let mut signature = vec![0; self.signer.public_modulus_len()];
+        let mut signature = vec![0; self.signature_len()];
         let random = aws_lc_rs::rand::SystemRandom::new();
         self.signer.sign(&RSA_PSS_SHA256, &random, message, &mut signature).map_err(|_| KeyError::Failed)?;
         Ok(signature)
+    }
+
+    /// Decrypts what [`PublicKey::encrypt`](super::PublicKey::encrypt) made with the public key. `None` says no more than
+    /// that it did not: to tell why would help who tries.
+    pub fn decrypt(&self, ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        if ciphertext.len() != self.opener.key_size_bytes() {
+            return None;
+        }
+        let mut plaintext = Zeroizing::new(vec![0; self.opener.min_output_size()]);
+        let len = self.opener.decrypt(&OAEP_SHA256_MGF1SHA256, ciphertext, &mut plaintext, None).ok()?.len();
+        plaintext.truncate(len);
+        Some(plaintext)
     }
 }
 

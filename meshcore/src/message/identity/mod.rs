@@ -2,11 +2,13 @@
 
 mod keys;
 mod own;
+mod public;
 mod record;
 mod words;
 
 pub use keys::{DEFAULT_BITS, IdentityKey, KeyError, MAX_BITS, MIN_BITS, check_bits};
 pub use own::OwnIdentity;
+pub use public::{BadSignature, PublicKey, PublicKeyError};
 pub use record::{
     IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SIGNATURE_LEN, SUBKEY_LEN, Subkey,
 };
