@@ -230,6 +230,13 @@ fn both_ends_hear_of_the_end() {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert!(error.to_string().contains("code 7"), "{error}");
 
+        // Also who has ended its own direction before.
+        let (mut near, mut far) = open().await;
+        far.shutdown().await.unwrap();
+        near.reset(8);
+        let error = timeout(PATIENCE, far.read_u8()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("code 8"), "{error}");
+
         let (mut near, mut far) = open().await;
         far.stop_reading(9);
         let write = async {
