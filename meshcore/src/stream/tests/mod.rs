@@ -7,7 +7,6 @@ mod features;
 mod handshake;
 mod hostile;
 mod paths;
-mod random;
 mod transfer;
 mod vectors;
 
