@@ -1,6 +1,7 @@
 # make chat              build everything into .venv and open the console chat
 # make test              run all tests
 # make test-mesh         10,000 random meshes in virtual time, and 1,000 nodes: more of what make test does
+# make fuzz              FUZZ_SECONDS=60: random inputs for each fuzz target, that long
 # make bench             streams beside the kernel's TCP and bare frames, as root, into docs/BENCHMARKS.md
 # make bench-mesh        meshes of 10 to 1,000 nodes in virtual time, into docs/BENCHMARKS.md
 # make bench-mesh-peers  MeshChat beside babeld on the same meshes, into docs/BENCHMARKS.md
@@ -19,6 +20,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TESTED_PREFIX := $(CURDIR)/target/installed
 
+FUZZ_TARGETS := stream_operations stream_packets frames
+FUZZ_SECONDS ?= 60
+
 # All of the tree that the package and the library are made from.
 CORE := Cargo.toml Cargo.lock meshcore/Cargo.toml $(shell find meshcore/src -type f)
 BINDING := $(CORE) python/Cargo.toml $(shell find python/src -type f)
@@ -29,7 +33,7 @@ FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: chat test test-rust test-python test-end-to-end test-mesh bench bench-mesh bench-mesh-peers lint libraries install clean
+.PHONY: chat test test-rust test-python test-end-to-end test-mesh fuzz bench bench-mesh bench-mesh-peers lint libraries install clean
 .DELETE_ON_ERROR:
 
 # 130: ended by Ctrl-C, which is no error here.
@@ -86,6 +90,19 @@ test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
 test-mesh:
 	@scripts/need cargo cc
 	MESH_CASES=10000 cargo test --release -p meshcore --no-default-features --test mesh
+
+# FUZZ_TARGETS=frames runs one of them. What they find is left in meshcore/fuzz/artifacts. Nothing below the driver is unsafe, so
+# that no sanitizer is needed, and with it no unstable compiler.
+fuzz:
+	@scripts/need cargo cc c++
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+	cp Cargo.lock meshcore/fuzz/Cargo.lock
+	for target in $(FUZZ_TARGETS); do \
+		mkdir -p meshcore/fuzz/corpus/$$target && \
+		(cd meshcore && cargo fuzz run --sanitizer none --target-dir '$(abspath $(TARGET_DIR))/fuzz' $$target \
+			fuzz/corpus/$$target fuzz/seeds/$$target -- \
+			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=60 -print_final_stats=1) || exit 1; \
+	done
 
 # Some minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,trips,messages shows parts of it.
 bench:

@@ -144,7 +144,8 @@ fn a_slow_reader_holds_the_writer_up() {
         // Until nothing goes any more.
         while let Ok(result) = timeout(Duration::from_millis(500), near.write(&chunk)).await {
             written += result.unwrap() as u64;
-            assert!(written < 64_000_000, "the windows are bounded");
+            // The window at the other end, what is kept until acknowledged, and what lies before and behind them.
+            assert!(written < (1 << 20) + (16 << 20) + 2 * (256 << 10) + 64_000, "the windows are bounded");
         }
         let mut far = pair.server.accept().await.unwrap();
         let mut read = 0;
@@ -230,6 +231,13 @@ fn both_ends_hear_of_the_end() {
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert!(error.to_string().contains("code 7"), "{error}");
 
+        // Also who has ended its own direction before.
+        let (mut near, mut far) = open().await;
+        far.shutdown().await.unwrap();
+        near.reset(8);
+        let error = timeout(PATIENCE, far.read_u8()).await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("code 8"), "{error}");
+
         let (mut near, mut far) = open().await;
         far.stop_reading(9);
         let write = async {
@@ -279,6 +287,43 @@ fn nobody_who_does_not_listen_is_connected() {
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         let stranger = meshcore::NodeId([7; 32]);
         assert_eq!(nodes[0].connect(stranger).await.unwrap_err().kind(), ErrorKind::OutOfReach);
+    });
+}
+
+#[test]
+fn connections_that_nobody_takes_are_bounded() {
+    in_namespace("connections_that_nobody_takes_are_bounded", || async {
+        let (nodes, _homes) = nodes().await;
+        let mut listener = nodes[1].listen().await.unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..130 {
+            clients.push(nodes[0].connect(nodes[1].id()).await);
+        }
+        // The handshakes of the last ones are done as well; then they hear that there is no place.
+        let mut refused = 0;
+        for client in clients.drain(128..) {
+            match client {
+                Ok(client) => {
+                    let reason = timeout(PATIENCE, client.closed()).await.unwrap();
+                    assert!(reason.contains("nobody takes connections"), "{reason}");
+                }
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Refused),
+            }
+            refused += 1;
+        }
+        assert_eq!(refused, 2);
+        // The others are as good as ever, and make room when they are taken.
+        let last = clients.pop().unwrap().unwrap();
+        let mut near = last.open().await.unwrap();
+        near.write_all(b"x").await.unwrap();
+        let mut taken = Vec::new();
+        for _ in 0..128 {
+            taken.push(timeout(PATIENCE, listener.accept()).await.unwrap().unwrap());
+        }
+        let mut far = timeout(PATIENCE, taken[127].accept()).await.unwrap().unwrap();
+        assert_eq!(timeout(PATIENCE, far.read_u8()).await.unwrap().unwrap(), b'x');
+        let _another = nodes[0].connect(nodes[1].id()).await.unwrap();
+        timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
     });
 }
 

@@ -10,6 +10,7 @@ mod net;
 mod relay;
 mod sessions;
 mod storage;
+mod streams;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

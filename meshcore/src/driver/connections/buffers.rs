@@ -15,6 +15,9 @@ const WRITE_BEHIND: usize = 128 * 1024;
 /// Small writes are gathered in blocks of this size, which the transport takes without a copy.
 const BLOCK: usize = 64 * 1024;
 
+/// Received pieces shorter than this are gathered: a peer that sends byte by byte makes each cost a hundred others.
+const SHORT: usize = 1024;
+
 /// How one direction of a stream has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum End {
@@ -83,6 +86,13 @@ impl Incoming {
 
     pub(super) fn push(&mut self, chunk: Bytes) {
         self.len += chunk.len();
+        if chunk.len() < SHORT
+            && let Some(last) = self.chunks.pop_back_if(|last| last.len() < SHORT)
+        {
+            let mut last = BytesMut::from(last);
+            last.extend_from_slice(&chunk);
+            return self.chunks.push_back(last.freeze());
+        }
         self.chunks.push_back(chunk);
     }
 
@@ -270,5 +280,87 @@ impl Outgoing {
     pub(super) fn waker(&mut self) -> Option<Waker> {
         let has_room = !self.finish && self.len <= WRITE_BEHIND / 2;
         if has_room || self.end.is_some() || self.acknowledged { self.writer.take() } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn a_reader_that_is_slow_leaves_the_rest_to_the_transport() {
+        let mut incoming = Incoming::default();
+        let mut pushed = 0;
+        while incoming.room(READ_AHEAD) > 0 {
+            let len = incoming.room(READ_AHEAD).min(10_000);
+            incoming.push(vec![1; len].into());
+            pushed += len;
+        }
+        assert_eq!((pushed, incoming.len()), (READ_AHEAD, READ_AHEAD));
+        // The engine is asked for more once, when half of it was read.
+        let mut asked = Vec::new();
+        while incoming.len() > 0 {
+            let Poll::Ready(Ok((chunk, asks))) = incoming.poll_take(&context(), 7_000) else { panic!() };
+            assert!((1..=7_000).contains(&chunk.len()));
+            asked.extend(asks.then_some(incoming.len()));
+        }
+        assert!(asked.len() == 1 && asked[0] <= READ_AHEAD / 2 && asked[0] > READ_AHEAD / 2 - 7_000);
+        assert!(incoming.poll_take(&context(), 1).is_pending());
+    }
+
+    #[test]
+    fn a_peer_that_sends_byte_by_byte_costs_little_more() {
+        let mut incoming = Incoming::default();
+        let pattern: Vec<u8> = (0..50_000u32).map(|number| number as u8).collect();
+        for byte in &pattern {
+            incoming.push(Bytes::copy_from_slice(&[*byte]));
+        }
+        assert!(incoming.chunks.len() <= 50_000 / SHORT + 1, "{} chunks", incoming.chunks.len());
+        // What is long is kept as it is.
+        let long = Bytes::from(vec![2; SHORT]);
+        incoming.push(long.clone());
+        assert_eq!(incoming.chunks.back().map(|chunk| chunk.as_ptr()), Some(long.as_ptr()));
+        let mut read = Vec::new();
+        while incoming.len() > 0 {
+            let Poll::Ready(Ok((chunk, _))) = incoming.poll_take(&context(), usize::MAX) else { panic!() };
+            read.extend(chunk);
+        }
+        assert!(read == [&pattern[..], &long].concat());
+    }
+
+    #[test]
+    fn a_writer_that_is_fast_waits_for_the_transport() {
+        let mut outgoing = Outgoing::default();
+        let mut written = 0;
+        while let Poll::Ready(Ok(len)) = outgoing.poll_write(&context(), &[1; 10_001]) {
+            written += len;
+        }
+        assert_eq!(written, WRITE_BEHIND);
+        // The transport takes a part of a piece: the rest is next, and nobody is woken before half of it is gone.
+        let mut taken = 0;
+        while outgoing.waker().is_none() {
+            let chunk = outgoing.pop().unwrap();
+            assert!(chunk.len() <= BLOCK);
+            let len = chunk.len().min(3_000);
+            outgoing.on_taken(chunk, len);
+            taken += len;
+        }
+        assert!((WRITE_BEHIND / 2..WRITE_BEHIND / 2 + 3_000).contains(&taken), "{taken}");
+        assert!(outgoing.poll_write(&context(), b"x").is_ready());
+        assert!(outgoing.poll_finish(&context()).is_pending() && !outgoing.must_finish());
+        while let Some(chunk) = outgoing.pop() {
+            let len = chunk.len();
+            outgoing.on_taken(chunk, len);
+            taken += len;
+        }
+        assert_eq!(taken, WRITE_BEHIND + 1);
+        assert!(outgoing.must_finish() && !outgoing.must_finish());
+        outgoing.on_acknowledged();
+        assert!(outgoing.poll_finish(&context()).is_ready());
+        assert!(matches!(outgoing.poll_write(&context(), b"x"), Poll::Ready(Err(_))));
     }
 }

@@ -193,9 +193,10 @@ impl Hub {
             }
             Event::Acknowledged(stream) => self
                 .with_stream((id, stream), |stream| stream.update(|state| state.outgoing.on_acknowledged())),
-            Event::Reset { stream, .. } => {
-                self.with_stream((id, stream), |stream| read(stack, stream, READ_AHEAD))
-            }
+            // The transport may know nothing of the stream any more.
+            Event::Reset { stream, code } => self.with_stream((id, stream), |stream| {
+                stream.update(|state| state.incoming.end(End::Broken(code)));
+            }),
             Event::Stopped { stream, code } => self.with_stream((id, stream), |stream| {
                 stream.update(|state| state.outgoing.end(End::Broken(code)));
             }),
@@ -316,8 +317,7 @@ fn read(stack: &mut Stack, stream: &StreamShared, limit: usize) {
                 Ok((ReadOutcome::Data(_), chunk)) => state.incoming.push(chunk),
                 Ok((ReadOutcome::Blocked, _)) => break,
                 Ok((ReadOutcome::Finished, _)) => break state.incoming.end(End::Finished),
-                Err(StreamError::Reset(code)) => break state.incoming.end(End::Broken(code)),
-                // Of a stream that is over, all was read; of a connection that is over, its end tells.
+                // Of a stream that is over, all was read; of one that was reset, and of a connection that is over, an event tells.
                 Err(_) => break,
             }
         }

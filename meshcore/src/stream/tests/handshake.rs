@@ -181,6 +181,89 @@ fn a_flood_of_forged_handshakes_locks_nobody_out() {
     }
 }
 
+/// First packets with which a handshake begins, in the names of many nodes that never asked for it.
+#[test]
+fn nobody_is_flooded_in_the_name_of_others() {
+    let mut net = Net::new(10, CLEAN);
+    net.connect(0, 1);
+    net.flush();
+    let hello: Vec<_> = net.flying.drain().map(|flying| flying.0.packet).collect();
+    let mut balance = std::collections::BTreeMap::new();
+    for number in 0..500u16 {
+        let mut source = [9; 16];
+        source[..2].copy_from_slice(&number.to_be_bytes());
+        let source = Address(source);
+        for packet in &hello {
+            let now = net.now;
+            let _ = net.endpoint(1).handle_packet(now, source, &mut packet.clone());
+            *balance.entry(source).or_insert(0) += 3 * packet.len();
+        }
+        drain(&mut net, &mut balance);
+    }
+    // To all others no more than a token was sent.
+    let untouched = 3 * hello.iter().map(Vec::len).sum::<usize>();
+    let answered = balance.values().filter(|left| **left + 2 * Retry::LEN < untouched).count();
+    assert!((1..=16).contains(&answered), "{answered} handshakes");
+    // Nor later, by repetition; and nothing is kept.
+    while let Some(next) = net.nodes[1].endpoint.poll_timeout() {
+        net.now = net.now.max(next);
+        net.nodes[1].endpoint.handle_timeout(next);
+        drain(&mut net, &mut balance);
+    }
+    assert!(net.endpoint(1).is_empty());
+    assert!(net.now <= Instant::from_micros(15_000_000), "{:?}", net.now);
+}
+
+/// Takes what Bob sends off what he may send to each.
+fn drain(net: &mut Net, balance: &mut std::collections::BTreeMap<Address, usize>) {
+    let (now, mut packet) = (net.now, Vec::new());
+    while let Some(to) = net.endpoint(1).poll_transmit(now, &mut packet) {
+        let left = balance.get_mut(&to).unwrap();
+        *left = left.checked_sub(packet.len()).expect("more than three times what came");
+        packet.clear();
+    }
+    while net.endpoint(1).poll_event().is_some() {}
+}
+
+/// Somebody with another key, as client and as server, again and again.
+#[test]
+fn impostors_harm_no_other_connection() {
+    let mut net = Net::new(11, CLEAN);
+    let (client, server) = net.establish();
+    // Bob's key sits at Carol's address, Carol's key at one that belongs to nobody.
+    let (false_carol, stranger) = (net.add(BOB, Config::default()), net.add(CAROL, Config::default()));
+    let carol = net.nodes[stranger].id;
+    net.nodes[false_carol].address = carol.address();
+    net.nodes[stranger].address = Address([7; 16]);
+    let stream = net.endpoint(0).open(client).unwrap();
+    let data = pattern(300_000, 0);
+    net.endpoint(0).write(client, stream, &data).unwrap();
+    for _ in 0..20 {
+        let now = net.now;
+        net.endpoint(0).connect(now, carol, Purpose::Application).unwrap();
+        net.connect(stranger, 1);
+        net.run_for(Duration::from_millis(100));
+    }
+    net.run_for(Duration::from_secs(30));
+    for (node, own) in [(0, client), (1, server)] {
+        let closed = net.take_events(node).into_iter().filter_map(|(connection, event)| match event {
+            Event::Closed { reason, .. } => Some((connection, reason)),
+            _ => None,
+        });
+        let closed: Vec<_> = closed.collect();
+        assert_eq!(closed.len(), 20, "node {node}");
+        assert!(closed.iter().all(|(other, reason)| *other != own && *reason == CloseReason::PeerIdentity));
+    }
+    let mut read = Vec::new();
+    read_all(net.endpoint(1), server, stream, &mut read);
+    assert!(read == data);
+    // Nothing of the others is left.
+    let now = net.now;
+    net.endpoint(0).close(now, client, 0, "");
+    net.run_for(Duration::from_secs(2));
+    assert!([0, 1, false_carol, stranger].into_iter().all(|node| net.endpoint(node).is_empty()));
+}
+
 #[test]
 fn a_retry_of_somebody_else_changes_nothing() {
     let mut net = Net::new(9, CLEAN);

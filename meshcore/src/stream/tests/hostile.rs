@@ -194,7 +194,7 @@ fn rubbish_in_initial_packets_is_refused_by_name() {
 
 #[test]
 fn violations_of_a_proved_peer_close_the_connection() {
-    let cases: [(&[u8], TransportCode); 7] = [
+    let cases: [(&[u8], TransportCode); 11] = [
         (&[], TransportCode::Protocol),
         (&[0x1e], TransportCode::Protocol),
         (&[0x02, 0x80, 1, 0, 0, 0, 0, 0], TransportCode::Protocol),
@@ -202,6 +202,12 @@ fn violations_of_a_proved_peer_close_the_connection() {
         (&[0x0a, 2, 0], TransportCode::StreamLimit),
         (&[0x0a, 1, 0], TransportCode::StreamState),
         (&[0x0e, 0, 0xc0, 0, 0, 0, 0x40, 0, 0, 0, 1, 7], TransportCode::FlowControl),
+        // Behind the last offset that there is (RFC 9000 §19.8).
+        (&[0x0e, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 7], TransportCode::SegmentEncoding),
+        // Data behind the end, an end before the data, another end.
+        (&[0x0b, 0, 1, 7, 0x0e, 0, 1, 1, 7], TransportCode::FinalSize),
+        (&[0x0a, 0, 2, 7, 7, 0x04, 0, 0, 1], TransportCode::FinalSize),
+        (&[0x0b, 0, 1, 7, 0x04, 0, 0, 2], TransportCode::FinalSize),
     ];
     for (plain, expected) in cases {
         let mut net = Net::new(1, CLEAN);
@@ -213,6 +219,30 @@ fn violations_of_a_proved_peer_close_the_connection() {
         let Some(CloseReason::PeerProtocol(there)) = net.closed(0) else { panic!("{:?}", net.closed(0)) };
         assert_eq!((here.code, there.code), (expected, expected), "{plain:02x?}");
     }
+}
+
+#[test]
+fn a_peer_that_opens_streams_without_end_is_stopped_at_the_limit() {
+    let mut net = Net::new(1, CLEAN);
+    let (_, server) = net.establish();
+    let mut opened = 0;
+    for number in 0..1000 {
+        // Opened, written to, given up: as the application has not ended its own direction, none of them is over.
+        let mut plain = Vec::new();
+        Segment::Stream { stream: 4 * number, offset: 0, fin: false, data: &[7; 100] }.emit(&mut plain);
+        Segment::ResetStream { stream: 4 * number, code: 0, final_size: 100 }.emit(&mut plain);
+        let now = net.now;
+        net.endpoint(1).inject(now, server, &plain);
+        net.flush();
+        if !net.nodes[1].endpoint.is_connected(server) {
+            break;
+        }
+        opened = net.nodes[1].endpoint.statistics(server).unwrap().streams;
+    }
+    assert_eq!(opened as u64, Config::default().max_streams);
+    let Some(CloseReason::Protocol(error)) = net.closed(1) else { panic!("{:?}", net.closed(1)) };
+    assert_eq!(error.code, TransportCode::StreamLimit);
+    assert_eq!(net.nodes[1].endpoint.statistics(server).unwrap().streams, 0);
 }
 
 #[test]

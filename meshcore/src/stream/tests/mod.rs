@@ -7,7 +7,7 @@ mod features;
 mod handshake;
 mod hostile;
 mod outages;
-mod random;
+mod paths;
 mod transfer;
 mod vectors;
 
@@ -318,6 +318,12 @@ impl Net {
     fn establish(&mut self) -> (ConnectionId, ConnectionId) {
         let client = self.connect(0, 1);
         self.establish_with(client)
+    }
+
+    /// The path carries packets of this size from now on: larger ones vanish, also those on their way.
+    fn change_mtu(&mut self, mtu: usize) {
+        self.set_mtu(mtu);
+        self.flying.retain(|flying| flying.0.packet.len() <= mtu);
     }
 
     /// Waits for the handshake of Alice's attempt.

@@ -1,0 +1,277 @@
+//! A peer that has proved its identity, and sends any segments in any packets: nothing panics, nothing is endless, what it
+//! makes the other side keep stays within the limits, and once it is silent everything is forgotten.
+
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use bytes::Bytes;
+use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, ReadOutcome, StreamId};
+use meshcore::types::{Address, Instant};
+use meshcore::wire::segment::{AckFrequency, Segment, emit_ack};
+use meshcore::wire::varint;
+
+use crate::rogue::{self, Rogue, Space};
+use crate::{ALICE, BOB};
+
+const MAX_STEPS: usize = 300;
+
+/// How long a packet is under way.
+const DELAY: Duration = Duration::from_millis(1);
+
+/// Packets that may be the answer to one.
+const MAX_BURST: usize = 20_000;
+
+/// Ids of transport parameters that are numbers (RFC 9000 §18.2, RFC 9221 §3, draft-ietf-quic-ack-frequency §3).
+const PARAMS: [u64; 7] = [0x01, 0x04, 0x05, 0x08, 0x0b, 0x20, 0xff04_de1b];
+
+/// An honest server and its client.
+struct Arena {
+    now: Instant,
+    server: Endpoint,
+    config: Config,
+    source: Address,
+    rogue: Rogue,
+    connection: Option<ConnectionId>,
+    streams: Vec<StreamId>,
+    /// Those of them that the server opened.
+    opened: usize,
+}
+
+/// Runs the attack that `data` stands for.
+pub fn run(data: &[u8]) {
+    let mut input = Unstructured::new(data);
+    let Ok(mut arena) = Arena::new(&mut input) else { return };
+    for _ in 0..MAX_STEPS {
+        if input.is_empty() || arena.step(&mut input).is_err() {
+            break;
+        }
+        arena.exchange();
+        arena.check();
+    }
+    arena.fall_silent();
+}
+
+/// A number as attackers like them.
+fn number(input: &mut Unstructured<'_>) -> Result<u64> {
+    Ok(match input.int_in_range(0..=4)? {
+        0 | 1 => input.int_in_range(0..=40)?,
+        2 => input.arbitrary::<u16>()?.into(),
+        3 => varint::MAX - u64::from(input.arbitrary::<u8>()?),
+        _ => input.arbitrary::<u64>()? >> 2,
+    })
+}
+
+impl Arena {
+    fn new(input: &mut Unstructured<'_>) -> Result<Self> {
+        let config = Config {
+            stream_window: 10_000,
+            max_stream_window: 20_000,
+            connection_window: 20_000,
+            max_connection_window: 40_000,
+            send_buffer: 10_000,
+            max_send_buffer: 20_000,
+            datagram_buffer: 5_000,
+            max_streams: 4,
+            key_update_packets: 1 << input.int_in_range(0..=10)?,
+            idle_timeout: Duration::from_secs(10),
+            ..Config::default()
+        };
+        let mut params = Vec::new();
+        for id in PARAMS {
+            if input.arbitrary()? {
+                params.push((id, number(input)?));
+            }
+        }
+        let credentials = Credentials::from_pkcs8(ALICE).expect("a test key");
+        let server = Endpoint::new(config.clone(), credentials, [3; 32]).expect("a valid configuration");
+        let mut arena = Self {
+            now: Instant::from_micros(1),
+            server,
+            config,
+            source: rogue::address(BOB),
+            rogue: Rogue::new(BOB, &params),
+            connection: None,
+            streams: Vec::new(),
+            opened: 0,
+        };
+        // An attack on the handshake itself begins before it is over.
+        let rounds = input.int_in_range(0..=7)?;
+        for _ in 0..rounds {
+            arena.exchange();
+            arena.rogue.acknowledge();
+        }
+        Ok(arena)
+    }
+
+    /// Carries what either side has for the other, once.
+    fn exchange(&mut self) {
+        self.now += DELAY;
+        self.server.handle_timeout(self.now);
+        for mut packet in std::mem::take(&mut self.rogue.outgoing) {
+            let _ = self.server.handle_packet(self.now, self.source, &mut packet);
+        }
+        self.take_events();
+        self.now += DELAY;
+        let mut packet = Vec::new();
+        for sent in 0.. {
+            packet.clear();
+            let Some(to) = self.server.poll_transmit(self.now, &mut packet) else { break };
+            assert!(to == self.source && sent < MAX_BURST, "endless transmission");
+            self.rogue.handle_packet(&mut packet);
+        }
+        self.take_events();
+    }
+
+    fn take_events(&mut self) {
+        while let Some((connection, event)) = self.server.poll_event() {
+            match event {
+                Event::Connected { peer, .. } => {
+                    assert!(peer.address() == self.source && self.connection.is_none());
+                    self.connection = Some(connection);
+                }
+                Event::Opened(stream) => {
+                    assert!(!self.streams.contains(&stream));
+                    self.streams.push(stream);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn step(&mut self, input: &mut Unstructured<'_>) -> Result<()> {
+        match input.int_in_range(0..=9)? {
+            0..=4 => {
+                let space = if input.ratio(1, 8)? {
+                    *input.choose(&[Space::Initial, Space::Handshake])?
+                } else {
+                    Space::Data
+                };
+                let plain = payload(input, self.rogue.largest(space))?;
+                self.rogue.send(space, plain);
+            }
+            5 => self.rogue.acknowledge(),
+            6 => {
+                let wait = Duration::from_micros(u64::from(input.arbitrary::<u16>()?) * 20);
+                self.run_for(wait);
+            }
+            _ => self.serve(input)?,
+        }
+        Ok(())
+    }
+
+    /// The honest application does something.
+    fn serve(&mut self, input: &mut Unstructured<'_>) -> Result<()> {
+        let Some(connection) = self.connection else { return Ok(()) };
+        let index = usize::from(input.arbitrary::<u8>()?);
+        let stream = self.streams.get(index % self.streams.len().max(1)).copied();
+        let len = usize::from(input.arbitrary::<u16>()?) % 10_000;
+        let server = &mut self.server;
+        match (input.int_in_range(0..=7)?, stream) {
+            (0, _) => {
+                if let Ok(stream) = server.open(connection) {
+                    self.streams.push(stream);
+                    self.opened += 1;
+                }
+            }
+            (1, _) => drop(server.send_datagram(connection, Bytes::from(vec![1; len]))),
+            (2, _) => drop(server.read_datagram(connection)),
+            (3, Some(stream)) => drop(server.read(connection, stream, &mut Vec::new(), len)),
+            (4, Some(stream)) => drop(server.finish(connection, stream)),
+            (5, Some(stream)) => drop(server.reset(connection, stream, 1)),
+            (6, Some(stream)) => drop(server.stop(connection, stream, 2)),
+            (_, Some(stream)) => drop(server.write(connection, stream, &vec![2; len])),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        for _ in 0..100_000 {
+            match self.server.poll_timeout().filter(|next| *next <= end) {
+                Some(next) => self.now = self.now.max(next),
+                None => return self.now = self.now.max(end),
+            }
+            self.exchange();
+        }
+        panic!("the server spins");
+    }
+
+    /// What the peer has opened is bounded.
+    fn check(&self) {
+        let Some(statistics) = self.connection.and_then(|connection| self.server.statistics(connection))
+        else {
+            return;
+        };
+        let limit = self.config.max_streams as usize + self.opened;
+        assert!(statistics.streams <= limit, "{} streams", statistics.streams);
+        assert!(statistics.bytes_in_flight <= statistics.bytes_sent);
+    }
+
+    /// Nothing comes any more: what has come fits the windows, and everything is forgotten in the end.
+    fn fall_silent(&mut self) {
+        if let Some(connection) = self.connection {
+            let (mut all, mut kept) = (Vec::new(), 0);
+            for stream in self.streams.clone() {
+                while let Ok(ReadOutcome::Data(_)) = self.server.read(connection, stream, &mut all, 1000) {}
+            }
+            while let Some(data) = self.server.read_datagram(connection) {
+                kept += data.len();
+            }
+            assert!(all.len() as u64 <= self.config.max_connection_window, "{} bytes", all.len());
+            assert!(kept <= self.config.datagram_buffer, "{kept} bytes of datagrams");
+        }
+        self.run_for(Duration::from_secs(3600));
+        assert_eq!(self.server.poll_timeout(), None);
+        assert!(self.connection.is_none_or(|connection| self.server.statistics(connection).is_none()));
+    }
+}
+
+/// The plaintext of one packet.
+fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<Vec<u8>> {
+    let mut out = Vec::new();
+    for _ in 0..input.int_in_range(0..=12)? {
+        segment(input, largest, &mut out)?;
+    }
+    Ok(out)
+}
+
+fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Result<()> {
+    let data = [0x5a; 1200];
+    let code = input.int_in_range(0..=19)?;
+    let [a, b] = [number(input)?, number(input)?];
+    let data = &data[..(b as usize).min(data.len())];
+    // A place that the peer may fill, or any.
+    let offset = if input.arbitrary()? { u64::from(input.arbitrary::<u16>()?) % 20_000 } else { a };
+    let stream = if input.ratio(7, 8)? { a % 24 } else { b };
+    let segment = match code {
+        0 => Segment::Ping,
+        1 => Segment::Padding,
+        2 | 3 => {
+            // Mostly of what was sent.
+            let end = if input.ratio(7, 8)? { largest.saturating_sub(a % 64) } else { a };
+            let start = end.saturating_sub(b);
+            emit_ack(a, [start..=end].into_iter(), usize::MAX, out);
+            return Ok(());
+        }
+        4 | 5 => Segment::ResetStream { stream, code: a, final_size: offset },
+        6 => Segment::StopSending { stream, code: b },
+        7 => Segment::Crypto { offset, data },
+        8..=11 => Segment::Stream { stream, offset, fin: input.ratio(1, 4)?, data },
+        12 => Segment::MaxData(a),
+        13 => Segment::MaxStreamData { stream, max: a },
+        14 => Segment::MaxStreams(a),
+        15 => Segment::StreamDataBlocked { stream, limit: b },
+        16 => Segment::AckFrequency(AckFrequency { sequence: a, threshold: b, delay: offset, reordering: a }),
+        17 => Segment::Datagram(data),
+        18 if input.ratio(1, 8)? => Segment::CloseApplication { code: a, reason: data },
+        18 => Segment::HandshakeDone,
+        _ => {
+            let len = input.int_in_range(0..=20)?;
+            out.extend_from_slice(input.bytes(len)?);
+            return Ok(());
+        }
+    };
+    segment.emit(out);
+    Ok(())
+}
