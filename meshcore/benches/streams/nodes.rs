@@ -2,12 +2,11 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use meshcore::{Node, Stream};
+use meshcore::{Connection, Node, NodeId, Stream};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::runtime::Runtime;
@@ -36,18 +35,32 @@ struct End {
 
 fn start(world: &World, link: &str, side: Side) -> (Runtime, Node, TempDir) {
     world.enter(side);
-    let home = tempfile::tempdir().unwrap();
-    write_key(home.path(), KEYS[side as usize]);
+    let home = home(side);
     let spec = if link == "udp" { link.to_owned() } else { format!("{link}:{}", side.interface()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let node = runtime.block_on(Node::builder().home(home.path()).link(spec).start()).unwrap();
     (runtime, node, home)
 }
 
-fn write_key(home: &Path, key: &str) {
+/// A home with the key of the node at this side.
+pub(crate) fn home(side: Side) -> TempDir {
+    let home = tempfile::tempdir().unwrap();
     let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(home.join("identity.pem"));
-    file.unwrap().write_all(key.as_bytes()).unwrap();
+    let file = options.write(true).create_new(true).mode(0o600).open(home.path().join("identity.pem"));
+    file.unwrap().write_all(KEYS[side as usize].as_bytes()).unwrap();
+    home
+}
+
+/// Connects as soon as the nodes have found each other.
+pub(crate) async fn connect(node: &Node, to: NodeId) -> Connection {
+    let begin = Instant::now();
+    loop {
+        match node.connect(to).await {
+            Ok(connection) => break connection,
+            Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// The left end has opened the stream.
@@ -55,14 +68,7 @@ fn open(world: &World, link: &str) -> [End; 2] {
     let (near_runtime, near, near_home) = start(world, link, Side::Left);
     let (far_runtime, far, far_home) = start(world, link, Side::Right);
     let mut listener = far_runtime.block_on(far.listen()).unwrap();
-    let begin = Instant::now();
-    let client = loop {
-        match near_runtime.block_on(near.connect(far.id())) {
-            Ok(connection) => break connection,
-            Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
-        }
-        thread::sleep(Duration::from_millis(20));
-    };
+    let client = near_runtime.block_on(connect(&near, far.id()));
     let near_stream = near_runtime.block_on(async {
         let mut stream = client.open().await.unwrap();
         stream.write_all(&[0]).await.unwrap();
@@ -80,12 +86,12 @@ fn open(world: &World, link: &str) -> [End; 2] {
     ]
 }
 
-/// Runs a writer until time is up, and a reader that counts; how many a second it has counted, and how many bytes were on
-/// the link for each.
+/// Runs a writer until `wait` returns, and a reader that counts; how many a second it has counted, and how many bytes were
+/// on the link for each.
 fn rate<W, R>(
     world: &World,
     link: &str,
-    time: Duration,
+    wait: impl FnOnce(),
     write: impl FnOnce(Stream, &'static AtomicBool) -> W + Send,
     read: impl FnOnce(Stream, &'static AtomicU64) -> R + Send,
 ) -> [f64; 2]
@@ -104,7 +110,7 @@ where
         scope.spawn(move || near.block_on(write(written, stop)));
         scope.spawn(move || far.block_on(read(read_from, count)));
         let (begin, bytes) = (Instant::now(), link_bytes(world));
-        thread::sleep(time);
+        wait();
         let (done, bytes) = (count.load(Ordering::Relaxed) as f64, link_bytes(world) - bytes);
         let elapsed = begin.elapsed();
         stop.store(true, Ordering::Relaxed);
@@ -114,6 +120,11 @@ where
 
 /// Gigabits a second, bytes on the link for each byte, megabits a second.
 pub(crate) fn bulk(world: &World, link: &str, time: Duration) -> Vec<f64> {
+    bulk_during(world, link, || thread::sleep(time))
+}
+
+/// The same until `wait` returns.
+pub(crate) fn bulk_during(world: &World, link: &str, wait: impl FnOnce()) -> Vec<f64> {
     let write = |mut stream: Stream, stop: &'static AtomicBool| async move {
         let data = vec![7; 64 << 10];
         while !stop.load(Ordering::Relaxed) {
@@ -128,7 +139,7 @@ pub(crate) fn bulk(world: &World, link: &str, time: Duration) -> Vec<f64> {
             count.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
     };
-    let [bytes, on_link] = rate(world, link, time, write, read);
+    let [bytes, on_link] = rate(world, link, wait, write, read);
     vec![bytes * 8e-9, on_link, bytes * 8e-6]
 }
 
@@ -152,7 +163,7 @@ pub(crate) fn messages(world: &World, link: &str, time: Duration) -> Vec<f64> {
             count.fetch_add(1, Ordering::Relaxed);
         }
     };
-    vec![rate(world, link, time, write, read)[0] * 1e-6]
+    vec![rate(world, link, || thread::sleep(time), write, read)[0] * 1e-6]
 }
 
 /// Median and 99th percentile of the round-trip time in microseconds.
