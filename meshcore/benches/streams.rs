@@ -40,7 +40,7 @@ use std::time::Duration;
 use namespaces::World;
 use programs::Language;
 use relays::{Chain, RELAYS};
-use sharing::{First, Narrow};
+use sharing::{Flow, Narrow};
 use table::{Column, Row, table};
 
 const TABLE_BEGIN: &str = "<!-- streams: written by make bench -->";
@@ -74,7 +74,7 @@ const TCP: &str = "kernel TCP (CUBIC), in clear";
 const RUST: &str = "stream over `ethernet:IFACE`";
 
 /// Shortest time in which two flows share a link.
-const SHARING: Duration = Duration::from_secs(10);
+const SHARING: Duration = Duration::from_secs(15);
 
 fn bulk_rows<'a>(world: &'a World, time: Duration, rows: &mut Vec<Row<'a>>) {
     rows.push(Row::new(TCP, move || kernel::tcp_bulk(world, time)));
@@ -169,14 +169,19 @@ fn relays(world: &World, effort: Effort) -> String {
     table(effort.samples, "bulk over relays, MTU 1500", &columns, &rows)
 }
 
+/// The last row shows what the kernel's TCP grants its like.
 fn sharing(effort: Effort) -> String {
     let (narrow, time) = (&Narrow::new(), effort.time.max(SHARING));
-    let rows = [("stream joins TCP", First::Tcp), ("TCP joins the stream", First::Stream)]
-        .map(|(name, first)| Row::new(name, move || narrow.share(first, time)));
+    let rows = [
+        ("a stream joins TCP", Flow::Tcp, Flow::Stream),
+        ("TCP joins a stream", Flow::Stream, Flow::Tcp),
+        ("TCP joins TCP", Flow::Tcp, Flow::Tcp),
+    ]
+    .map(|(name, first, second)| Row::new(name, move || narrow.share(first, second, time)));
     let columns = [
-        Column::Value("stream, Mbit/s", 0, 0),
-        Column::Value("kernel TCP (CUBIC), Mbit/s", 1, 0),
-        Column::Value("stream, of TCP", 2, 2),
+        Column::Value("who was there, Mbit/s", 0, 0),
+        Column::Value("who joins, Mbit/s", 1, 0),
+        Column::Value("who joins, of the other", 2, 2),
     ];
     table(effort.samples, "one link of 200 Mbit/s", &columns, &rows)
 }

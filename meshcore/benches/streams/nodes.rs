@@ -91,7 +91,7 @@ fn open(world: &World, link: &str) -> [End; 2] {
 fn rate<W, R>(
     world: &World,
     link: &str,
-    wait: impl FnOnce(),
+    wait: impl FnOnce(&AtomicU64),
     write: impl FnOnce(Stream, &'static AtomicBool) -> W + Send,
     read: impl FnOnce(Stream, &'static AtomicU64) -> R + Send,
 ) -> [f64; 2]
@@ -110,7 +110,7 @@ where
         scope.spawn(move || near.block_on(write(written, stop)));
         scope.spawn(move || far.block_on(read(read_from, count)));
         let (begin, bytes) = (Instant::now(), link_bytes(world));
-        wait();
+        wait(count);
         let (done, bytes) = (count.load(Ordering::Relaxed) as f64, link_bytes(world) - bytes);
         let elapsed = begin.elapsed();
         stop.store(true, Ordering::Relaxed);
@@ -120,11 +120,11 @@ where
 
 /// Gigabits a second, bytes on the link for each byte, megabits a second.
 pub(crate) fn bulk(world: &World, link: &str, time: Duration) -> Vec<f64> {
-    bulk_during(world, link, || thread::sleep(time))
+    bulk_during(world, link, |_| thread::sleep(time))
 }
 
-/// The same until `wait` returns.
-pub(crate) fn bulk_during(world: &World, link: &str, wait: impl FnOnce()) -> Vec<f64> {
+/// The same until `wait` returns, which is given the count of bytes so far.
+pub(crate) fn bulk_during(world: &World, link: &str, wait: impl FnOnce(&AtomicU64)) -> Vec<f64> {
     let write = |mut stream: Stream, stop: &'static AtomicBool| async move {
         let data = vec![7; 64 << 10];
         while !stop.load(Ordering::Relaxed) {
@@ -163,7 +163,7 @@ pub(crate) fn messages(world: &World, link: &str, time: Duration) -> Vec<f64> {
             count.fetch_add(1, Ordering::Relaxed);
         }
     };
-    vec![rate(world, link, || thread::sleep(time), write, read)[0] * 1e-6]
+    vec![rate(world, link, |_| thread::sleep(time), write, read)[0] * 1e-6]
 }
 
 /// Median and 99th percentile of the round-trip time in microseconds.

@@ -21,9 +21,12 @@ use crate::nodes;
 
 const PORT: u16 = 5202;
 
-/// Who is first on the link.
+/// How long the first flow is alone.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// Who is on the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum First {
+pub(crate) enum Flow {
     Tcp,
     Stream,
 }
@@ -51,13 +54,28 @@ impl Narrow {
         Self { ends, _switch: switch }
     }
 
-    /// Megabits a second of the stream and of TCP in the same time, and their ratio.
-    pub(crate) fn share(&self, first: First, time: Duration) -> Vec<f64> {
-        let mut tcp = (first == First::Tcp).then(|| Tcp::start(&self.ends));
-        let mut tcp_rate = 0.0;
-        let interval = || tcp_rate = tcp.get_or_insert_with(|| Tcp::start(&self.ends)).rate(time);
-        let rate = nodes::bulk_during(&self.ends, "ethernet", interval)[2];
-        vec![rate, tcp_rate, rate / tcp_rate]
+    /// Megabits a second of the flow that was there and of the one that joins it, in the same time, and their ratio.
+    pub(crate) fn share(&self, first: Flow, second: Flow, time: Duration) -> Vec<f64> {
+        let mut rates = [0.0; 2];
+        self.with(first, &mut |there| {
+            thread::sleep(HEAD_START);
+            self.with(second, &mut |joins| {
+                let counts = || [there, joins].map(|count| count.load(Ordering::Relaxed));
+                let (begin, before) = (Instant::now(), counts());
+                thread::sleep(time);
+                let (after, elapsed) = (counts(), begin.elapsed().as_secs_f64());
+                rates = [0, 1].map(|flow| (after[flow] - before[flow]) as f64 * 8e-6 / elapsed);
+            });
+        });
+        vec![rates[0], rates[1], rates[1] / rates[0]]
+    }
+
+    /// Has a flow go on while `act` runs, which is given the count of bytes that have arrived.
+    fn with(&self, flow: Flow, act: &mut dyn FnMut(&AtomicU64)) {
+        match flow {
+            Flow::Tcp => act(&Tcp::start(&self.ends).count),
+            Flow::Stream => drop(nodes::bulk_during(&self.ends, "ethernet", |count| act(count))),
+        }
     }
 }
 
@@ -87,14 +105,6 @@ impl Tcp {
             }
         };
         Self { count, near, threads: vec![thread::spawn(write), thread::spawn(read)] }
-    }
-
-    /// Megabits a second that have arrived in the time from now on.
-    fn rate(&self, time: Duration) -> f64 {
-        let (begin, before) = (Instant::now(), self.count.load(Ordering::Relaxed));
-        thread::sleep(time);
-        let bytes = self.count.load(Ordering::Relaxed) - before;
-        bytes as f64 * 8e-6 / begin.elapsed().as_secs_f64()
     }
 }
 
