@@ -191,9 +191,9 @@ fn memory(world: &World, effort: Effort) -> String {
         .map(|(name, streams)| Row::new(name, move || memory::idle(world, streams)));
     let columns = [
         Column::Value("resident at the end that connects", 0, 1),
-        Column::Value("of that, heap", 1, 1),
+        Column::Value("allocated there", 1, 1),
         Column::Value("resident at the other end", 2, 1),
-        Column::Value("of that, heap", 3, 1),
+        Column::Value("allocated there", 3, 1),
     ];
     let title = format!("KiB an idle connection, of {}", memory::CONNECTIONS);
     table(effort.samples, &title, &columns, &rows)
