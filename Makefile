@@ -3,6 +3,7 @@
 # make test-mesh         10,000 random meshes in virtual time, and 1,000 nodes: more of what make test does
 # make fuzz              FUZZ_SECONDS=60: random inputs for each fuzz target, that long
 # make bench             streams beside the kernel's TCP and bare frames, as root, into docs/BENCHMARKS.md
+# make bench-instructions  what streams and relays take of the processor, counted by valgrind, into docs/BENCHMARKS.md
 # make bench-mesh        meshes of 10 to 1,000 nodes in virtual time, into docs/BENCHMARKS.md
 # make bench-mesh-peers  MeshChat beside babeld on the same meshes, into docs/BENCHMARKS.md
 # make lint              formatting, clippy, documentation, types
@@ -29,11 +30,17 @@ BINDING := $(CORE) python/Cargo.toml $(shell find python/src -type f)
 PACKAGE := python/pyproject.toml python/README.md $(shell find python/meshchat -name '*.py' -o -name '*.pyi')
 FFI := $(CORE) ffi/Cargo.toml ffi/build.rs $(shell find ffi/src -type f)
 
+# It has targets of its own.
+.DEFAULT_GOAL := chat
+include ffi/install.mk
+
+STREAMS_C := $(LIBRARY_DIR)/streams/application
+
 # Cargo spreads its work over the cores itself, and does not understand make's way of sharing them.
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: chat test test-rust test-python test-end-to-end test-mesh fuzz bench bench-mesh bench-mesh-peers lint libraries install clean
+.PHONY: chat test test-rust test-python test-end-to-end test-mesh fuzz bench bench-instructions bench-mesh bench-mesh-peers lint libraries install clean
 .DELETE_ON_ERROR:
 
 # 130: ended by Ctrl-C, which is no error here.
@@ -104,10 +111,24 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=60 -print_final_stats=1) || exit 1; \
 	done
 
-# Some minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,trips,messages shows parts of it.
-bench:
-	@scripts/need cargo cc ip iperf3 nft
-	cargo bench -p meshcore --bench streams
+# Ten minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,relays,sharing,trips,messages,memory shows parts
+# of it, and writes nothing.
+bench: $(STREAMS_C) $(VENV)/.installed
+	@scripts/need cargo cc ip iperf3 nft tc
+	STREAMS_C='$(abspath $(STREAMS_C))' STREAMS_PYTHON='$(CURDIR)/$(BIN)/python' \
+	    cargo bench -p meshcore --bench streams
+
+# The application in C that is measured finds the library beside itself.
+$(STREAMS_C): $(LIBRARY_DIR)/libmeshchat.so meshcore/benches/streams/application.c ffi/tests/c/check.h include/meshchat.h
+	@mkdir -p '$(@D)'
+	ln -sf ../libmeshchat.so '$(@D)/libmeshchat.so.$(MESHCHAT_ABI)'
+	$(CC) -std=c99 -D_POSIX_C_SOURCE=200809L -O2 -g -Wall -Wextra -Wpedantic -Iinclude -Iffi/tests/c -o $@ \
+	    meshcore/benches/streams/application.c -L'$(LIBRARY_DIR)' -lmeshchat -Wl,-rpath,'$$ORIGIN'
+
+# Other work on the machine does not disturb this.
+bench-instructions:
+	@scripts/need cargo cc valgrind
+	cargo bench -p meshcore --no-default-features --bench transport -- instructions
 
 # The results depend on code and seeds, not on the machine. MESH_SIZES=10,100 leaves out the largest, which takes by far the
 # longest.
@@ -127,11 +148,9 @@ lint: $(VENV)/.installed $(VENV)/.test-tools
 	PYO3_PYTHON='$(CURDIR)/$(BIN)/python' cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy -p meshcore --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps -p meshcore
-	cd python && for part in meshchat tests ../tests ../examples/python; do ../$(BIN)/python -m mypy $$part || exit 1; done
+	cd python && for part in meshchat tests ../tests ../examples/python ../meshcore/benches/streams; do ../$(BIN)/python -m mypy $$part || exit 1; done
 
 # -- libmeshchat --------------------------------------------------------------------------------------------------
-
-include ffi/install.mk
 
 # A file, so that "sudo make install" after "make libraries" needs no cargo.
 $(LIBRARY_DIR)/libmeshchat.so: $(FFI)

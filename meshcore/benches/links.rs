@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods)] // a benchmark is a driver
 
+#[allow(dead_code)] // the benchmark of streams uses the rest
 #[path = "links/namespaces.rs"]
 mod namespaces;
 #[path = "links/system.rs"]

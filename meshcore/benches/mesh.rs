@@ -5,11 +5,13 @@
 
 #![allow(clippy::disallowed_methods)] // a bench is a driver
 
+#[path = "common/document.rs"]
+mod document;
 #[allow(dead_code, unused_imports)] // the tests use the rest
 #[path = "../tests/mesh/sim/mod.rs"]
 mod sim;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -163,32 +165,13 @@ fn table(rows: &[Row]) -> String {
     text
 }
 
-/// Replaces what stands between the markers.
-fn splice(document: &str, table: &str) -> Option<String> {
-    let (head, rest) = document.split_once(TABLE_BEGIN)?;
-    let (_, tail) = rest.split_once(TABLE_END)?;
-    Some(format!("{head}{TABLE_BEGIN}\n\n{table}\n{TABLE_END}{tail}"))
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
-
 fn main() {
     let rows = run_all(jobs());
     let table = table(&rows);
     print!("{table}");
     let json = serde_json::to_string_pretty(&rows).unwrap();
-    let curves = root().join("target/mesh-curves.json");
-    let document = root().join("docs/BENCHMARKS.md");
-    let written = std::fs::create_dir_all(root().join("target")).and_then(|()| std::fs::write(&curves, json));
-    let spliced = std::fs::read_to_string(&document).and_then(|text| {
-        std::fs::write(&document, splice(&text, &table).ok_or(std::io::ErrorKind::InvalidData)?)
-    });
-    for (result, path) in [(written, curves), (spliced, document)] {
-        if let Err(error) = result {
-            eprintln!("{}: {error}", path.display());
-            std::process::exit(1);
-        }
-    }
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
+    std::fs::create_dir_all(&target).expect("target");
+    std::fs::write(target.join("mesh-curves.json"), json).expect("target/mesh-curves.json");
+    document::write(TABLE_BEGIN, TABLE_END, &table);
 }

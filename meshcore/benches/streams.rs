@@ -1,28 +1,47 @@
-//! `make bench`: streams between two whole nodes beside the kernel's TCP and bare frames, on a cable between two network
-//! namespaces with all offloads off.
+//! `make bench`: streams between whole nodes beside the kernel's TCP and bare frames, on cables between network namespaces,
+//! with all offloads off unless a row says so.
 //!
-//! Needs root, iperf3(1) and nft(8). Everything that is compared takes turns, so that a machine whose speed drifts treats all
+//! Needs root, iperf3(1), nft(8) and tc(8), and the programs in C and Python that `make bench` builds (`STREAMS_C` and
+//! `STREAMS_PYTHON` name others). Everything that is compared takes turns, so that a machine whose speed drifts treats all
 //! alike; only the ratios, each of neighbours in time, count. Writes the tables into docs/BENCHMARKS.md, between its
-//! markers. `STREAMS_SAMPLES` and `STREAMS_SECONDS` make it shorter or longer, `STREAMS_ONLY=bulk,loss,trips,messages`
-//! chooses parts, and then writes nothing.
+//! markers, unless a row has failed. `STREAMS_SAMPLES` and `STREAMS_SECONDS` make it shorter or longer,
+//! `STREAMS_ONLY=bulk,loss,trips,messages,relays,sharing,memory` chooses parts, and then writes nothing.
 
 #![allow(clippy::disallowed_methods)] // a benchmark is a driver
 
+#[path = "common/document.rs"]
+mod document;
 #[path = "streams/kernel.rs"]
 mod kernel;
+#[path = "streams/machine.rs"]
+mod machine;
+#[path = "streams/memory.rs"]
+mod memory;
 #[path = "links/namespaces.rs"]
 mod namespaces;
 #[path = "streams/nodes.rs"]
 mod nodes;
+#[path = "streams/programs.rs"]
+mod programs;
+#[path = "streams/relays.rs"]
+mod relays;
+#[path = "streams/sharing.rs"]
+mod sharing;
 #[allow(dead_code)] // the benchmark of the links uses the rest
 #[path = "links/system.rs"]
 mod system;
+#[path = "streams/table.rs"]
+mod table;
 
-use std::path::Path;
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use namespaces::{Side, World};
+use namespaces::World;
+use programs::Language;
+use relays::{Chain, RELAYS};
+use sharing::{Flow, Narrow};
+use table::{Column, Row, table};
 
 const TABLE_BEGIN: &str = "<!-- streams: written by make bench -->";
 const TABLE_END: &str = "<!-- end of streams -->";
@@ -50,72 +69,12 @@ impl Effort {
     }
 }
 
-/// What one measurement gives: the values of the columns.
-type Sample = Vec<f64>;
-
-/// One row of a table.
-struct Row<'a> {
-    name: String,
-    measure: Box<dyn Fn() -> Sample + 'a>,
-}
-
-impl<'a> Row<'a> {
-    fn new(name: impl Into<String>, measure: impl Fn() -> Sample + 'a) -> Self {
-        Self { name: name.into(), measure: Box::new(measure) }
-    }
-}
-
-/// A column: what it is called, how many digits it has; with a divisor it is a ratio of the first value to that of the
-/// named row in the same turn.
-enum Column {
-    Value(&'static str, usize, usize),
-    Ratio(&'static str, &'static str),
-}
-
-/// Measures all rows in turns, and makes a table of them.
-fn table(samples: usize, title: &str, columns: &[Column], rows: &[Row<'_>]) -> String {
-    let mut taken: Vec<Vec<Sample>> = vec![Vec::new(); rows.len()];
-    for turn in 0..samples {
-        for (row, taken) in rows.iter().zip(&mut taken) {
-            let sample = (row.measure)();
-            eprintln!("{title}, turn {}: {}: {sample:.2?}", turn + 1, row.name);
-            taken.push(sample);
-        }
-    }
-    let heads = columns.iter().map(|column| match column {
-        Column::Value(name, ..) | Column::Ratio(name, _) => *name,
-    });
-    let mut text = format!("| {title} | {} |\n|---|", heads.collect::<Vec<_>>().join(" | "));
-    text += &"---|".repeat(columns.len());
-    for (row, own) in rows.iter().zip(&taken) {
-        text += &format!("\n| {} |", row.name);
-        for column in columns {
-            let values: Vec<f64> = match column {
-                Column::Value(_, number, _) => {
-                    own.iter().filter_map(|sample| sample.get(*number).copied()).collect()
-                }
-                Column::Ratio(_, to) => {
-                    let base =
-                        rows.iter().position(|row| row.name == *to).expect("the row that is compared with");
-                    own.iter().zip(&taken[base]).map(|(own, base)| own[0] / base[0]).collect()
-                }
-            };
-            let digits = if let Column::Value(_, _, digits) = column { *digits } else { 2 };
-            text += &format!(" {} |", spread(values, digits));
-        }
-    }
-    text + "\n"
-}
-
-/// Median, and the extremes.
-fn spread(mut values: Vec<f64>, digits: usize) -> String {
-    values.sort_by(f64::total_cmp);
-    let (Some(first), Some(last)) = (values.first(), values.last()) else { return "-".into() };
-    format!("{:.digits$} ({first:.digits$}..{last:.digits$})", values[values.len() / 2])
-}
-
 const RAW: &str = "raw frames, bare calls";
 const TCP: &str = "kernel TCP (CUBIC), in clear";
+const RUST: &str = "stream over `ethernet:IFACE`";
+
+/// Shortest time in which two flows share a link.
+const SHARING: Duration = Duration::from_secs(15);
 
 fn bulk_rows<'a>(world: &'a World, time: Duration, rows: &mut Vec<Row<'a>>) {
     rows.push(Row::new(TCP, move || kernel::tcp_bulk(world, time)));
@@ -126,12 +85,20 @@ fn bulk_rows<'a>(world: &'a World, time: Duration, rows: &mut Vec<Row<'a>>) {
 
 fn bulk(world: &World, effort: Effort, mtu: usize) -> String {
     world.set_mtu(mtu);
-    let mut rows = vec![Row::new(RAW, || kernel::raw_bulk(world, mtu, effort.time))];
-    bulk_rows(world, effort.time, &mut rows);
+    let time = effort.time;
+    let mut rows = vec![Row::new(RAW, || kernel::raw_bulk(world, mtu, time))];
+    bulk_rows(world, time, &mut rows);
+    if mtu == 1500 {
+        rows.extend(
+            Language::ALL
+                .map(|language| Row::new(language.row(), move || programs::bulk(world, language, time))),
+        );
+    }
+    rows.push(Row::new("the same TCP with the offloads on", || kernel::offloaded_tcp_bulk(world, time)));
     let columns = [
         Column::Value("Gbit/s", 0, 2),
-        Column::Ratio("of TCP", TCP),
-        Column::Ratio("of raw frames", RAW),
+        Column::Ratio("of TCP", TCP, 1.0),
+        Column::Ratio("of raw frames", RAW, 1.0),
         Column::Value("bytes on the link for each", 1, 3),
     ];
     let table = table(effort.samples, &format!("bulk, MTU {mtu}"), &columns, &rows);
@@ -145,7 +112,7 @@ fn loss(world: &World, effort: Effort, percent: u32) -> String {
     bulk_rows(world, effort.time, &mut rows);
     let columns = [
         Column::Value("Mbit/s", 2, 0),
-        Column::Ratio("of TCP", TCP),
+        Column::Ratio("of TCP", TCP, 1.0),
         Column::Value("bytes on the link for each", 1, 3),
     ];
     let table = table(effort.samples, &format!("bulk, {percent} % dropped"), &columns, &rows);
@@ -164,10 +131,13 @@ fn trips(world: &World, effort: Effort) -> String {
         for (link, name) in LINKS {
             rows.push(Row::new(format!("stream over `{name}`"), move || nodes::trips(world, link)));
         }
+        rows.extend(
+            Language::ALL.map(|language| Row::new(language.row(), move || programs::trips(world, language))),
+        );
         let columns = [
             Column::Value("p50, us", 0, 1),
             Column::Value("p99, us", 1, 1),
-            Column::Ratio("p50, of raw frames", RAW),
+            Column::Ratio("p50, of raw frames", RAW, 1.0),
         ];
         table(effort.samples, "round trip of 64 bytes, one core", &columns, &rows)
     };
@@ -175,45 +145,98 @@ fn trips(world: &World, effort: Effort) -> String {
 }
 
 fn messages(world: &World, effort: Effort) -> String {
-    let row = |(link, name)| {
-        Row::new(format!("stream over `{name}`"), move || nodes::messages(world, link, effort.time))
-    };
-    let rows: Vec<_> = LINKS.into_iter().map(row).collect();
-    table(effort.samples, "messages of 100 bytes", &[Column::Value("million a second", 0, 2)], &rows)
+    let time = effort.time;
+    let own =
+        |(link, name)| Row::new(format!("stream over `{name}`"), move || nodes::messages(world, link, time));
+    let other =
+        |language: Language| Row::new(language.row(), move || programs::messages(world, language, time));
+    let rows: Vec<_> = LINKS.into_iter().map(own).chain(Language::ALL.map(other)).collect();
+    let columns = [Column::Value("million a second", 0, 2), Column::Ratio("of Rust", RUST, 1.0)];
+    table(effort.samples, "messages of 100 bytes", &columns, &rows)
 }
 
-/// Replaces what stands between the markers.
-fn splice(document: &str, tables: &str) -> Option<String> {
-    let (head, rest) = document.split_once(TABLE_BEGIN)?;
-    let (_, tail) = rest.split_once(TABLE_END)?;
-    Some(format!("{head}{TABLE_BEGIN}\n\n{tables}\n{TABLE_END}{tail}"))
+fn relays(world: &World, effort: Effort) -> String {
+    let chain = Chain::new();
+    let rows = [
+        Row::new("no relay", || nodes::bulk(world, "ethernet", effort.time)),
+        Row::new(format!("{RELAYS} relays"), || chain.bulk(effort.time)),
+    ];
+    let columns = [
+        Column::Value("Gbit/s", 0, 2),
+        Column::Ratio("of no relay", "no relay", 1.0),
+        Column::Ratio("of the fair share", "no relay", relays::fair_share(machine::cores())),
+    ];
+    table(effort.samples, "bulk over relays, MTU 1500", &columns, &rows)
 }
 
-fn main() {
+/// The last row shows what the kernel's TCP grants its like.
+fn sharing(effort: Effort) -> String {
+    let (narrow, time) = (&Narrow::new(), effort.time.max(SHARING));
+    let rows = [
+        ("a stream joins TCP", Flow::Tcp, Flow::Stream),
+        ("TCP joins a stream", Flow::Stream, Flow::Tcp),
+        ("TCP joins TCP", Flow::Tcp, Flow::Tcp),
+    ]
+    .map(|(name, first, second)| Row::new(name, move || narrow.share(first, second, time)));
+    let columns = [
+        Column::Value("who was there, Mbit/s", 0, 0),
+        Column::Value("who joins, Mbit/s", 1, 0),
+        Column::Value("who joins, of the other", 2, 2),
+    ];
+    table(effort.samples, "one link of 200 Mbit/s", &columns, &rows)
+}
+
+fn memory(world: &World, effort: Effort) -> String {
+    let rows = [("no stream", false), ("a stream, used once", true)]
+        .map(|(name, streams)| Row::new(name, move || memory::idle(world, streams)));
+    let columns = [
+        Column::Value("resident at the end that connects", 0, 1),
+        Column::Value("allocated there", 1, 1),
+        Column::Value("resident at the other end", 2, 1),
+        Column::Value("allocated there", 3, 1),
+    ];
+    let title = format!("KiB an idle connection, of {}", memory::CONNECTIONS);
+    table(effort.samples, &title, &columns, &rows)
+}
+
+fn main() -> ExitCode {
+    if memory::is_end() {
+        return ExitCode::SUCCESS;
+    }
+    table::watch_panics();
     let effort = Effort::from_environment();
     let only = std::env::var("STREAMS_ONLY").ok();
     let wants = |part: &str| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == part));
+    let mut texts = vec![format!(
+        "{} turns of {} s each, on {}.\n",
+        effort.samples,
+        effort.time.as_secs(),
+        machine::describe()
+    )];
     let world = World::new();
-    let mut tables = Vec::new();
-    if wants("bulk") {
-        tables.extend([1500, 9000].map(|mtu| bulk(&world, effort, mtu)));
+    let parts: [(&str, &dyn Fn() -> Vec<String>); 7] = [
+        ("bulk", &|| [1500, 9000].map(|mtu| bulk(&world, effort, mtu)).into()),
+        ("loss", &|| [1, 5].map(|percent| loss(&world, effort, percent)).into()),
+        ("relays", &|| vec![relays(&world, effort)]),
+        ("sharing", &|| vec![sharing(effort)]),
+        ("trips", &|| vec![trips(&world, effort)]),
+        ("messages", &|| vec![messages(&world, effort)]),
+        ("memory", &|| vec![memory(&world, effort)]),
+    ];
+    for (_, part) in parts.iter().filter(|(name, _)| wants(name)) {
+        texts.extend(part());
     }
-    if wants("loss") {
-        tables.extend([1, 5].map(|percent| loss(&world, effort, percent)));
-    }
-    if wants("trips") {
-        tables.push(trips(&world, effort));
-    }
-    if wants("messages") {
-        tables.push(messages(&world, effort));
-    }
-    world.enter(Side::Left);
-    let tables = tables.join("\n");
+    let tables = texts.join("\n");
     print!("{tables}");
-    if only.is_some() {
-        return;
+    let failures = table::failures();
+    for failure in &failures {
+        eprintln!("failed: {failure}");
     }
-    let document = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/BENCHMARKS.md");
-    let text = std::fs::read_to_string(&document).expect("docs/BENCHMARKS.md");
-    std::fs::write(&document, splice(&text, &tables).expect("the markers")).expect("docs/BENCHMARKS.md");
+    if !failures.is_empty() {
+        return ExitCode::FAILURE;
+    }
+    if only.is_none() {
+        document::write(TABLE_BEGIN, TABLE_END, &tables);
+    }
+    ExitCode::SUCCESS
 }

@@ -1,13 +1,19 @@
 //! `cargo bench -p meshcore --bench transport`: what AlexStream costs by itself. Two endpoints, joined in memory, on one
 //! core, without any I/O.
 //!
-//! Times of a shared machine vary; the instructions a packet (counted by valgrind, where it is installed) do not, and show
-//! a regression in spite of noise. Arguments choose among the rows: `bulk-1500`, `bulk-9000`, `small`, `exchange`,
-//! `instructions`.
+//! Times of a shared machine vary; the instructions a packet (counted by valgrind, where it is installed, and written into
+//! docs/BENCHMARKS.md) do not, and show a regression in spite of noise. Arguments choose among the rows: `bulk-1500`,
+//! `bulk-9000`, `small`, `exchange`, `instructions`.
 
 #![allow(clippy::disallowed_methods)] // a bench is a driver
 
-use std::process::Command;
+#[path = "../tests/common/chain.rs"]
+mod chain;
+#[path = "common/document.rs"]
+mod document;
+#[path = "transport/instructions.rs"]
+mod instructions;
+
 use std::time::{Duration, Instant};
 
 use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, Purpose, ReadOutcome, StreamId};
@@ -255,30 +261,11 @@ fn exchange(exchanges: u64) {
     println!("exchange 64: {time:6.0} ns for both ways and both ends ({least:.0} to {most:.0})");
 }
 
-/// Instructions that this program takes for a row of `total` bytes.
-fn count(row: &str, total: u64) -> Option<u64> {
-    let program = std::env::current_exe().ok()?;
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
-        .arg(program)
-        .args(["count", row, &total.to_string()])
-        .output()
-        .ok()?;
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    text.lines().find_map(|line| line.split("Collected :").nth(1)?.trim().parse().ok())
-}
-
-/// The slope between two lengths: the handshake and the start do not count.
-fn instructions(row: &str, unit: &str, total: u64, units: u64) {
-    match (count(row, total), count(row, 2 * total)) {
-        (Some(one), Some(two)) => {
-            println!("{row:>10}: {} instructions {unit}", two.saturating_sub(one) / units);
-        }
-        _ => println!("{row:>10}: not counted, valgrind does not run"),
+/// What is done for a row of instructions.
+fn work(name: &str, total: u64) {
+    if name == "relay" {
+        return instructions::pass_on(total);
     }
-}
-
-fn row_of(name: &str, total: u64) {
     let (frame, size) = match name {
         "bulk-9000" => (9000, CHUNK),
         "small" => (1500, SMALL),
@@ -292,7 +279,7 @@ fn main() {
     if let [mode, row, total] = &arguments[..]
         && mode == "count"
     {
-        return row_of(row, total.parse().expect("a number of bytes"));
+        return work(row, total.parse().expect("a number of bytes"));
     }
     let wanted = |row: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == row);
     if wanted("bulk-1500") {
@@ -308,9 +295,6 @@ fn main() {
         exchange(200_000);
     }
     if wanted("instructions") {
-        const PIECE: u64 = 1408;
-        instructions("bulk-1500", "a packet of 1408 bytes", PIECE * 8192, 8192);
-        instructions("bulk-9000", "a packet of 8908 bytes", 8908 * 4096, 4096);
-        instructions("small", "a write of 100 bytes", 100 * 65_536, 65_536);
+        instructions::count_all();
     }
 }

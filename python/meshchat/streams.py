@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from types import TracebackType
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from ._writing import Writing
 from .errors import StreamClosedError
@@ -71,8 +72,11 @@ class Stream:
         """`n` bytes; :class:`asyncio.IncompleteReadError` when the stream ends before."""
         if n < 0:
             raise ValueError("a number of bytes is not negative")
-        if n <= len(self._chunk) - self._at:
-            return self._take(n)
+        begin, end = self._at, self._at + n
+        if end <= len(self._chunk):
+            # Small messages come this way, many times a chunk.
+            self._at = end
+            return self._chunk[begin:end]
         if not await self._gather(n):
             raise asyncio.IncompleteReadError(self._take(n), n)
         return self._take(n)
@@ -151,9 +155,10 @@ class Stream:
         """Writes without waiting. What the node has no room for is kept: await :meth:`drain` before writing more."""
         self._writing.write(as_bytes(data))
 
-    async def drain(self) -> None:
+    def drain(self) -> Coroutine[Any, Any, None]:
         """Waits while the node has no room for what was written."""
-        await self._writing.drain()
+        # No coroutine of its own around that one: each small write would pay for it.
+        return self._writing.drain()
 
     def write_eof(self) -> None:
         """Ends this node's direction after what was written; reading goes on."""

@@ -73,6 +73,19 @@ pub(crate) fn tcp_bulk(world: &World, time: Duration) -> Vec<f64> {
     vec![bits * 1e-9, (link_bytes(world) - before) / bytes, bits * 1e-6]
 }
 
+/// The same with the offloads, which are off again afterwards.
+pub(crate) fn offloaded_tcp_bulk(world: &World, time: Duration) -> Vec<f64> {
+    struct On<'a>(&'a World);
+    impl Drop for On<'_> {
+        fn drop(&mut self) {
+            self.0.set_offloads(false);
+        }
+    }
+    world.set_offloads(true);
+    let _on = On(world);
+    tcp_bulk(world, time)
+}
+
 /// Sends frames as fast as it can; what arrives: gigabits a second of payload, bytes on the link for each byte.
 pub(crate) fn raw_bulk(world: &World, mtu: usize, time: Duration) -> Vec<f64> {
     let ends = [Side::Left, Side::Right].map(|side| {

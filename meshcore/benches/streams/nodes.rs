@@ -2,12 +2,12 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use meshcore::{Connection, Node, NodeId, Stream};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::oneshot;
 
@@ -28,8 +28,7 @@ const MESSAGE: usize = 100;
 /// Runs a node on the runtime of `application`, in one of the namespaces.
 fn on_side<T>(world: &World, link: &str, side: Side, application: impl AsyncFnOnce(&Node) -> T) -> T {
     world.enter(side);
-    let home = tempfile::tempdir().unwrap();
-    write_key(home.path(), KEYS[side as usize]);
+    let home = home(side);
     let spec = if link == "udp" { link.to_owned() } else { format!("{link}:{}", side.interface()) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -41,17 +40,21 @@ fn on_side<T>(world: &World, link: &str, side: Side, application: impl AsyncFnOn
     })
 }
 
-fn write_key(home: &Path, key: &str) {
+/// A home with the key of the node at this side.
+pub(crate) fn home(side: Side) -> TempDir {
+    let home = tempfile::tempdir().unwrap();
     let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create_new(true).mode(0o600).open(home.join("identity.pem"));
-    file.unwrap().write_all(key.as_bytes()).unwrap();
+    let file = options.write(true).create_new(true).mode(0o600).open(home.path().join("identity.pem"));
+    file.unwrap().write_all(KEYS[side as usize].as_bytes()).unwrap();
+    home
 }
 
-async fn connect(node: &Node, to: NodeId) -> Connection {
+/// Connects as soon as the nodes have found each other.
+pub(crate) async fn connect(node: &Node, to: NodeId) -> Connection {
     let begin = Instant::now();
     loop {
         match node.connect(to).await {
-            Ok(connection) => return connection,
+            Ok(connection) => break connection,
             Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -95,12 +98,12 @@ where
     })
 }
 
-/// Runs a writer until time is up, and a reader that counts; how many a second it has counted, and how many bytes were on
-/// the link for each.
+/// Runs a writer until `wait` returns, and a reader that counts; how many a second it has counted, and how many bytes were
+/// on the link for each.
 fn rate<W, R>(
     world: &World,
     link: &str,
-    time: Duration,
+    wait: impl FnOnce(&AtomicU64),
     write: impl FnOnce(Stream, &'static AtomicBool) -> W + Send,
     read: impl FnOnce(Stream, &'static AtomicU64) -> R + Send,
 ) -> [f64; 2]
@@ -119,7 +122,7 @@ where
             thread::sleep(Duration::from_millis(1));
         }
         let (begin, bytes, first) = (Instant::now(), link_bytes(world), count.load(Ordering::Relaxed));
-        thread::sleep(time);
+        wait(count);
         let (done, bytes) = ((count.load(Ordering::Relaxed) - first) as f64, link_bytes(world) - bytes);
         let elapsed = begin.elapsed();
         stop.store(true, Ordering::Relaxed);
@@ -129,6 +132,11 @@ where
 
 /// Gigabits a second, bytes on the link for each byte, megabits a second.
 pub(crate) fn bulk(world: &World, link: &str, time: Duration) -> Vec<f64> {
+    bulk_during(world, link, |_| thread::sleep(time))
+}
+
+/// The same until `wait` returns, which is given the count of bytes so far.
+pub(crate) fn bulk_during(world: &World, link: &str, wait: impl FnOnce(&AtomicU64)) -> Vec<f64> {
     let write = |mut stream: Stream, stop: &'static AtomicBool| async move {
         let data = bytes::Bytes::from(vec![7; 64 << 10]);
         while !stop.load(Ordering::Relaxed) {
@@ -143,7 +151,7 @@ pub(crate) fn bulk(world: &World, link: &str, time: Duration) -> Vec<f64> {
             count.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
     };
-    let [bytes, on_link] = rate(world, link, time, write, read);
+    let [bytes, on_link] = rate(world, link, wait, write, read);
     vec![bytes * 8e-9, on_link, bytes * 8e-6]
 }
 
@@ -167,7 +175,7 @@ pub(crate) fn messages(world: &World, link: &str, time: Duration) -> Vec<f64> {
             count.fetch_add(1, Ordering::Relaxed);
         }
     };
-    vec![rate(world, link, time, write, read)[0] * 1e-6]
+    vec![rate(world, link, |_| thread::sleep(time), write, read)[0] * 1e-6]
 }
 
 /// Median and 99th percentile of the round-trip time in microseconds.

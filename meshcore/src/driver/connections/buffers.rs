@@ -12,7 +12,11 @@ pub(super) const READ_AHEAD: usize = 128 * 1024;
 /// Written bytes that wait here for the transport at the most; then writing waits.
 const WRITE_BEHIND: usize = 128 * 1024;
 
-/// Small writes are gathered in blocks of this size, which the transport takes without a copy.
+/// Small writes are gathered in blocks, which the transport takes without a copy: the first of this size, each twice as large
+/// as the one before. A stream that says little keeps little memory.
+const FIRST_BLOCK: usize = 1024;
+
+/// No block is made larger than this for small writes.
 const BLOCK: usize = 64 * 1024;
 
 /// Received pieces shorter than this are gathered: a peer that sends byte by byte makes each cost a hundred others.
@@ -157,6 +161,8 @@ impl Incoming {
 pub(super) struct Outgoing {
     chunks: VecDeque<Bytes>,
     tail: BytesMut,
+    /// Size of the latest block.
+    block: usize,
     len: usize,
     end: Option<End>,
     /// The application has finished; whether the transport knows.
@@ -181,7 +187,8 @@ impl Outgoing {
         let data = &data[..data.len().min(room)];
         if self.tail.capacity() - self.tail.len() < data.len() {
             self.close_tail();
-            self.tail = BytesMut::with_capacity(BLOCK.max(data.len()));
+            self.block = (2 * self.block).clamp(FIRST_BLOCK, BLOCK);
+            self.tail = BytesMut::with_capacity(self.block.max(data.len()));
         }
         self.tail.extend_from_slice(data);
         self.len += data.len();
