@@ -229,7 +229,7 @@ fn the_window_stays_when_the_driver_is_the_limit() {
     let data = pattern(1 << 16, 0);
     let mut read = Vec::new();
     for round in 0..500 {
-        net.now = net.now + Duration::from_millis(1);
+        net.now += Duration::from_millis(1);
         let now = net.now;
         while net.endpoint(0).write(client, stream, &data).unwrap() > 0 {}
         // At first the window is what holds the sender back, then a link that takes little at a time.
