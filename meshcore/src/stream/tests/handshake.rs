@@ -236,7 +236,7 @@ fn impostors_harm_no_other_connection() {
     net.nodes[false_carol].address = carol.address();
     net.nodes[stranger].address = Address([7; 16]);
     let stream = net.endpoint(0).open(client).unwrap();
-    let data = pattern(300_000, 0);
+    let data = pattern(100_000, 0);
     net.endpoint(0).write(client, stream, &data).unwrap();
     for _ in 0..20 {
         let now = net.now;
