@@ -1,11 +1,14 @@
 //! A peer that has proved its identity, and sends any segments in any packets: nothing panics, nothing is endless, what it
 //! makes the other side keep stays within the limits, and once it is silent everything is forgotten.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
-use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, ReadOutcome, StreamId};
+use meshcore::stream::{
+    Config, ConnectionId, Credentials, Endpoint, Event, ReadOutcome, StreamError, StreamId,
+};
 use meshcore::types::{Address, Instant};
 use meshcore::wire::segment::{AckFrequency, Segment, emit_ack};
 use meshcore::wire::varint;
@@ -21,8 +24,20 @@ const DELAY: Duration = Duration::from_millis(1);
 /// Packets that may be the answer to one.
 const MAX_BURST: usize = 20_000;
 
-/// Ids of transport parameters that are numbers (RFC 9000 §18.2, RFC 9221 §3, draft-ietf-quic-ack-frequency §3).
-const PARAMS: [u64; 7] = [0x01, 0x04, 0x05, 0x08, 0x0b, 0x20, 0xff04_de1b];
+/// Transport parameters that are numbers, as an honest client has them: idle time-out, windows of the connection and of streams,
+/// streams, delay of acknowledgements, datagrams (RFC 9000 §18.2, RFC 9221 §3, draft-ietf-quic-ack-frequency §3).
+const PARAMS: [(u64, u64); 7] = [
+    (0x01, 10_000),
+    (0x04, 30_000),
+    (0x05, 20_000),
+    (0x08, 4),
+    (0x0b, 5),
+    (0x20, 65_535),
+    (0xff04_de1b, 1000),
+];
+
+/// Exchanges that a handshake takes.
+const HANDSHAKE: usize = 8;
 
 /// An honest server and its client.
 struct Arena {
@@ -35,6 +50,8 @@ struct Arena {
     streams: Vec<StreamId>,
     /// Those of them that the server opened.
     opened: usize,
+    /// Bytes that the server's application has read, by stream.
+    read: BTreeMap<u64, u64>,
 }
 
 /// Runs the attack that `data` stands for.
@@ -76,10 +93,11 @@ impl Arena {
             idle_timeout: Duration::from_secs(10),
             ..Config::default()
         };
-        let mut params = Vec::new();
-        for id in PARAMS {
-            if input.arbitrary()? {
-                params.push((id, number(input)?));
+        let mut params = PARAMS.to_vec();
+        let is_honest = input.ratio(7, 8)?;
+        if !is_honest {
+            for (_, value) in &mut params {
+                *value = number(input)?;
             }
         }
         let credentials = Credentials::from_pkcs8(ALICE).expect("a test key");
@@ -93,13 +111,15 @@ impl Arena {
             connection: None,
             streams: Vec::new(),
             opened: 0,
+            read: BTreeMap::new(),
         };
         // An attack on the handshake itself begins before it is over.
-        let rounds = input.int_in_range(0..=7)?;
+        let rounds = if input.ratio(7, 8)? { HANDSHAKE } else { input.int_in_range(0..=HANDSHAKE)? };
         for _ in 0..rounds {
             arena.exchange();
             arena.rogue.acknowledge();
         }
+        assert!(!is_honest || rounds < HANDSHAKE || arena.connection.is_some(), "the handshake fails");
         Ok(arena)
     }
 
@@ -146,8 +166,11 @@ impl Arena {
                 } else {
                     Space::Data
                 };
-                let plain = payload(input, self.rogue.largest(space))?;
+                let (plain, ends) = payload(input, self.rogue.largest(space))?;
                 self.rogue.send(space, plain);
+                if space == Space::Data {
+                    self.check_limits(&ends);
+                }
             }
             5 => self.rogue.acknowledge(),
             6 => {
@@ -157,6 +180,29 @@ impl Arena {
             _ => self.serve(input)?,
         }
         Ok(())
+    }
+
+    /// Whoever goes beyond the windows is hung up on. `ends`: what the last packet takes the streams to.
+    fn check_limits(&mut self, ends: &[(u64, u64)]) {
+        let Some(connection) = self.connection.filter(|connection| self.server.is_connected(*connection))
+        else {
+            return;
+        };
+        let mut is_over = |id: u64| {
+            let known = self.streams.iter().find(|stream| stream.as_u64() == id);
+            let written = known.map(|stream| self.server.write(connection, *stream, b""));
+            written == Some(Err(StreamError::UnknownStream))
+        };
+        // What comes for a stream that is over is ignored.
+        let open: Vec<_> = ends.iter().filter(|(stream, _)| !is_over(*stream)).collect();
+        let goes_beyond = |(stream, end): &&(u64, u64)| {
+            *end > self.read.get(stream).unwrap_or(&0) + self.config.max_stream_window
+        };
+        let beyond = open.into_iter().any(|claim| goes_beyond(&claim));
+        self.exchange();
+        let updates = self.server.statistics(connection).map(|statistics| statistics.key_updates);
+        // After a key update this peer is not understood any more.
+        assert!(!beyond || updates != Some(0) || !self.server.is_connected(connection), "{ends:?}");
     }
 
     /// The honest application does something.
@@ -175,7 +221,11 @@ impl Arena {
             }
             (1, _) => drop(server.send_datagram(connection, Bytes::from(vec![1; len]))),
             (2, _) => drop(server.read_datagram(connection)),
-            (3, Some(stream)) => drop(server.read(connection, stream, &mut Vec::new(), len)),
+            (3, Some(stream)) => {
+                if let Ok(ReadOutcome::Data(len)) = server.read(connection, stream, &mut Vec::new(), len) {
+                    *self.read.entry(stream.as_u64()).or_insert(0) += len as u64;
+                }
+            }
             (4, Some(stream)) => drop(server.finish(connection, stream)),
             (5, Some(stream)) => drop(server.reset(connection, stream, 1)),
             (6, Some(stream)) => drop(server.stop(connection, stream, 2)),
@@ -227,22 +277,23 @@ impl Arena {
     }
 }
 
-/// The plaintext of one packet.
-fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<Vec<u8>> {
-    let mut out = Vec::new();
-    for _ in 0..input.int_in_range(0..=12)? {
-        segment(input, largest, &mut out)?;
+/// The plaintext of one packet, and up to where it claims to fill streams.
+fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<(Vec<u8>, Vec<(u64, u64)>)> {
+    let (mut out, mut ends) = (Vec::new(), Vec::new());
+    for _ in 0..input.int_in_range(0..=5)? {
+        ends.extend(segment(input, largest, &mut out)?);
     }
-    Ok(out)
+    Ok((out, ends))
 }
 
-fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Result<()> {
+/// Appends a segment; if it is of a stream, tells which and where it ends.
+fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Result<Option<(u64, u64)>> {
     let data = [0x5a; 1200];
     let code = input.int_in_range(0..=19)?;
     let [a, b] = [number(input)?, number(input)?];
     let data = &data[..(b as usize).min(data.len())];
     // A place that the peer may fill, or any.
-    let offset = if input.arbitrary()? { u64::from(input.arbitrary::<u16>()?) % 20_000 } else { a };
+    let offset = if input.arbitrary()? { u64::from(input.arbitrary::<u16>()?) % 25_000 } else { a };
     let stream = if input.ratio(7, 8)? { a % 24 } else { b };
     let segment = match code {
         0 => Segment::Ping,
@@ -252,7 +303,7 @@ fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Res
             let end = if input.ratio(7, 8)? { largest.saturating_sub(a % 64) } else { a };
             let start = end.saturating_sub(b);
             emit_ack(a, [start..=end].into_iter(), usize::MAX, out);
-            return Ok(());
+            return Ok(None);
         }
         4 | 5 => Segment::ResetStream { stream, code: a, final_size: offset },
         6 => Segment::StopSending { stream, code: b },
@@ -269,9 +320,13 @@ fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Res
         _ => {
             let len = input.int_in_range(0..=20)?;
             out.extend_from_slice(input.bytes(len)?);
-            return Ok(());
+            return Ok(None);
         }
     };
     segment.emit(out);
-    Ok(())
+    Ok(match segment {
+        Segment::Stream { stream, offset, data, .. } => Some((stream, offset + data.len() as u64)),
+        Segment::ResetStream { stream, final_size, .. } => Some((stream, final_size)),
+        _ => None,
+    })
 }
