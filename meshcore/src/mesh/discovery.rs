@@ -130,6 +130,7 @@ impl Mesh {
         let deadline = neighbour.deadline();
         self.timers.set(Timer::Neighbour(id, node), deadline);
         self.router.set_cost(now, hop, cost);
+        self.update_mtu(now, id, node);
         if asks {
             self.ask(now, id, node);
         }
@@ -151,8 +152,8 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(neighbour) = link.table.remove(node) else { return };
         link.outgoing.asked.remove(&node);
-        for timer in [Timer::Neighbour(id, node), Timer::Sync(id, node), Timer::Probe(id, node)] {
-            self.timers.cancel(timer);
+        for timer in [Timer::Neighbour, Timer::Sync, Timer::Probe, Timer::Largest] {
+            self.timers.cancel(timer(id, node));
         }
         self.router.remove_hop(now, neighbour.hop);
         self.forget_identity(node);
@@ -167,7 +168,7 @@ impl Mesh {
         let due = neighbour.liveness.on_timer(now, loss);
         if let Due::Ask { nonce, next } = due {
             self.timers.set(Timer::Probe(id, node), next);
-            self.push(Control::Probe { link: id, node, probe: Probe { answer: false, nonce } });
+            self.push(Control::Probe { link: id, node, probe: Probe { answer: false, nonce }, len: 0 });
         }
         self.update_cost(now, id, node);
     }
@@ -183,7 +184,8 @@ impl Mesh {
         let Probe { answer, nonce } = Probe::parse(payload)?;
         let neighbour = self.sender(now, id, from, node)?;
         if answer {
-            if !neighbour.liveness.on_answer(nonce) {
+            let is_short = neighbour.liveness.on_answer(nonce);
+            if !is_short && !self.on_long_answer(now, id, node, nonce) {
                 return Err(DropReason::Unsolicited);
             }
             self.update_cost(now, id, node);
@@ -193,7 +195,7 @@ impl Mesh {
         if !neighbour.up || !neighbour.may_answer_probe(now) {
             return Err(DropReason::RateLimited);
         }
-        self.push(Control::Probe { link: id, node, probe: Probe { answer: true, nonce } });
+        self.push(Control::Probe { link: id, node, probe: Probe { answer: true, nonce }, len: 0 });
         Ok(())
     }
 

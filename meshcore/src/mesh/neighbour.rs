@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::config::*;
+use super::largest::Largest;
 use super::liveness::Liveness;
 use super::quality::Quality;
 use super::routing::HopId;
@@ -66,6 +67,7 @@ pub(super) struct Neighbour {
     pub(super) instance: u64,
     pub(super) quality: Quality,
     pub(super) liveness: Liveness,
+    pub(super) largest: Largest,
     pub(super) sync: Sync,
     interval: Duration,
     heard_at: Instant,
@@ -105,6 +107,7 @@ impl Neighbour {
             instance: reception.hello.instance,
             quality: Quality::new(),
             liveness: Liveness::default(),
+            largest: Largest::default(),
             sync: Sync::default(),
             interval: Duration::ZERO,
             heard_at: reception.now,
@@ -158,6 +161,7 @@ impl Neighbour {
             self.listed_at = None;
             self.listed_until = now;
             self.liveness = Liveness::default();
+            self.largest.forget();
             self.sync = Sync::default();
             self.quality = Quality::new();
             (self.asked_at, self.asked) = (now, 0);
@@ -172,6 +176,7 @@ impl Neighbour {
         if from != self.at {
             self.at = from;
             self.challenged_at = None;
+            self.largest.forget();
         }
         self.instance = hello.instance;
         // An answer that was overtaken by a later hello does not count back.
