@@ -159,6 +159,7 @@ fn udp_does_without_segments() {
         let (mut a, mut b, to) = pair("udp", 1500).await;
         // A segment must fit into the MTU; a datagram is sent in fragments.
         ip("link set lo mtu 1300");
+        while up(&mut b).await != (1452, true) {}
         let frames = frames(to, [1400; 50].into_iter().chain([77, 1000, 1000]));
         for _ in 0..2 {
             assert_eq!(send_all(&mut a, &frames).await, 0);

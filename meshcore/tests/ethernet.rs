@@ -322,7 +322,7 @@ fn frames_of_version_1_have_a_link_of_their_own() {
         let mut beside = open("ethernet:a0");
         let [mut a, mut b] = ["a0", "b0"].map(|interface| Station::from(V1Link::open(interface).unwrap()));
         for link in [&mut a, &mut b] {
-            assert!(matches!(news(link).await, News::Other(LinkEvent::Up { mtu: 1500, wired: true })));
+            assert!(matches!(news(link).await, News::Other(LinkEvent::Up { mtu: 1500, wired: true, .. })));
         }
         // The link of version 2 says something else.
         beside.send(Destination::Group, b"\x02 version 2").unwrap();

@@ -14,10 +14,10 @@ use std::io::{self, Write};
 use std::net::UdpSocket;
 
 use common::{in_namespace, ip};
-use meshcore::driver::link::{Link, LinkError, LinkSpec};
-use meshcore::types::Destination;
+use meshcore::driver::link::{Link, LinkError, LinkEvent, LinkSpec};
+use meshcore::types::{Destination, LinkAddr};
 use nix::unistd::{Uid, geteuid, seteuid};
-use tools::{cable, check_names, exchange, open, receive, up, wait_for};
+use tools::{News, Station, cable, check_names, exchange, open, receive, up, wait_for};
 
 #[test]
 fn links_are_named_as_documented() {
@@ -209,9 +209,9 @@ fn udp_is_wired_when_everybody_hears_everybody() {
     in_namespace("udp_is_wired_when_everybody_hears_everybody", || async {
         ip("addr flush dev lo");
         ip("addr add 127.0.0.1/8 dev lo");
-        assert_eq!(up(&mut open("udp:127.0.0.1:34997")).await, (1452, false));
+        assert_eq!(up(&mut open("udp:127.0.0.1:34997")).await, (9216, false));
         let mut link = open("udp");
-        assert_eq!(up(&mut link).await, (1452, true));
+        assert_eq!(up(&mut link).await, (9216, true));
         for (number, (a, b)) in [("a0", "b0"), ("a1", "b1")].into_iter().enumerate() {
             cable(a, b);
             ip(&format!("addr add 192.0.{number}.1/24 dev {a}"));
@@ -226,6 +226,42 @@ fn udp_is_wired_when_everybody_hears_everybody() {
         let far = UdpSocket::bind("198.51.100.9:0").unwrap();
         far.send_to(b"hello", "127.0.0.1:34997").unwrap();
         while up(&mut link).await.1 {}
+    });
+}
+
+#[test]
+fn udp_sends_larger_frames_where_an_interface_carries_them() {
+    in_namespace("udp_sends_larger_frames_where_an_interface_carries_them", || async {
+        ip("addr flush dev lo");
+        ip("addr add 127.0.0.1/8 dev lo");
+        cable("a0", "b0");
+        ip("addr add 192.0.2.1/24 dev a0");
+        ip("link set a0 mtu 3000");
+        let (mut a, mut b) = (open("udp"), open("udp"));
+        for link in [&mut a, &mut b] {
+            // As both are known: without the headers, and no larger than a frame of Ethernet.
+            while !matches!(
+                link.next().await,
+                News::Other(LinkEvent::Up { mtu: 1452, larger: [9216, 2952, 0, 0], wired: true })
+            ) {}
+        }
+        exchange(&mut a, &mut b).await;
+        // Beside the loopback, beside a smaller interface, and beyond any.
+        ip("route add 198.51.100.0/24 dev a0");
+        let sent = |link: &mut Station, ip: [u8; 4], len: usize| {
+            let to = LinkAddr::new(&[&ip[..], &[0x88, 0xb5]].concat()).unwrap();
+            let before = link.counters();
+            link.send(Destination::Station(to), &vec![7; len]).unwrap();
+            let after = link.counters();
+            assert_eq!(after.sent + after.dropped_error, before.sent + before.dropped_error + 1);
+            after.sent > before.sent
+        };
+        for (ip, most) in [([127, 0, 0, 1], 9216), ([192, 0, 2, 1], 2952), ([198, 51, 100, 1], 1452)] {
+            assert!(sent(&mut a, ip, most) && !sent(&mut a, ip, most + 1), "{ip:?}");
+        }
+        ip("link set lo mtu 5000");
+        while !matches!(a.next().await, News::Other(LinkEvent::Up { larger: [4952, 2952, 0, 0], .. })) {}
+        assert!(sent(&mut a, [127, 0, 0, 1], 4952) && !sent(&mut a, [127, 0, 0, 1], 4953));
     });
 }
 

@@ -20,7 +20,7 @@ const KEYS: [&str; 2] = [
 ];
 
 const LINK: LinkId = LinkId(1);
-const WIRE: LinkInfo = LinkInfo { mtu: 1500, wired: true };
+const WIRE: LinkInfo = LinkInfo::new(1500, true);
 const DELAY: Duration = Duration::from_micros(200);
 const MAX_STEPS: usize = 400;
 

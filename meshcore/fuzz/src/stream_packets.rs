@@ -277,8 +277,11 @@ impl Arena {
     }
 }
 
+/// A stream, and where a segment of it ends.
+type Claim = (u64, u64);
+
 /// The plaintext of one packet, and up to where it claims to fill streams.
-fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<(Vec<u8>, Vec<(u64, u64)>)> {
+fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<(Vec<u8>, Vec<Claim>)> {
     let (mut out, mut ends) = (Vec::new(), Vec::new());
     for _ in 0..input.int_in_range(0..=5)? {
         ends.extend(segment(input, largest, &mut out)?);
@@ -287,7 +290,7 @@ fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<(Vec<u8>, Vec<(
 }
 
 /// Appends a segment; if it is of a stream, tells which and where it ends.
-fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Result<Option<(u64, u64)>> {
+fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Result<Option<Claim>> {
     let data = [0x5a; 1200];
     let code = input.int_in_range(0..=19)?;
     let [a, b] = [number(input)?, number(input)?];

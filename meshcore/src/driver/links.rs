@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 pub(super) enum Received {
     /// Frames have come in.
     Frames { link: LinkId },
-    /// A link works from now on. When it worked already: it reaches more than before, or `wired` has changed.
+    /// A link works from now on. When it worked already: it reaches more than before, or its properties have changed.
     Up { link: LinkId, name: String, info: LinkInfo },
     /// A link does not work until it is told to be up again.
     Down { link: LinkId, trouble: Option<Trouble> },
@@ -101,10 +101,11 @@ impl Links {
             match entry.link.poll(cx, inbound) {
                 Poll::Pending => {}
                 Poll::Ready(LinkEvent::Frames) => return Poll::Ready(Received::Frames { link }),
-                Poll::Ready(LinkEvent::Up { mtu, wired }) => {
+                Poll::Ready(LinkEvent::Up { mtu, larger, wired }) => {
                     entry.reports.clear();
                     let name = entry.link.to_string();
-                    return Poll::Ready(Received::Up { link, name, info: LinkInfo { mtu, wired } });
+                    let info = LinkInfo { mtu, larger, wired };
+                    return Poll::Ready(Received::Up { link, name, info });
                 }
                 Poll::Ready(LinkEvent::Down { reason }) => {
                     entry.give_up(Blocked::No);

@@ -130,6 +130,7 @@ impl Mesh {
         let deadline = neighbour.deadline();
         self.timers.set(Timer::Neighbour(id, node), deadline);
         self.router.set_cost(now, hop, cost);
+        self.update_mtu(now, id, node);
         if asks {
             self.ask(now, id, node);
         }
@@ -151,8 +152,8 @@ impl Mesh {
         let Some(link) = self.links.get_mut(&id) else { return };
         let Some(neighbour) = link.table.remove(node) else { return };
         link.outgoing.asked.remove(&node);
-        for timer in [Timer::Neighbour(id, node), Timer::Sync(id, node), Timer::Probe(id, node)] {
-            self.timers.cancel(timer);
+        for timer in [Timer::Neighbour, Timer::Sync, Timer::Probe, Timer::Largest] {
+            self.timers.cancel(timer(id, node));
         }
         self.router.remove_hop(now, neighbour.hop);
         self.forget_identity(node);
@@ -167,7 +168,7 @@ impl Mesh {
         let due = neighbour.liveness.on_timer(now, loss);
         if let Due::Ask { nonce, next } = due {
             self.timers.set(Timer::Probe(id, node), next);
-            self.push(Control::Probe { link: id, node, probe: Probe { answer: false, nonce } });
+            self.push(Control::Probe { link: id, node, probe: Probe { answer: false, nonce }, len: 0 });
         }
         self.update_cost(now, id, node);
     }
@@ -191,7 +192,7 @@ impl Mesh {
             return Err(DropReason::RateLimited);
         }
         let is_known = neighbour.is_at(from);
-        self.push(Control::Probe { link: id, node, probe: Probe { answer: true, nonce } });
+        self.push(Control::Probe { link: id, node, probe: Probe { answer: true, nonce }, len: 0 });
         if is_known { Ok(()) } else { Err(DropReason::UnknownNeighbour) }
     }
 
@@ -204,11 +205,13 @@ impl Mesh {
         node: Address,
         nonce: u32,
     ) -> Result<(), DropReason> {
-        let table = &mut self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?.table;
-        let neighbour = table.get_mut(node).ok_or(DropReason::UnknownNeighbour)?;
-        if !neighbour.liveness.on_answer(nonce) {
+        let neighbour = self.neighbour_mut(id, node).ok_or(DropReason::UnknownNeighbour)?;
+        let is_short = neighbour.liveness.on_answer(nonce);
+        if !is_short && !self.on_long_answer(now, id, node, nonce) {
             return Err(DropReason::Unsolicited);
         }
+        let table = &mut self.links.get_mut(&id).ok_or(DropReason::UnknownLink)?.table;
+        let neighbour = table.get_mut(node).ok_or(DropReason::UnknownNeighbour)?;
         let before = neighbour.stations();
         neighbour.add_station(from);
         neighbour.on_frame(now, from);

@@ -69,6 +69,8 @@ impl Mesh {
         let to = neighbour.at;
         if neighbour.liveness.on_traffic(now, || self.rng.random()) {
             self.timers.set(Timer::Probe(link, node), now);
+            let seed = self.rng.random();
+            self.begin_long_questions(now, link, node, seed);
         }
         Some(NextHop { link, to, mtu: route.mtu.into() })
     }

@@ -12,14 +12,16 @@ use super::config::*;
 use super::neighbour::MAX_ENTRIES;
 use super::routing::{Round, Scope, Told};
 use super::table::Table;
-use crate::types::{Address, Instant, LinkId, TokenBucket};
+use crate::types::{Address, Instant, LargerFrames, LinkId, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
 
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Largest whole frame.
+    /// Largest whole frame that every station takes.
     pub(super) mtu: usize,
+    /// What some may take beyond that.
+    pub(super) larger: LargerFrames,
     pub(super) scope: Scope,
     pub(super) table: Table,
     pub(super) outgoing: Outgoing,
@@ -102,6 +104,7 @@ impl Link {
     pub(super) fn new(now: Instant, id: LinkId, info: LinkInfo, slot: u8, rng: &mut StdRng) -> Self {
         Self {
             mtu: info.mtu,
+            larger: info.larger,
             scope: Scope { link: id, wired: info.wired, slot },
             table: Table::default(),
             signature_checks: TokenBucket::new(SIGNATURE_CHECKS.0, SIGNATURE_CHECKS.1),
@@ -126,7 +129,7 @@ impl Link {
     }
 
     pub(super) fn info(&self) -> LinkInfo {
-        LinkInfo { mtu: self.mtu, wired: self.scope.wired }
+        LinkInfo { mtu: self.mtu, larger: self.larger, wired: self.scope.wired }
     }
 
     /// The next hellos come in quick succession, as at the start.
@@ -143,7 +146,7 @@ impl Link {
         self.seqno.wrapping_sub(seqno) < REPORT_WINDOW
     }
 
-    /// Payload bytes that fit into a frame.
+    /// Payload bytes that fit into a frame that every station takes.
     pub(super) fn payload_mtu(&self) -> usize {
         self.mtu.saturating_sub(HEADER_LEN).min(usize::from(u16::MAX))
     }

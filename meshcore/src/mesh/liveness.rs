@@ -54,9 +54,19 @@ impl Liveness {
         self.silent
     }
 
+    /// Nonces of the latest question, and of the latest one that was answered.
+    pub(super) fn progress(&self) -> (u32, u32) {
+        (self.asked, self.answered)
+    }
+
+    /// Whether no frames go to the neighbour.
+    pub(super) fn is_idle(&self) -> bool {
+        self.active_until.is_none() && !self.silent
+    }
+
     /// A frame goes to the neighbour. Whether asking has to begin, with the nonces behind `seed`.
     pub(super) fn on_traffic(&mut self, now: Instant, seed: impl FnOnce() -> u32) -> bool {
-        let idle = self.active_until.is_none() && !self.silent;
+        let idle = self.is_idle();
         if idle {
             self.asked = seed();
             self.answered = self.asked;

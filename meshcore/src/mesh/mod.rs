@@ -11,6 +11,7 @@ mod discovery;
 mod echo;
 mod fetch;
 mod forward;
+mod largest;
 mod link;
 mod liveness;
 mod neighbour;
@@ -37,7 +38,7 @@ use rand::{RngExt, SeedableRng};
 pub use config::Config;
 pub use counters::{Counters, DropReason};
 
-use crate::types::{Address, AddressMap, HashKey, Instant, LinkAddr, LinkId, TokenBucket};
+use crate::types::{Address, AddressMap, HashKey, Instant, LargerFrames, LinkAddr, LinkId, TokenBucket};
 pub use crate::wire::frame::DEFAULT_HOP_LIMIT;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
@@ -111,11 +112,20 @@ pub enum MeshEvent {
 /// Properties of a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LinkInfo {
-    /// Largest whole frame in bytes, the 40 of the header included.
+    /// Largest whole frame in bytes, the 40 of the header included, that every station takes.
     pub mtu: usize,
+    /// Larger ones that some stations may take: the mesh finds out who does.
+    pub larger: LargerFrames,
     /// Every station on the link hears every other one, as on Ethernet: then routes within the link are not told there
     /// (split horizon).
     pub wired: bool,
+}
+
+impl LinkInfo {
+    /// A link on which all frames are of at most `mtu` bytes.
+    pub const fn new(mtu: usize, wired: bool) -> Self {
+        Self { mtu, larger: [0; 4], wired }
+    }
 }
 
 /// Signatures with the subkeys that identity records certify.
@@ -229,6 +239,7 @@ enum Timer {
     Fetch(Address),
     Sync(LinkId, Address),
     Probe(LinkId, Address),
+    Largest(LinkId, Address),
     Updates(LinkId),
     Reminder(LinkId),
     Refresh(LinkId),
@@ -333,13 +344,18 @@ impl Mesh {
         self.settle(now);
     }
 
-    /// Starts a link. One that runs already with these properties says hello anew: it may reach more stations than before.
+    /// Starts a link. One that runs already, but perhaps for its larger frames, says hello anew: it may reach more stations
+    /// than before.
     /// Links beyond 64 are ignored.
     pub fn add_link(&mut self, now: Instant, link: LinkId, info: LinkInfo) {
         if let Some(running) = self.links.get_mut(&link) {
-            if running.info() == info {
+            let before = running.info();
+            if (LinkInfo { larger: info.larger, ..before }) == info {
                 running.say_hello_anew(now);
                 self.timers.set(Timer::Hello(link), now);
+                if before.larger != info.larger {
+                    self.set_larger(now, link, info.larger);
+                }
                 return self.handle_timeout(now);
             }
             self.remove_link(now, link);
@@ -449,6 +465,7 @@ impl Mesh {
                 Timer::Fetch(node) => self.request_due(now, node),
                 Timer::Sync(link, node) => self.sync_due(now, link, node),
                 Timer::Probe(link, node) => self.probe_due(now, link, node),
+                Timer::Largest(link, node) => self.long_question_due(now, link, node),
                 Timer::Updates(link) => self.updates_due(now, link),
                 Timer::Reminder(link) => self.reminder_due(now, link),
                 Timer::Refresh(link) => self.refresh_due(now, link),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use super::config::*;
+use super::largest::Largest;
 use super::liveness::Liveness;
 use super::quality::Quality;
 use super::routing::HopId;
@@ -74,6 +75,7 @@ pub(super) struct Neighbour {
     pub(super) instance: u64,
     pub(super) quality: Quality,
     pub(super) liveness: Liveness,
+    pub(super) largest: Largest,
     pub(super) sync: Sync,
     interval: Duration,
     heard_at: Instant,
@@ -115,6 +117,7 @@ impl Neighbour {
             instance: reception.hello.instance,
             quality: Quality::new(),
             liveness: Liveness::default(),
+            largest: Largest::default(),
             sync: Sync::default(),
             interval: Duration::ZERO,
             heard_at: reception.now,
@@ -169,6 +172,7 @@ impl Neighbour {
             self.listed_at = None;
             self.listed_until = now;
             self.liveness = Liveness::default();
+            self.largest.forget();
             self.sync = Sync::default();
             self.quality = Quality::new();
             self.others.clear();
@@ -185,6 +189,7 @@ impl Neighbour {
             self.at = from;
             self.others.clear();
             self.challenged_at = None;
+            self.largest.forget();
         }
         self.instance = hello.instance;
         // An answer that was overtaken by a later hello does not count back.

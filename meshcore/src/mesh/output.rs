@@ -63,6 +63,8 @@ pub(super) enum Control {
         link: LinkId,
         node: Address,
         probe: Probe,
+        /// Of the whole frame, filled up with padding.
+        len: usize,
     },
     /// Goes where the route to `to` leads; an answer to who is not known yet, back the way that the question came.
     Echo {
@@ -205,6 +207,9 @@ impl Mesh {
             return None;
         }
         self.put_header(control, ONE_HOP, &mut out[start..]);
+        if let Control::Probe { len, .. } = control {
+            out.resize(out.len().max(start + len), 0);
+        }
         Some((id, target))
     }
 

@@ -4,6 +4,7 @@ mod discovery;
 mod forge;
 mod forward;
 mod hostile;
+mod largest;
 mod lives;
 mod look;
 mod requests;

@@ -162,6 +162,7 @@ impl Stack {
     pub fn add_link(&mut self, now: Now, link: LinkId, name: &str, mut info: LinkInfo) {
         if self.sealer.is_some() {
             info.mtu = Sealer::inner_mtu(info.mtu);
+            info.larger = info.larger.map(Sealer::inner_mtu);
         }
         self.links.insert(link, name.to_owned());
         self.mesh.add_link(now.monotonic, link, info);

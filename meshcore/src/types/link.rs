@@ -36,6 +36,9 @@ impl fmt::Debug for LinkAddr {
     }
 }
 
+/// Lengths of frames, in bytes, that are larger than those that every station of a link takes, the longest first; 0: none.
+pub type LargerFrames = [usize; 4];
+
 /// Where on a link a frame goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Destination {

@@ -12,7 +12,7 @@ mod v1;
 pub(crate) use address_map::{AddressMap, HashKey};
 pub(crate) use bucket::TokenBucket;
 pub use id::{Address, MessageId, NodeId, ParseIdError};
-pub use link::{Destination, LinkAddr, LinkId};
+pub use link::{Destination, LargerFrames, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};
 pub use status::Status;
 pub use time::{Instant, UnixTime};

@@ -45,7 +45,7 @@ impl Chain {
         };
         let mut chain = Self { now, meshes: (1..=3).map(mesh).collect() };
         for (index, link) in [(0, 1), (1, 1), (1, 2), (2, 2)] {
-            chain.meshes[index].add_link(now, LinkId(link), LinkInfo { mtu: 1500, wired: true });
+            chain.meshes[index].add_link(now, LinkId(link), LinkInfo::new(1500, true));
         }
         chain
     }

@@ -119,11 +119,11 @@ pub(crate) async fn receive(station: &mut Station, wanted: &[u8]) -> LinkAddr {
     }
 }
 
-/// Waits until the link is up; its MTU, and whether it is wired.
+/// Waits until the link is up; its largest frame, and whether it is wired.
 pub(crate) async fn up(link: &mut Station) -> (usize, bool) {
     loop {
-        if let News::Other(LinkEvent::Up { mtu, wired }) = link.next().await {
-            return (mtu, wired);
+        if let News::Other(LinkEvent::Up { mtu, larger, wired }) = link.next().await {
+            return (larger[0].max(mtu), wired);
         }
     }
 }

@@ -37,7 +37,7 @@ fn verified(record: &[u8], node: Address) -> mesh::Identity {
     mesh::Identity { number, subkey, record: record.into() }
 }
 
-const WIRE: LinkInfo = LinkInfo { mtu: 1500, wired: true };
+const WIRE: LinkInfo = LinkInfo::new(1500, true);
 
 /// An honest node, and one whose upper layers are the test.
 struct Arena {

@@ -172,7 +172,7 @@ impl World {
         })
         .unwrap();
         for (number, segment) in (1..).zip(&self.segments).filter(|(_, segment)| segment.has(index)) {
-            stack.add_link(now, LinkId(number), "segment", LinkInfo { mtu: segment.mtu, wired: true });
+            stack.add_link(now, LinkId(number), "segment", LinkInfo::new(segment.mtu, true));
         }
         station.stack = Some(stack);
         self.empty_outputs(index);

@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use super::inside::{self, Inside};
-use super::packet::{Mac, PacketSocket, Take};
+use super::packet::{Mac, PacketSocket, Take, USUAL_MTU};
 use super::spec::Io;
 use super::{Inbound, LinkCounters, LinkError, LinkEvent, Sent};
 use crate::types::Destination;
@@ -48,8 +48,10 @@ impl EthernetLink {
                 None if turn => Poll::Pending,
                 _ => self.socket.poll(cx, inbound),
             };
-            if let Poll::Ready(LinkEvent::Up { .. }) = event {
+            if let Poll::Ready(LinkEvent::Up { mtu, wired, .. }) = event {
                 follow(&self.socket, self.inside.as_mut());
+                let larger = if mtu > USUAL_MTU { [mtu, 0, 0, 0] } else { [0; 4] };
+                return Poll::Ready(LinkEvent::Up { mtu: mtu.min(USUAL_MTU), larger, wired });
             }
             if event.is_ready() {
                 return event;

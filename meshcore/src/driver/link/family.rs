@@ -97,6 +97,10 @@ impl Family {
         Ok(Self { v6, listener, sender, writable, has_gso, joined: BTreeSet::new() })
     }
 
+    pub(super) fn socket(&self) -> &Socket {
+        self.sender.get_ref()
+    }
+
     pub(super) fn is_v6(&self) -> bool {
         self.v6
     }

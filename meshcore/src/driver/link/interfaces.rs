@@ -1,10 +1,13 @@
 //! The network interfaces of this machine.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use pnet::datalink::{self, NetworkInterface};
 use pnet::ipnetwork::IpNetwork;
+use socket2::Socket;
+
+use super::linux;
 
 /// An interface that can carry group frames over UDP.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +17,8 @@ pub(super) struct Interface {
     pub(super) has_v6: bool,
     pub(super) is_loopback: bool,
     pub(super) is_wireless: bool,
+    /// Largest IP packet; 0: unknown.
+    pub(super) mtu: usize,
     networks: Vec<IpNetwork>,
 }
 
@@ -22,10 +27,18 @@ impl Interface {
     pub(super) fn is_near(&self, station: IpAddr) -> bool {
         self.networks.iter().any(|network| network.contains(station))
     }
+
+    /// Whether frames to a station seem to leave by this interface, and to go through no router.
+    pub(super) fn leads_to(&self, station: SocketAddr) -> bool {
+        match station {
+            SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() => v6.scope_id() == self.index,
+            _ => self.is_near(station.ip()),
+        }
+    }
 }
 
-/// Interfaces that carry frames and know multicast; the loopback does although it does not say so.
-pub(super) fn for_multicast() -> Vec<Interface> {
+/// Interfaces that carry frames and know multicast; the loopback does although it does not say so. `socket` is any socket.
+pub(super) fn for_multicast(socket: &Socket) -> Vec<Interface> {
     let interfaces = datalink::interfaces().into_iter();
     let works = |i: &NetworkInterface| i.is_up() && i.is_running() && i.index != 0;
     let usable = interfaces.filter(|i| works(i) && (i.is_multicast() || i.is_loopback()));
@@ -39,6 +52,7 @@ pub(super) fn for_multicast() -> Vec<Interface> {
             has_v6: interface.ips.iter().any(IpNetwork::is_ipv6),
             is_loopback: interface.is_loopback(),
             is_wireless: is_wireless(&interface.name),
+            mtu: linux::hardware(socket, &interface.name).map_or(0, |hardware| hardware.mtu),
             networks: interface.ips,
         })
         .collect()

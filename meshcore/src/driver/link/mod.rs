@@ -27,7 +27,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::types::Destination;
+use crate::types::{Destination, LargerFrames};
 use ethernet::EthernetLink;
 use udp::UdpLink;
 
@@ -105,11 +105,13 @@ impl LinkError {
 pub enum LinkEvent {
     /// Frames are in [`Inbound`].
     Frames,
-    /// The link works from now on. When it worked already: it reaches more than before, or `wired` has changed, and
-    /// whoever wants to be found should say so again.
+    /// The link works from now on. When it worked already: it reaches more than before, or its properties have changed,
+    /// and whoever wants to be found should say so again.
     Up {
-        /// Largest whole frame in bytes.
+        /// Largest whole frame in bytes that every station takes, as far as this machine can tell.
         mtu: usize,
+        /// Larger ones that go to some stations; whether they take them is to be tried.
+        larger: LargerFrames,
         /// Whether all stations on the link hear one another.
         wired: bool,
     },
@@ -131,7 +133,7 @@ pub struct Link {
 
 #[derive(Debug)]
 enum Kind {
-    Udp(UdpLink),
+    Udp(Box<UdpLink>),
     Ethernet(Box<EthernetLink>),
 }
 
@@ -152,7 +154,7 @@ impl Link {
         }
         let (kind, problem) = match spec {
             LinkSpec::Udp { peers } => match UdpLink::open(peers) {
-                Ok(link) => (Kind::Udp(link), None),
+                Ok(link) => (Kind::Udp(Box::new(link)), None),
                 Err(error) => return (None, Some(error)),
             },
             LinkSpec::Ethernet { interface, io } => {
@@ -163,10 +165,10 @@ impl Link {
         (Some(Self { spec: spec.clone(), kind }), problem)
     }
 
-    /// Largest whole frame in bytes, at present.
+    /// Largest whole frame in bytes that any station may take, at present.
     pub fn mtu(&self) -> usize {
         match &self.kind {
-            Kind::Udp(_) => udp::MTU,
+            Kind::Udp(link) => link.mtu(),
             Kind::Ethernet(link) => link.mtu(),
         }
     }

@@ -19,6 +19,9 @@ pub(super) type Mac = [u8; 6];
 /// Larger frames are not used, whatever the interface could carry (the loopback: 64 kB).
 pub(super) const MAX_MTU: usize = 9216;
 
+/// Largest frame that is for just any station on an Ethernet; larger ones are for those that take them.
+pub(super) const USUAL_MTU: usize = 1500;
+
 /// Which frames a socket takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Take {
@@ -181,7 +184,7 @@ impl PacketSocket {
             (_, Some(open)) => {
                 let (mtu, wired) = (open.mtu(), open.wired);
                 self.told = Told::Up { mtu };
-                Some(LinkEvent::Up { mtu, wired })
+                Some(LinkEvent::Up { mtu, larger: [0; 4], wired })
             }
             (Told::Down, None) => None,
             (_, None) => {

@@ -7,13 +7,18 @@ use std::task::{Context, Poll};
 use super::family::{Family, from_link_addr, has_source_v6};
 use super::interfaces::{self, Interface};
 use super::monitor::Monitor;
+use super::packet;
 use super::resolve::Resolver;
 use super::spec::Peer;
 use super::{Inbound, LinkCounters, LinkError, LinkEvent, Sent};
-use crate::types::Destination;
+use crate::types::{Destination, LargerFrames};
 
-/// Largest frame: Ethernet's 1500 bytes without the headers of IPv6 and UDP.
-pub(super) const MTU: usize = 1500 - 40 - 8;
+/// Headers of IPv6 and UDP.
+const HEADERS: usize = 40 + 8;
+
+/// Largest frame to just any station: Ethernet's 1500 bytes without the headers. Where a packet of this length does not
+/// fit, the system sends it in fragments.
+const MTU: usize = packet::USUAL_MTU - HEADERS;
 
 #[derive(Debug)]
 pub(super) struct UdpLink {
@@ -24,10 +29,12 @@ pub(super) struct UdpLink {
     /// Static peers, or a station that was heard from another network: not everybody hears everybody.
     routed: bool,
     wired: bool,
+    /// What goes to stations beside larger interfaces.
+    larger: LargerFrames,
     /// An interface came since the last [`LinkEvent::Up`].
     wider: bool,
     /// What the last [`LinkEvent::Up`] said.
-    told_wired: Option<bool>,
+    told: Option<(bool, LargerFrames)>,
     /// Socket that is looked at first, so that none starves the others.
     next: usize,
     counters: LinkCounters,
@@ -56,8 +63,9 @@ impl UdpLink {
             interfaces: Vec::new(),
             routed: !peers.is_empty(),
             wired: false,
+            larger: [0; 4],
             wider: false,
-            told_wired: None,
+            told: None,
             next: 0,
             counters: LinkCounters::default(),
         };
@@ -71,7 +79,8 @@ impl UdpLink {
 
     /// Looks which interfaces there are.
     fn look(&mut self) {
-        self.interfaces = interfaces::for_multicast();
+        let Some(family) = self.families.first() else { return };
+        self.interfaces = interfaces::for_multicast(family.socket());
         for interface in &mut self.interfaces {
             interface.has_v6 &= has_source_v6(interface.index);
         }
@@ -79,6 +88,7 @@ impl UdpLink {
             self.wider |= family.update(&self.interfaces);
         }
         self.wired = self.is_wired();
+        self.larger = self.larger_frames();
     }
 
     /// Whether all stations hear one another: on a single cable, from which other processes of this machine hear too.
@@ -88,14 +98,29 @@ impl UdpLink {
         !self.routed && outer.next().is_none_or(|first| !first.is_wireless) && outer.next().is_none()
     }
 
+    /// What the interfaces carry in one piece beyond [`MTU`].
+    fn larger_frames(&self) -> LargerFrames {
+        let used = |interface: &&Interface| self.families.iter().any(|family| family.uses(interface));
+        let mut sizes: Vec<usize> = self.interfaces.iter().filter(used).map(largest_frame).collect();
+        sizes.retain(|size| *size > MTU);
+        sizes.sort_unstable_by(|a, b| b.cmp(a));
+        sizes.dedup();
+        std::array::from_fn(|number| sizes.get(number).copied().unwrap_or(0))
+    }
+
+    pub(super) fn mtu(&self) -> usize {
+        self.larger[0].max(MTU)
+    }
+
     /// What the owner does not know yet.
     fn news(&mut self) -> Option<LinkEvent> {
-        if !self.wider && self.told_wired == Some(self.wired) {
+        let news = Some((self.wired, self.larger));
+        if !self.wider && self.told == news {
             return None;
         }
         self.wider = false;
-        self.told_wired = Some(self.wired);
-        Some(LinkEvent::Up { mtu: MTU, wired: self.wired })
+        self.told = news;
+        Some(LinkEvent::Up { mtu: MTU, larger: self.larger, wired: self.wired })
     }
 
     /// Notes a station beyond a router: it has this node as its static peer, and does not hear the others. (A forged
@@ -155,6 +180,14 @@ impl UdpLink {
         let mut sent = Sent::default();
         while let Some(rest) = frames.get(sent.done..).filter(|rest| !rest.is_empty()) {
             let Some((to, frame)) = rest.first() else { break };
+            let len = frame.as_ref().len();
+            if !carries(&self.interfaces, to, len) {
+                let too_long =
+                    self.counters.count_sent(Err(io::Error::from_raw_os_error(nix::libc::EMSGSIZE)));
+                // Or it was to find out whether it arrives, or the interface has just changed: nobody need hear of that.
+                sent.note(if len > packet::MAX_MTU { too_long } else { Ok(()) });
+                continue;
+            }
             let family =
                 station(to).and_then(|to| self.families.iter_mut().find(|f| f.is_v6() == to.is_ipv6()));
             let Some(family) = family else {
@@ -163,8 +196,10 @@ impl UdpLink {
                 continue;
             };
             let v6 = family.is_v6();
+            let interfaces = &self.interfaces;
             let run = rest.iter().map_while(|(to, frame)| {
-                Some((station(to).filter(|to| to.is_ipv6() == v6)?, frame.as_ref()))
+                let (at, frame) = (station(to).filter(|to| to.is_ipv6() == v6)?, frame.as_ref());
+                carries(interfaces, to, frame.len()).then_some((at, frame))
             });
             let batch = family.send(run.clone(), &mut self.counters);
             let is_full = batch.done < run.count();
@@ -219,6 +254,22 @@ impl UdpLink {
         }
         if worked { Ok(()) } else { outcome }
     }
+}
+
+/// Largest frame that an interface carries in one piece.
+fn largest_frame(interface: &Interface) -> usize {
+    interface.mtu.saturating_sub(HEADERS).min(packet::MAX_MTU)
+}
+
+/// Whether frames of this length go to a station. Larger ones than [`MTU`] go in one piece and by no router, or not at
+/// all.
+fn carries(interfaces: &[Interface], to: &Destination, len: usize) -> bool {
+    if len <= MTU {
+        return true;
+    }
+    let Some(to) = station(to) else { return false };
+    let mut ways = interfaces.iter().filter(|interface| interface.leads_to(to)).peekable();
+    ways.peek().is_some() && ways.all(|way| len <= largest_frame(way))
 }
 
 /// The station that is meant, if its address is one of UDP.

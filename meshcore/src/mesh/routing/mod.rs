@@ -136,6 +136,16 @@ impl Router {
         }
     }
 
+    /// The payload that the link to a neighbour carries has changed.
+    pub(super) fn set_mtu(&mut self, now: Instant, id: HopId, mtu: u16) {
+        let Some(hop) = self.hops.get_mut(id) else { return };
+        if std::mem::replace(&mut hop.mtu, mtu) != mtu {
+            for destination in self.destinations_via(id) {
+                self.reselect(now, destination);
+            }
+        }
+    }
+
     /// All that a neighbour has announced is void: it has restarted.
     pub(super) fn clear_hop(&mut self, now: Instant, id: HopId) {
         for destination in self.destinations_via(id) {

@@ -305,7 +305,7 @@ fn a_node_has_64_links_and_uses_the_slots_again() {
     sim.add(&[]);
     let now = sim.now;
     let mesh = &mut sim.hosts[0].mesh;
-    let info = LinkInfo { mtu: MTU, wired: true };
+    let info = LinkInfo::new(MTU, true);
     (0..70).for_each(|link| mesh.add_link(now, LinkId(link), info));
     assert_eq!(mesh.links.len(), 64);
     let slots =

@@ -257,7 +257,7 @@ fn the_other_of_two_links_takes_over() {
     sim.run(ms(1_100));
     assert_eq!((sim.count(0, is_unreachable), sim.count(0, is_change)), (1, 1));
     // The interface comes back: nothing of before counts, and all is well in a moment.
-    sim.hosts[0].mesh.add_link(sim.now, first, LinkInfo { mtu: MTU, wired: true });
+    sim.hosts[0].mesh.add_link(sim.now, first, LinkInfo::new(MTU, true));
     sim.drain(0);
     sim.run(ms(50));
     assert!(sim.all_reach_all());
@@ -267,7 +267,7 @@ fn the_other_of_two_links_takes_over() {
 fn routes_are_told_on_other_links_and_not_on_the_same_wire() {
     let (mut sim, mut puppet) = with_puppet();
     let now = sim.now;
-    sim.hosts[0].mesh.add_link(now, LinkId(1), LinkInfo { mtu: MTU, wired: true });
+    sim.hosts[0].mesh.add_link(now, LinkId(1), LinkInfo::new(MTU, true));
     puppet.update(&mut sim, 1, 2, &[advert(5, seqno(1, 0), 96)]).unwrap();
     introduce(&mut sim, 5, 1);
     let tell = |sim: &mut Sim, link: u32| {

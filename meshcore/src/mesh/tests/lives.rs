@@ -88,7 +88,7 @@ fn a_link_that_was_down_tells_nothing_of_before() {
         [1, 2].into_iter().for_each(|link| relay.remove_link(sim.now, LinkId(link)));
         sim.run(ms(2_000));
         let now = sim.now;
-        sim.hosts[1].mesh.add_link(now, LinkId(1), LinkInfo { mtu: MTU, wired: true });
+        sim.hosts[1].mesh.add_link(now, LinkId(1), LinkInfo::new(MTU, true));
         sim.drain(1);
         sim.run(ms(500));
         assert!(sim.reaches(0, 1) && !sim.reaches(0, 2), "seed {seed}");

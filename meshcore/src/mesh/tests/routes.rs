@@ -229,7 +229,7 @@ fn a_table_that_is_told_again_replaces_the_part_that_was_taken_in() {
     let (mut sim, mut puppet) = with_puppet();
     let now = sim.now;
     sim.hosts[0].mesh.remove_link(now, LinkId(0));
-    sim.hosts[0].mesh.add_link(now, LinkId(0), LinkInfo { mtu: 1500, wired: true });
+    sim.hosts[0].mesh.add_link(now, LinkId(0), LinkInfo::new(1500, true));
     puppet = Puppet { version: 0, ..puppet };
     puppet.hello(&mut sim);
     let mut table: Vec<Advert> = (2..MAX_PENDING + 10).map(|node| advert(node, seqno(1, 0), 96)).collect();

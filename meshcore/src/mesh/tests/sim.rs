@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::forge::{Keys, address, identity, station, subkey};
 use crate::mesh::{Config, Handled, LinkInfo, Mesh, MeshEvent};
-use crate::types::{Address, Destination, Instant, LinkAddr, LinkId};
+use crate::types::{Address, Destination, Instant, LargerFrames, LinkAddr, LinkId};
 use crate::wire::frame::{FrameHeader, FrameType, TrafficClass};
 
 pub(super) const MTU: usize = 1500;
@@ -70,6 +70,10 @@ pub(super) struct Sim {
     pub(super) wired: bool,
     /// New hosts have two stations.
     pub(super) double: bool,
+    /// What new links say that some stations take.
+    pub(super) larger: LargerFrames,
+    /// Longest frame that a segment carries.
+    pub(super) carries: fn(u32) -> usize,
 }
 
 impl Drop for Sim {
@@ -101,6 +105,8 @@ impl Sim {
             verify: true,
             wired: true,
             double: false,
+            larger: [0; 4],
+            carries: |_| MTU,
         }
     }
 
@@ -143,7 +149,7 @@ impl Sim {
     }
 
     fn attach(&mut self, index: usize) {
-        let info = LinkInfo { mtu: MTU, wired: self.wired };
+        let info = LinkInfo { larger: self.larger, ..LinkInfo::new(MTU, self.wired) };
         for segment in self.hosts[index].segments.clone() {
             self.hosts[index].mesh.add_link(self.now, LinkId(segment), info);
         }
@@ -187,7 +193,7 @@ impl Sim {
         while let Some((link, to)) = host.mesh.poll_transmit(now, &mut frame) {
             host.frames += 1;
             host.bytes += frame.len() + ETHERNET_HEADER;
-            assert!(frame.len() <= MTU);
+            assert!(frame.len() <= MTU.max(self.larger[0]));
             sent.push((link, to, std::mem::take(&mut frame)));
         }
         self.reschedule(index);
@@ -209,7 +215,8 @@ impl Sim {
 
     fn send(&mut self, from: usize, link: LinkId, to: Destination, frame: Vec<u8>) {
         let (header, payload) = FrameHeader::parse(&frame).unwrap();
-        if self.cut.contains(&link.0) || (self.filter)(link.0, &header, payload) {
+        let is_too_long = frame.len() > (self.carries)(link.0);
+        if is_too_long || self.cut.contains(&link.0) || (self.filter)(link.0, &header, payload) {
             return;
         }
         for index in 0..self.hosts.len() {

@@ -19,7 +19,7 @@ fn chain(seed: u64, hosts: u32) -> (Sim, bool) {
     // All at the same moment: their first hellos cross.
     for host in 0..hosts {
         for link in [host, host + 1] {
-            sim.hosts[host as usize].mesh.add_link(sim.now, LinkId(link), LinkInfo { mtu: MTU, wired: true });
+            sim.hosts[host as usize].mesh.add_link(sim.now, LinkId(link), LinkInfo::new(MTU, true));
         }
         sim.drain(host as usize);
     }

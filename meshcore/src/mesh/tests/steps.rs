@@ -123,7 +123,7 @@ fn apply(mesh: &mut Mesh, now: &mut Instant, step: Step) {
         Step::Send(number) => drop(mesh.next_hop(*now, node(number))),
         Step::Echo(number, hops) => drop(mesh.echo(*now, node(number), hops)),
         Step::AddLink(link) => {
-            mesh.add_link(*now, LinkId(link.into()), LinkInfo { mtu: MTU, wired: link.is_multiple_of(2) });
+            mesh.add_link(*now, LinkId(link.into()), LinkInfo::new(MTU, link.is_multiple_of(2)));
         }
         Step::RemoveLink(link) => mesh.remove_link(*now, LinkId(link.into())),
         Step::Leave => mesh.leave(*now),
@@ -151,7 +151,7 @@ proptest! {
         let mut mesh = Mesh::new(Config::default(), address(0), 1, keys, [7; 32]);
         let mut now = Instant::from_micros(77);
         mesh.set_own_identity(now, identity(address(0), 1));
-        mesh.add_link(now, LinkId(0), LinkInfo { mtu: MTU, wired: true });
+        mesh.add_link(now, LinkId(0), LinkInfo::new(MTU, true));
         let mut reachable = BTreeSet::new();
         let last = leave.then_some(Step::Leave);
         for step in steps.into_iter().chain(last).chain([Step::Wait(1)]) {

@@ -80,7 +80,7 @@ impl Router for Node {
     }
 
     fn add_link(&mut self, now: Instant, link: LinkId, mtu: usize, wired: bool) {
-        self.mesh.add_link(now, link, LinkInfo { mtu, wired });
+        self.mesh.add_link(now, link, LinkInfo::new(mtu, wired));
     }
 
     fn remove_link(&mut self, now: Instant, link: LinkId) {
