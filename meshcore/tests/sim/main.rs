@@ -9,6 +9,7 @@ mod insider;
 mod net;
 mod relay;
 mod sessions;
+mod starved;
 mod storage;
 mod streams;
 

@@ -95,6 +95,8 @@ pub(crate) struct World {
     pub filter: fn(usize, &[u8]) -> bool,
     /// Every frame that was put on the segment, for tests that look at the wire.
     pub capture: Option<Vec<Vec<u8>>>,
+    /// Nodes that get no time to run, and the frames that wait for them.
+    starved: BTreeMap<usize, Vec<(LinkId, LinkAddr, Vec<u8>)>>,
     rng: StdRng,
     /// By time, then in the order of planning.
     agenda: BTreeMap<(Instant, u64), Happening>,
@@ -133,6 +135,7 @@ impl World {
             epoch: UnixTime::from_millis(1_700_000_000_000),
             filter: |_, _| true,
             capture: None,
+            starved: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
             agenda: BTreeMap::new(),
             planned: 0,
@@ -201,6 +204,22 @@ impl World {
         });
     }
 
+    /// The node gets no time to run from now on. Frames wait for it, as in the buffer of a socket.
+    pub(crate) fn starve(&mut self, index: usize) {
+        self.starved.entry(index).or_default();
+    }
+
+    pub(crate) fn is_starved(&self, index: usize) -> bool {
+        self.starved.contains_key(&index)
+    }
+
+    /// The node runs again.
+    pub(crate) fn feed(&mut self, index: usize) {
+        for (link, from, frame) in self.starved.remove(&index).unwrap_or_default() {
+            self.schedule(self.now, Happening::Frame { to: index, link, from, frame });
+        }
+    }
+
     /// A call into a running node.
     pub(crate) fn with<T>(&mut self, index: usize, call: impl FnOnce(&mut Stack, Now) -> T) -> T {
         let now = self.clock();
@@ -213,7 +232,8 @@ impl World {
     pub(crate) fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&mut Self) -> bool) -> bool {
         let end = self.now + limit;
         while !done(self) {
-            let timers = self.stations.iter().filter_map(|s| s.stack.as_ref()?.poll_timeout());
+            let awake = self.stations.iter().enumerate().filter(|(index, _)| !self.is_starved(*index));
+            let timers = awake.filter_map(|(_, s)| s.stack.as_ref()?.poll_timeout());
             let timer = timers.min().map(|due| due.max(self.now));
             let arrival = self.agenda.keys().next().map(|(due, _)| *due);
             let Some(next) = timer.into_iter().chain(arrival).min().filter(|due| *due <= end) else {
@@ -233,8 +253,9 @@ impl World {
     fn tick(&mut self) {
         let now = self.clock();
         for index in 0..self.stations.len() {
+            let is_starved = self.is_starved(index);
             let Some(stack) = self.stations[index].stack.as_mut() else { continue };
-            if stack.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+            if !is_starved && stack.poll_timeout().is_some_and(|due| due <= now.monotonic) {
                 stack.handle_timeout(now);
                 self.empty_outputs(index);
             }
@@ -246,6 +267,9 @@ impl World {
         let now = self.clock();
         match happening {
             Happening::Frame { to, link, from, mut frame } => {
+                if let Some(waiting) = self.starved.get_mut(&to) {
+                    return waiting.push((link, from, frame));
+                }
                 if let Some(stack) = self.stations[to].stack.as_mut() {
                     let mut out = Vec::new();
                     let passed_on = stack.handle_frame(now, link, from, &mut frame, &mut out);
