@@ -1,5 +1,7 @@
 //! Runs the targets without a fuzzer: over the inputs that are kept in `seeds`, and over random ones.
 
+#![allow(clippy::disallowed_methods)] // tests are drivers
+
 use std::fs;
 use std::path::PathBuf;
 
