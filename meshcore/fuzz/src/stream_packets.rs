@@ -280,9 +280,6 @@ impl Arena {
     }
 }
 
-/// A stream, and where a segment of it ends.
-type Claim = (u64, u64);
-
 /// The plaintext of one packet, and up to where it claims to fill streams.
 fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<(Vec<u8>, Vec<Claim>)> {
     let (mut out, mut ends) = (Vec::new(), Vec::new());
