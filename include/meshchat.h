@@ -294,9 +294,9 @@ typedef struct meshchat_insecure_list meshchat_insecure_list;
 // threads may use it.
 typedef struct meshchat_listener meshchat_listener;
 
-// A connection with another node, encrypted and authenticated from end to end: any number of streams. It survives changes of
-// the route. Given out by `meshchat_node_connect` and `meshchat_listener_accept`, freed by `meshchat_connection_free`.
-// Several threads may use it.
+// A connection with another node, encrypted and authenticated from end to end: any number of streams, and datagrams. It
+// survives changes of the route. Given out by `meshchat_node_connect` and `meshchat_listener_accept`, freed by
+// `meshchat_connection_free`. Several threads may use it.
 typedef struct meshchat_connection meshchat_connection;
 
 // Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
@@ -429,6 +429,31 @@ int32_t meshchat_connection_close(meshchat_connection *connection,
 // is done, one may be told `MESHCHAT_DISCONNECTED` by its last finish: let one wait for the close of the other. NULL does
 // nothing.
 void meshchat_connection_free(meshchat_connection *connection);
+
+// Sends a message of `data_len` bytes that is not repeated when it is lost, and may overtake others and what is on streams.
+// It may be empty. The longest one is that of a packet of the path, `MESHCHAT_STATISTIC_MTU` less 32 bytes:
+// `MESHCHAT_INVALID_ARGUMENT` when it is longer (`meshchat_last_error` tells the limit), or the peer takes none. At most 1 MiB
+// waits to be sent, 64 bytes counted for each beside its own; then the oldest are dropped, as are those that do not fit any
+// more after a change of the route. Waits for the engine's answer alone. `MESHCHAT_DISCONNECTED` when the connection is over.
+int32_t meshchat_connection_send_datagram(meshchat_connection *connection,
+                                          const void *data,
+                                          size_t data_len);
+
+// Takes the next datagram of the peer, without waiting; `read_len` is its length, which may be 0. `MESHCHAT_WOULD_BLOCK` when
+// there is none now. `MESHCHAT_BUFFER_TOO_SMALL` when it is longer than `size`: it stays to be taken, and `meshchat_last_error`
+// tells its length; 65535 bytes are enough for any. Of those that nobody takes the latest 256 are kept.
+// `MESHCHAT_DISCONNECTED` when the connection is over and all have been taken; `meshchat_last_error` then says why.
+int32_t meshchat_connection_read_datagram(meshchat_connection *connection,
+                                          void *buffer,
+                                          size_t size,
+                                          size_t *read_len);
+
+// A descriptor for `poll` and the like, readable (`POLLIN`) from the start until `meshchat_connection_read_datagram` gives
+// `MESHCHAT_WOULD_BLOCK`, and again as soon as it would give something else: also when the connection is over. It is another
+// one than that of `meshchat_connection_fd`, made at the first call, and belongs to the connection: never read from it, never
+// write to it, never close it. `MESHCHAT_BUSY` when the process has no descriptor left.
+int32_t meshchat_connection_datagram_fd(const meshchat_connection *connection,
+                                        int *fd);
 
 // The text of the last call that failed on this thread, for people to read: what went wrong and what helps. Empty
 // when none failed. Valid until the next call on this thread; never to be freed.

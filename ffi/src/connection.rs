@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use meshcore::{Connection, Error, Stream};
 use parking_lot::Mutex;
 
+use crate::datagram::Datagrams;
 use crate::error::Failure;
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, MeshNode, node_id};
 use crate::readiness::{Direction, Readiness, Side};
@@ -18,15 +19,16 @@ use crate::stream::MeshStream;
 /// Largest code that the ends of streams and connections carry: 2^62 - 1.
 pub const MESHCHAT_CODE_MAX: u64 = 0x3fff_ffff_ffff_ffff;
 
-/// A connection with another node, encrypted and authenticated from end to end: any number of streams. It survives changes of
-/// the route. Given out by `meshchat_node_connect` and `meshchat_listener_accept`, freed by `meshchat_connection_free`.
-/// Several threads may use it.
+/// A connection with another node, encrypted and authenticated from end to end: any number of streams, and datagrams. It
+/// survives changes of the route. Given out by `meshchat_node_connect` and `meshchat_listener_accept`, freed by
+/// `meshchat_connection_free`. Several threads may use it.
 pub struct MeshConnection {
-    connection: Connection,
+    pub(crate) connection: Connection,
     /// The wait for the next stream of the peer, which goes on between calls.
     accepting: Mutex<Option<Accepting>>,
     readiness: Arc<Readiness>,
     acceptor: Direction,
+    pub(crate) datagrams: Datagrams,
 }
 
 type Accepting = Pin<Box<dyn Future<Output = Result<Stream, Error>> + Send>>;
@@ -35,7 +37,8 @@ impl MeshConnection {
     pub(crate) fn new(connection: Connection) -> Self {
         let readiness = Arc::default();
         let acceptor = Direction::new(&readiness, Side::Read);
-        Self { connection, accepting: Mutex::default(), readiness, acceptor }
+        let (accepting, datagrams) = (Mutex::default(), Datagrams::new());
+        Self { connection, accepting, readiness, acceptor, datagrams }
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Stream, Error>> {
@@ -84,7 +87,7 @@ impl Gate {
 }
 
 /// Blocks until the core has answered. (Parking would leave the thread's own record to a thread that is not Rust's.)
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let gate = Arc::new(Gate::default());
     let waker = Waker::from(Arc::clone(&gate));

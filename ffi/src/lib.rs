@@ -22,6 +22,7 @@ mod version;
 
 mod config;
 mod connection;
+mod datagram;
 mod error;
 mod event;
 mod identity;
@@ -36,6 +37,7 @@ mod stream;
 
 pub use config::*;
 pub use connection::*;
+pub use datagram::*;
 pub use error::meshchat_last_error;
 pub use event::*;
 pub use identity::*;

@@ -364,6 +364,85 @@ static void check_reset(const struct pair *pair)
     meshchat_stream_free(far_end);
 }
 
+static int32_t read_datagram(meshchat_connection *connection, void *buffer, size_t size, size_t *len)
+{
+    int32_t status;
+    UNTIL_READY(status, meshchat_connection_datagram_fd(connection, &waiting.fd), POLLIN,
+                meshchat_connection_read_datagram(connection, buffer, size, len));
+    return status;
+}
+
+static void check_datagram_arguments(const struct pair *pair)
+{
+    char buffer[4] = "abc";
+    size_t len = 99;
+    int fd = -1;
+    EXPECT_NULL("connection", meshchat_connection_send_datagram(NULL, "x", 1));
+    EXPECT_NULL("data", meshchat_connection_send_datagram(pair->near_end, NULL, 1));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_connection_send_datagram(pair->near_end, "x", SIZE_MAX));
+    EXPECT_NULL("connection", meshchat_connection_read_datagram(NULL, buffer, sizeof buffer, &len));
+    EXPECT_NULL("buffer", meshchat_connection_read_datagram(pair->near_end, NULL, sizeof buffer, &len));
+    EXPECT_NULL("read_len", meshchat_connection_read_datagram(pair->near_end, buffer, sizeof buffer, NULL));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT,
+           meshchat_connection_read_datagram(pair->near_end, buffer, SIZE_MAX, &len));
+    EXPECT_NULL("connection", meshchat_connection_datagram_fd(NULL, &fd));
+    EXPECT_NULL("fd", meshchat_connection_datagram_fd(pair->near_end, NULL));
+    EXPECT(MESHCHAT_WOULD_BLOCK,
+           meshchat_connection_read_datagram(pair->near_end, buffer, sizeof buffer, &len));
+    CHECK(len == 99 && fd == -1 && strcmp(buffer, "abc") == 0);
+}
+
+static void check_datagrams(const struct pair *pair)
+{
+    static unsigned char long_one[65536];
+    unsigned char got[65536];
+    struct pollfd accepting = {-1, POLLIN, 0};
+    struct pollfd arriving = {-1, POLLIN, 0};
+    meshchat_stream *none = NULL;
+    const char *limit;
+    size_t longest;
+    size_t len = 99;
+    check_datagram_arguments(pair);
+
+    /* Accepting has a descriptor of its own, which datagrams do not wake. */
+    EXPECT(MESHCHAT_OK, meshchat_connection_fd(pair->far_end, &accepting.fd));
+    EXPECT(MESHCHAT_OK, meshchat_connection_datagram_fd(pair->far_end, &arriving.fd));
+    CHECK(accepting.fd != arriving.fd);
+    EXPECT(MESHCHAT_WOULD_BLOCK, meshchat_connection_accept(pair->far_end, &none));
+    EXPECT(MESHCHAT_WOULD_BLOCK, meshchat_connection_read_datagram(pair->far_end, got, sizeof got, &len));
+    CHECK(poll(&arriving, 1, 0) == 0 && len == 99);
+
+    EXPECT(MESHCHAT_OK, meshchat_connection_send_datagram(pair->near_end, "first", 5));
+    CHECK(poll(&arriving, 1, PATIENCE_MS) == 1 && poll(&accepting, 1, 0) == 0);
+    /* One that does not fit stays, unharmed. */
+    memset(got, 'z', 8);
+    EXPECT(MESHCHAT_BUFFER_TOO_SMALL, meshchat_connection_read_datagram(pair->far_end, got, 4, &len));
+    CHECK(strstr(meshchat_last_error(), "the datagram 5") != NULL && len == 99 && got[0] == 'z');
+    EXPECT(MESHCHAT_BUFFER_TOO_SMALL, meshchat_connection_read_datagram(pair->far_end, got, 0, &len));
+    EXPECT(MESHCHAT_OK, read_datagram(pair->far_end, got, 5, &len));
+    CHECK(len == 5 && memcmp(got, "firstz", 6) == 0);
+    EXPECT(MESHCHAT_WOULD_BLOCK, meshchat_connection_read_datagram(pair->far_end, got, sizeof got, &len));
+
+    /* None, and the longest one. */
+    EXPECT(MESHCHAT_OK, meshchat_connection_send_datagram(pair->near_end, "", 0));
+    EXPECT(MESHCHAT_OK, read_datagram(pair->far_end, got, 0, &len));
+    CHECK(len == 0);
+    EXPECT(MESHCHAT_INVALID_ARGUMENT,
+           meshchat_connection_send_datagram(pair->near_end, long_one, sizeof long_one));
+    limit = meshchat_last_error() + strcspn(meshchat_last_error(), "0123456789");
+    longest = (size_t)strtoul(limit, NULL, 10);
+    CHECK(longest >= 1168 && longest < 65536);
+    for (len = 0; len < longest; len++)
+        long_one[len] = pattern(len);
+    EXPECT(MESHCHAT_OK, meshchat_connection_send_datagram(pair->near_end, long_one, longest));
+    EXPECT(MESHCHAT_OK, read_datagram(pair->far_end, got, sizeof got, &len));
+    CHECK(len == longest && memcmp(got, long_one, longest) == 0);
+    /* The other way as well. */
+    EXPECT(MESHCHAT_OK, meshchat_connection_send_datagram(pair->far_end, "answer", 6));
+    EXPECT(MESHCHAT_OK, read_datagram(pair->near_end, got, sizeof got, &len));
+    CHECK(len == 6 && memcmp(got, "answer", 6) == 0 && none == NULL);
+}
+
 static uint64_t value_of(const meshchat_statistics *statistics, int32_t statistic)
 {
     uint64_t value = 0;
@@ -412,9 +491,15 @@ static void check_close(const struct pair *pair)
     meshchat_stream *far_end = NULL;
     meshchat_stream *none = NULL;
     meshchat_statistics *statistics = NULL;
+    struct pollfd arriving = {-1, POLLIN, 0};
     char byte;
+    char text[5] = "";
     size_t len = 99;
     open_stream(pair, &near_end, &far_end);
+    EXPECT(MESHCHAT_WOULD_BLOCK, meshchat_connection_read_datagram(pair->far_end, text, sizeof text, &len));
+    EXPECT(MESHCHAT_OK, meshchat_connection_send_datagram(pair->near_end, "late", 4));
+    EXPECT(MESHCHAT_OK, meshchat_connection_datagram_fd(pair->far_end, &arriving.fd));
+    CHECK(poll(&arriving, 1, PATIENCE_MS) == 1);
     EXPECT(MESHCHAT_OK, meshchat_connection_close(pair->far_end, 3, "that is all"));
     EXPECT(MESHCHAT_OK, meshchat_connection_close(pair->far_end, 4, "a second time"));
     EXPECT(MESHCHAT_DISCONNECTED, read_some(near_end, &byte, 1, &len));
@@ -428,6 +513,12 @@ static void check_close(const struct pair *pair)
     EXPECT(MESHCHAT_DISCONNECTED, meshchat_connection_open(pair->near_end, &none));
     EXPECT(MESHCHAT_DISCONNECTED, meshchat_connection_open(pair->far_end, &none));
     CHECK(none == NULL && len == 99);
+    EXPECT(MESHCHAT_OK, read_datagram(pair->far_end, text, sizeof text, &len));
+    CHECK(len == 4 && strcmp(text, "late") == 0);
+    EXPECT(MESHCHAT_DISCONNECTED, read_datagram(pair->far_end, text, sizeof text, &len));
+    EXPECT(MESHCHAT_DISCONNECTED, read_datagram(pair->near_end, text, sizeof text, &len));
+    CHECK(strstr(meshchat_last_error(), "that is all") != NULL);
+    EXPECT(MESHCHAT_DISCONNECTED, meshchat_connection_send_datagram(pair->near_end, "x", 1));
     /* The numbers are kept for a while. */
     if (meshchat_connection_statistics(pair->far_end, &statistics) != MESHCHAT_OK)
         CHECK(strstr(meshchat_last_error(), "over") != NULL && statistics == NULL);
@@ -501,6 +592,7 @@ int main(int argc, char **argv)
     check_slow_reader(&pair);
     check_half_close(&pair);
     check_reset(&pair);
+    check_datagrams(&pair);
     check_statistics(&pair);
     check_close(&pair);
     check_stop(ada, bob, pair.listener, bob_id);
