@@ -96,7 +96,7 @@ fn a_transfer_goes_on_soon_after_an_outage() {
 
 #[test]
 fn a_node_that_gets_no_time_to_run_loses_no_connection() {
-    for seed in 0..20 {
+    for seed in 0..10 {
         let link = Link { delay: Duration::from_millis(1), loss: seed as u32 % 3, burst: 6, ..CLEAN };
         let mut talk = Talk::new(seed, link, 200);
         for round in 0..30 {
@@ -118,4 +118,21 @@ fn a_node_that_gets_no_time_to_run_loses_no_connection() {
             talk.run_for(run);
         }
     }
+}
+
+#[test]
+fn another_path_is_tried_at_once_though_the_window_is_full() {
+    let mut talk = Talk::new(1, Link { delay: Duration::from_secs(1), ..CLEAN }, u64::MAX);
+    talk.run_for(Duration::from_secs(20));
+    talk.net.is_cut = true;
+    talk.run_for(Duration::from_secs(3));
+    talk.net.is_cut = false;
+    talk.net.link = CLEAN;
+    for node in [0, 1] {
+        let (now, peer) = (talk.net.now, talk.net.nodes[1 - node].address);
+        talk.net.endpoint(node).on_path_change(now, peer);
+    }
+    // The old path had round trips of two seconds.
+    let waited = talk.resumes();
+    assert!(waited < Duration::from_millis(100), "{waited:?}");
 }
