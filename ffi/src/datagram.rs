@@ -23,11 +23,13 @@ pub(crate) struct Datagrams {
     reader: Direction,
 }
 
+type Waiting = Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>;
+
 /// The next datagram.
 #[derive(Default)]
 struct Next {
     /// The wait for it, which goes on between calls.
-    waiting: Option<Pin<Box<dyn Future<Output = Result<Bytes, Error>> + Send>>>,
+    waiting: Option<Waiting>,
     /// It is here, and nobody has had room for it.
     arrived: Option<Bytes>,
 }
