@@ -52,7 +52,7 @@ impl V1Link {
         self.socket.poll(cx, inbound)
     }
 
-    /// Sends a frame to one station or to everybody, or loses it; errors as [`super::Link::send`].
+    /// Sends a frame to one station or to everybody, or loses it; errors as of [`super::Link::send_batch`].
     pub fn send(&mut self, to: Option<[u8; 6]>, frame: &[u8]) -> io::Result<()> {
         self.socket.send_one(self.socket.mac(), to.unwrap_or(BROADCAST), frame)
     }
