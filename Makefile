@@ -7,7 +7,7 @@
 # make bench-mesh        meshes of 10 to 1,000 nodes in virtual time, into docs/BENCHMARKS.md
 # make bench-mesh-peers  MeshChat beside babeld on the same meshes, into docs/BENCHMARKS.md
 # make lint              formatting, clippy, documentation, types
-# make libraries         libmeshchat and the console chat in C, in target/release
+# make libraries         libmeshchat, the console chat and the netcat in C, in target/release
 # make install           PREFIX=/usr/local [DESTDIR=]: these, with header and pkg-config file
 # make clean             remove everything that was built
 #
@@ -158,7 +158,7 @@ $(LIBRARY_DIR)/libmeshchat.so: $(FFI)
 	cargo build --release -p meshchat-ffi
 	@touch $@
 
-libraries: $(LIBRARY_DIR)/libmeshchat.so c-chat
+libraries: $(LIBRARY_DIR)/libmeshchat.so c-programs
 
 install: libraries install-c
 

@@ -149,7 +149,8 @@ def test_install_and_uninstall(world: World) -> None:
     stage = world.folder("a stage")
     install("install-c", PREFIX="/opt/mesh", DESTDIR=stage)
     installed = {str(path.relative_to(stage)) for path in stage.rglob("*") if not path.is_dir()}
-    expected = {"bin/meshchat-chat-c", "include/meshchat.h", "lib/libmeshchat.a", "lib/libmeshchat.so"}
+    programs = {"bin/meshchat-chat-c", "bin/meshchat-netcat-c"}
+    expected = programs | {"include/meshchat.h", "lib/libmeshchat.a", "lib/libmeshchat.so"}
     assert {f"opt/mesh/{name}" for name in expected} <= installed
     assert "prefix=/opt/mesh\n" in (stage / "opt/mesh/lib/pkgconfig/meshchat.pc").read_text()
     for link in (stage / "opt/mesh/lib").iterdir():

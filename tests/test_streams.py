@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from harness import PATIENCE, PYTHON, Namespace, World
@@ -315,11 +316,19 @@ _ETHERNET = ["--link", "ethernet:eth0"]
 class Tool:
     """listen or connect, with files as its standard input and output."""
 
-    def __init__(self, world: World, space: Namespace, folder: Path, stdin: Path, *arguments: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        space: Namespace,
+        folder: Path,
+        stdin: Path,
+        *arguments: str,
+        program: Sequence[str] = (PYTHON, "-m", "meshchat"),
+    ) -> None:
         self.output = folder / "output"
         with self.output.open("wb") as output, stdin.open("rb") as data:
             self.process = subprocess.Popen(
-                [*space.enter(privileged=True), PYTHON, "-m", "meshchat", *arguments],
+                [*space.enter(privileged=True), *program, *arguments],
                 stdin=data,
                 stdout=output,
                 stderr=subprocess.PIPE,

@@ -108,6 +108,17 @@ fn the_header_is_c99_and_cpp17() {
 }
 
 #[test]
+fn the_netcat_is_c99_and_cpp17() {
+    for (compiler, language, standard) in [("cc", "c", "c99"), ("c++", "c++", "c++17")] {
+        run(Command::new(compiler)
+            .args(["-O2", "-x", language, &format!("-std={standard}")])
+            .args(STRICT)
+            .args([&include(), "-c", "-o", "/dev/null"])
+            .arg(source().join("../examples/c/netcat.c")));
+    }
+}
+
+#[test]
 fn the_library_exports_what_the_header_declares() {
     let symbols = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library()));
     let exported: BTreeSet<String> =

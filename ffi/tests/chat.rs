@@ -23,7 +23,8 @@ fn build(bench: &Bench) -> String {
         .arg("-C")
         .arg(source().join("../examples/c"))
         .args([format!("PROGRAM={folder}/chat"), format!("MESHCHAT_CFLAGS={}", include())])
-        .args([format!("MESHCHAT_LIBS=-L{folder} -lmeshchat"), "CFLAGS=-g -Werror".to_owned()]));
+        .args([format!("MESHCHAT_LIBS=-L{folder} -lmeshchat"), "CFLAGS=-g -Werror".to_owned()])
+        .arg(format!("{folder}/chat")));
     format!("{folder}/chat")
 }
 
