@@ -7,7 +7,6 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::LinkInfo;
 use super::config::*;
 use super::neighbour::MAX_ENTRIES;
 use super::routing::{Round, Scope, Told};
@@ -15,6 +14,25 @@ use super::table::Table;
 use crate::types::{Address, Instant, LargerFrames, LinkId, TokenBucket};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN};
+
+/// Properties of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// Largest whole frame in bytes, the 40 of the header included, that every station takes.
+    pub mtu: usize,
+    /// Larger ones that some stations may take: the mesh finds out who does.
+    pub larger: LargerFrames,
+    /// Every station on the link hears every other one, as on Ethernet: then routes within the link are not told there
+    /// (split horizon).
+    pub wired: bool,
+}
+
+impl LinkInfo {
+    /// A link on which all frames are of at most `mtu` bytes.
+    pub const fn new(mtu: usize, wired: bool) -> Self {
+        Self { mtu, larger: [0; 4], wired }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Link {

@@ -37,8 +37,9 @@ use rand::{RngExt, SeedableRng};
 
 pub use config::Config;
 pub use counters::{Counters, DropReason};
+pub use link::LinkInfo;
 
-use crate::types::{Address, AddressMap, HashKey, Instant, LargerFrames, LinkAddr, LinkId, TokenBucket};
+use crate::types::{Address, AddressMap, HashKey, Instant, LinkAddr, LinkId, TokenBucket};
 pub use crate::wire::frame::DEFAULT_HOP_LIMIT;
 use crate::wire::frame::{FrameHeader, FrameType, HEADER_LEN, ONE_HOP, TrafficClass};
 use crate::wire::hello::Hello;
@@ -107,25 +108,6 @@ pub enum MeshEvent {
         /// Time from request to answer.
         rtt: Duration,
     },
-}
-
-/// Properties of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LinkInfo {
-    /// Largest whole frame in bytes, the 40 of the header included, that every station takes.
-    pub mtu: usize,
-    /// Larger ones that some stations may take: the mesh finds out who does.
-    pub larger: LargerFrames,
-    /// Every station on the link hears every other one, as on Ethernet: then routes within the link are not told there
-    /// (split horizon).
-    pub wired: bool,
-}
-
-impl LinkInfo {
-    /// A link on which all frames are of at most `mtu` bytes.
-    pub const fn new(mtu: usize, wired: bool) -> Self {
-        Self { mtu, larger: [0; 4], wired }
-    }
 }
 
 /// Signatures with the subkeys that identity records certify.
