@@ -286,18 +286,24 @@ fn payload(input: &mut Unstructured<'_>, largest: u64) -> Result<(Vec<u8>, Vec<C
     for _ in 0..input.int_in_range(0..=5)? {
         ends.extend(segment(input, largest, &mut out)?);
     }
+    // Last, for it may swallow what follows.
+    if input.ratio(1, 4)? {
+        let len = input.int_in_range(0..=20)?;
+        out.extend_from_slice(input.bytes(len)?);
+    }
     Ok((out, ends))
 }
 
 /// Appends a segment; if it is of a stream, tells which and where it ends.
 fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Result<Option<Claim>> {
     let data = [0x5a; 1200];
-    let code = input.int_in_range(0..=19)?;
+    let code = input.int_in_range(0..=18)?;
     let [a, b] = [number(input)?, number(input)?];
     let data = &data[..(b as usize).min(data.len())];
     // A place that the peer may fill, or any.
     let offset = if input.arbitrary()? { u64::from(input.arbitrary::<u16>()?) % 25_000 } else { a };
-    let stream = if input.ratio(7, 8)? { a % 24 } else { b };
+    // A stream that the peer may use, or any.
+    let stream = if input.ratio(15, 16)? { 4 * (a % 4) + u64::from(input.ratio(1, 8)?) } else { b };
     let segment = match code {
         0 => Segment::Ping,
         1 => Segment::Padding,
@@ -318,13 +324,11 @@ fn segment(input: &mut Unstructured<'_>, largest: u64, out: &mut Vec<u8>) -> Res
         15 => Segment::StreamDataBlocked { stream, limit: b },
         16 => Segment::AckFrequency(AckFrequency { sequence: a, threshold: b, delay: offset, reordering: a }),
         17 => Segment::Datagram(data),
-        18 if input.ratio(1, 8)? => Segment::CloseApplication { code: a, reason: data },
-        18 => Segment::HandshakeDone,
-        _ => {
-            let len = input.int_in_range(0..=20)?;
-            out.extend_from_slice(input.bytes(len)?);
-            return Ok(None);
-        }
+        _ => match input.int_in_range(0..=15)? {
+            0 => Segment::CloseApplication { code: a, reason: data },
+            1 => Segment::HandshakeDone,
+            _ => Segment::StreamsBlocked(a),
+        },
     };
     segment.emit(out);
     Ok(match segment {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, MIN_MTU, Purpose};
+use meshcore::stream::{Config, ConnectionId, Credentials, Endpoint, Event, Purpose};
 use meshcore::types::{Address, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -136,7 +136,7 @@ impl Wire {
                 packet.clear();
                 let Some(to) = self.ends[end].poll_transmit(self.now, &mut packet) else { break };
                 assert_eq!(to, self.addresses[1 - end]);
-                assert!(packet.len() <= self.told[end].max(MIN_MTU), "a packet of {} bytes", packet.len());
+                assert!(packet.len() <= self.told[end], "a packet of {} bytes", packet.len());
                 assert!(sent < MAX_BURST, "endless transmission");
                 self.send(1 - end, &packet);
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use meshcore::stream::Config;
+use meshcore::stream::{Config, MIN_MTU};
 
 use crate::wire::{Link, Tampering};
 
@@ -49,7 +49,7 @@ impl<'a> Arbitrary<'a> for Operation {
             23..=26 => Self::Wait(Duration::from_micros(u64::from(input.arbitrary::<u16>()?) * 5)),
             27 | 28 => Self::Tamper(input.arbitrary::<u8>()?.into(), tampering(input)?),
             29 => Self::Link(link(input, 40)?),
-            30 => Self::Mtu(input.int_in_range(100..=3000)?),
+            30 => Self::Mtu(input.int_in_range(MIN_MTU..=3000)?),
             _ => Self::PathChange(Duration::from_micros(input.int_in_range(0..=40_000)?)),
         })
     }
