@@ -317,7 +317,7 @@ fn read(stack: &mut Stack, stream: &StreamShared, limit: usize) {
                 Ok((ReadOutcome::Data(_), chunk)) => state.incoming.push(chunk),
                 Ok((ReadOutcome::Blocked, _)) => break,
                 Ok((ReadOutcome::Finished, _)) => break state.incoming.end(End::Finished),
-                // Of a stream that is over, all was read; of one that was reset, and of a connection that is over, an event tells.
+                // Of a stream that is over, all was read; of a reset and of the end of a connection, an event tells.
                 Err(_) => break,
             }
         }
