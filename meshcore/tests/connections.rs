@@ -280,6 +280,14 @@ fn nobody_who_does_not_listen_is_connected() {
             Ok(connection) => {
                 let reason = timeout(PATIENCE, connection.closed()).await.unwrap();
                 assert!(reason.contains("nobody takes connections"), "{reason}");
+                // Whatever is asked of it later is answered with the same reason.
+                let answers = [
+                    connection.open().await.unwrap_err(),
+                    connection.send_datagram(vec![1]).await.unwrap_err(),
+                ];
+                for error in answers {
+                    assert_eq!((error.kind(), error.to_string()), (ErrorKind::Disconnected, reason.clone()));
+                }
             }
             Err(error) => assert_eq!(error.kind(), ErrorKind::Refused),
         }

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use super::hub::ConnectionCommand;
 use super::stream::{Shared as StreamShared, Stream};
 use crate::driver::engine::{Command, Reply};
-use crate::driver::{Error, Node, Pending};
+use crate::driver::{Error, ErrorKind, Node, Pending};
 use crate::node::connections::codes;
 use crate::stream::{ConnectionId, Statistics};
 use crate::types::NodeId;
@@ -150,7 +150,8 @@ impl Connection {
         let (resolve, pending) = Pending::new();
         let reply = Reply::new(resolve);
         self.handle.submit(ConnectionCommand::Open { id: self.handle.id, reply });
-        Ok(Stream::new(pending.await?, Arc::clone(&self.handle)))
+        let opened = pending.await.map_err(|error| self.why(error))?;
+        Ok(Stream::new(opened, Arc::clone(&self.handle)))
     }
 
     /// The next stream that the peer has opened.
@@ -165,7 +166,7 @@ impl Connection {
         let (resolve, pending) = Pending::new();
         let (data, reply) = (data.into(), Reply::new(resolve));
         self.handle.submit(ConnectionCommand::SendDatagram { id: self.handle.id, data, reply });
-        pending.await
+        pending.await.map_err(|error| self.why(error))
     }
 
     /// The next datagram. Of those that nobody takes the latest 256 are kept.
@@ -179,7 +180,15 @@ impl Connection {
         let (resolve, pending) = Pending::new();
         let reply = Reply::new(resolve);
         self.handle.submit(ConnectionCommand::Statistics { id: self.handle.id, reply });
-        pending.await
+        pending.await.map_err(|error| self.why(error))
+    }
+
+    /// The engine has forgotten a connection that is over, and why; the handle has not.
+    fn why(&self, error: Error) -> Error {
+        match &self.handle.shared.state.lock().closed {
+            Some(reason) if error.kind() == ErrorKind::Disconnected => Error::disconnected(reason),
+            _ => error,
+        }
     }
 
     /// Closes the connection at once; what has not arrived may be lost. The peer is told the code and the reason.
