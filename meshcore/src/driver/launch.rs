@@ -128,7 +128,8 @@ impl Prepared {
 
 /// The life of the engine; `answer` gets the links, or why there are none.
 async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>) {
-    let Parts { stack, store, events, replies, commands, handles, clock, specs, v1, home } = parts;
+    // First, to be dropped last: the home stays locked until everything in it is closed, also after a failure.
+    let Parts { home, stack, store, events, replies, commands, handles, clock, specs, v1 } = parts;
     let (links, mut statuses) = match Links::open(specs) {
         Ok(opened) => opened,
         Err(error) => return drop(answer.send(Err(error))),
@@ -146,6 +147,5 @@ async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error
     Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes, hub, signals }
         .run()
         .await;
-    // The home stays locked until everything in it is closed.
     drop(home);
 }
