@@ -156,8 +156,9 @@ pub(super) const SEQNO_REQUESTS: (u32, Duration) = (1024, Duration::from_millis(
 /// Links of a node.
 pub(super) const MAX_LINKS: usize = 64;
 
-/// Least time between two answers to probes of one neighbour.
-pub(super) const PROBE_GAP: Duration = Duration::from_millis(20);
+/// Answers to probes of one neighbour: at once, and one more each time this has passed. Short and long questions may come
+/// together, and several of each when a node gets no time for a while.
+pub(super) const PROBE_ANSWERS: (u32, Duration) = (8, Duration::from_millis(20));
 
 /// Stations of a neighbour besides the one that frames are sent to.
 pub(super) const MAX_OTHERS: usize = 3;

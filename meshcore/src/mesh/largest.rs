@@ -9,8 +9,7 @@ use crate::types::{Address, Instant, LargerFrames, LinkId};
 use crate::wire::frame::HEADER_LEN;
 use crate::wire::probe::Probe;
 
-/// From the first frame on an idle path to the first long question: half of the time between two short ones, for a
-/// neighbour does not answer two of them at once.
+/// From the first frame on an idle path to the first long question: half of the time between two short ones.
 const START: Duration = super::liveness::INTERVAL.checked_div(2).unwrap();
 
 /// Time between two questions that wait for an answer.

@@ -13,7 +13,7 @@ use super::liveness::Liveness;
 use super::quality::Quality;
 use super::routing::HopId;
 use super::sync::Sync;
-use crate::types::{Address, Instant, LinkAddr};
+use crate::types::{Address, Instant, LinkAddr, TokenBucket};
 use crate::wire::hello::{ENTRY_LEN, FIXED_LEN, Heard, Hello, MAX_LEN};
 use crate::wire::update::INFINITE;
 
@@ -90,7 +90,7 @@ pub(super) struct Neighbour {
     former: Option<(u64, Instant)>,
     answered_at: Option<Instant>,
     /// At a station of its own, and elsewhere.
-    probe_answered_at: [Option<Instant>; 2],
+    probe_answers: [TokenBucket; 2],
     served_at: Option<Instant>,
     /// It was asked whether it hears us: when, and how often since it began anew.
     asked_at: Instant,
@@ -128,7 +128,7 @@ impl Neighbour {
             challenged_at: None,
             former: None,
             answered_at: None,
-            probe_answered_at: [None; 2],
+            probe_answers: [(); 2].map(|()| TokenBucket::new(PROBE_ANSWERS.0, PROBE_ANSWERS.1)),
             served_at: None,
             asked_at: reception.now,
             asked: 0,
@@ -330,7 +330,7 @@ impl Neighbour {
     /// answers to its own.
     pub(super) fn may_answer_probe(&mut self, now: Instant, from: LinkAddr) -> bool {
         let elsewhere = usize::from(!self.is_at(from));
-        elapsed(&mut self.probe_answered_at[elsewhere], PROBE_GAP, now)
+        self.probe_answers[elsewhere].take(now)
     }
 
     /// Whether the neighbour may have an identity record now.
