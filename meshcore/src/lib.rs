@@ -31,6 +31,7 @@ pub use driver::{
     Builder, Connection, Error, ErrorKind, Events, Identity, LinkStatus, Listener, Node, Pending, Pong,
     Stream, TraceHop, create_network_key, default_home,
 };
+pub use message::MailboxConfig;
 pub use node::{
     Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId, NodeInfo, RouteInfo, Warning,

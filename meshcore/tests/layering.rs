@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
     ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "broadcast", "sealed"]),
     ("stream", &["packet", "segment"]),
-    ("message", &["record"]),
+    ("message", &["content", "post", "record"]),
     ("v1", &["v1"]),
 ];
 

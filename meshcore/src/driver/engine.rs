@@ -18,10 +18,12 @@ use super::events::Events;
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
+use super::sealer::Sealer;
 use super::signals::{Input, Signals};
 use super::store::Store;
 use super::timer::Timer;
 use super::trouble::Trouble;
+use crate::message::JobOutcome;
 use crate::message::store::StoreReply;
 use crate::node::{Event, NodeInfo, Now, Stack, Warning};
 use crate::types::{Instant, LinkId, MessageId, NodeId, UnixTime};
@@ -57,7 +59,8 @@ impl<T> Drop for Reply<T> {
 
 /// What the handle asks of the engine.
 pub(super) enum Command {
-    Send { to: NodeId, text: String, reply: Reply<MessageId> },
+    Send { to: NodeId, text: String, lifetime: Option<Duration>, reply: Reply<MessageId> },
+    MarkRead { from: NodeId, arrival: u64 },
     Nodes { reply: Reply<Vec<NodeInfo>> },
     Resolve { query: String, reply: Reply<NodeInfo> },
     Ping { to: NodeId, timeout: Duration, reply: Reply<Pong> },
@@ -67,6 +70,12 @@ pub(super) enum Command {
     Insecure(InsecureCommand),
     Connection(ConnectionCommand),
     Stop,
+}
+
+/// What comes from the threads that work for the engine.
+pub(super) enum Answer {
+    Store(Vec<StoreReply>),
+    Job(JobOutcome),
 }
 
 /// The system's clocks, read here and nowhere else.
@@ -110,7 +119,8 @@ pub(super) struct Engine {
     pub(super) store: Store,
     pub(super) events: Arc<Events>,
     pub(super) commands: UnboundedReceiver<Command>,
-    pub(super) replies: UnboundedReceiver<Vec<StoreReply>>,
+    pub(super) sealer: Sealer,
+    pub(super) answers: UnboundedReceiver<Answer>,
     pub(super) clock: Clock,
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
@@ -169,11 +179,8 @@ impl Engine {
             }
             Poll::Pending => {}
         }
-        if let Poll::Ready(Some(replies)) = self.signals.ask(Input::Replies, |cx| self.replies.poll_recv(cx))
-        {
-            for reply in replies {
-                self.stack.handle_store(desk.now, reply);
-            }
+        if let Poll::Ready(Some(answer)) = self.signals.ask(Input::Answers, |cx| self.answers.poll_recv(cx)) {
+            take_in(&mut self.stack, desk.now, answer);
             any = true;
         }
         any |= self.signals.ask(Input::Handles, |cx| self.hub.poll(cx, &mut self.stack)).is_ready();
@@ -225,10 +232,11 @@ impl Engine {
 
     fn handle_command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Send { to, text, reply } => match self.stack.send(now, to, text) {
+            Command::Send { to, text, lifetime, reply } => match self.stack.send(now, to, text, lifetime) {
                 Ok(id) => drop(self.waiting.insert(id, reply)),
                 Err(error) => reply.give(Err(error.into())),
             },
+            Command::MarkRead { from, arrival } => self.stack.mark_read(now, from, arrival),
             Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
             Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
             Command::Ping { to, timeout, reply } => {
@@ -322,6 +330,9 @@ impl Engine {
                 tracing::error!(%error, "the store ended before the engine");
             }
         }
+        while let Some((job, record)) = self.stack.poll_job() {
+            self.sealer.submit(job, record);
+        }
         while let Some((id, answer)) = self.stack.poll_echo() {
             self.echoes.on_result(&mut self.stack, *now, id, answer);
         }
@@ -344,14 +355,20 @@ impl Engine {
         for (link, counters) in self.links.counters() {
             tracing::debug!(?link, ?counters, "a link ends");
         }
-        let Self { mut stack, store, events, mut replies, clock, mut waiting, .. } = self;
+        let Self { mut stack, store, sealer, events, mut answers, clock, mut waiting, .. } = self;
+        drop(sealer);
         store.close();
-        while let Ok(batch) = replies.try_recv() {
-            for reply in batch {
-                stack.handle_store(clock.now(), reply);
-            }
+        while let Ok(answer) = answers.try_recv() {
+            take_in(&mut stack, clock.now(), answer);
         }
         deliver(&mut stack, &events, &mut waiting);
+    }
+}
+
+fn take_in(stack: &mut Stack, now: Now, answer: Answer) {
+    match answer {
+        Answer::Store(replies) => replies.into_iter().for_each(|reply| stack.handle_store(now, reply)),
+        Answer::Job(outcome) => stack.handle_job(now, outcome),
     }
 }
 

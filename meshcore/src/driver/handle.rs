@@ -130,7 +130,25 @@ impl Node {
         text: impl Into<String>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
-        self.submit(Command::Send { to, text: text.into(), reply: Reply::new(done) });
+        self.send_for(to, text, None, done);
+    }
+
+    /// [`Node::send_then`] for a message that is given up ([`crate::Status::Expired`]) when it is not delivered within
+    /// `lifetime`; `None`: never. It is looked every 30 seconds.
+    pub fn send_for(
+        &self,
+        to: NodeId,
+        text: impl Into<String>,
+        lifetime: Option<Duration>,
+        done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
+    ) {
+        self.submit(Command::Send { to, text: text.into(), lifetime, reply: Reply::new(done) });
+    }
+
+    /// Tells the sender of `message` that it was read, and those before it from the same sender
+    /// ([`crate::Status::Read`]). Without this nobody learns that.
+    pub fn mark_read(&self, message: &IncomingMessage) {
+        self.submit(Command::MarkRead { from: message.from, arrival: message.arrival });
     }
 
     /// What happens.

@@ -13,16 +13,16 @@ use tokio::sync::oneshot;
 
 use super::connections::Hub;
 use super::echoes::Echoes;
-use super::engine::{Clock, Command, Engine};
+use super::engine::{Answer, Clock, Command, Engine};
 use super::events::StopOnDrop;
 use super::home::Home;
 use super::insecure::InsecureLinks;
 use super::link::LinkSpec;
 use super::links::Links;
+use super::sealer::Sealer;
 use super::signals::Signals;
 use super::store::{Cursor, Store};
 use super::{Error, ErrorKind, Events, LinkStatus, Node};
-use crate::message::store::StoreReply;
 use crate::node::Stack;
 use crate::types::{Nickname, NodeId};
 
@@ -33,7 +33,8 @@ pub(super) struct Parts {
     pub(super) stack: Stack,
     pub(super) store: Store,
     pub(super) events: Arc<Events>,
-    pub(super) replies: UnboundedReceiver<Vec<StoreReply>>,
+    pub(super) sealer: Sealer,
+    pub(super) answers: UnboundedReceiver<Answer>,
     pub(super) commands: UnboundedReceiver<Command>,
     pub(super) handles: WeakUnboundedSender<Command>,
     pub(super) clock: Clock,
@@ -129,7 +130,7 @@ impl Prepared {
 /// The life of the engine; `answer` gets the links, or why there are none.
 async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>) {
     // First, to be dropped last: the home stays locked until everything in it is closed, also after a failure.
-    let Parts { home, stack, store, events, replies, commands, handles, clock, specs, v1 } = parts;
+    let Parts { home, stack, store, sealer, events, answers, commands, handles, clock, specs, v1 } = parts;
     let (links, mut statuses) = match Links::open(specs) {
         Ok(opened) => opened,
         Err(error) => return drop(answer.send(Err(error))),
@@ -144,8 +145,21 @@ async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error
     let waiting = HashMap::new();
     let echoes = Echoes::default();
     let (hub, signals) = (Hub::new(handles), Signals::new());
-    Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes, hub, signals }
-        .run()
-        .await;
+    let engine = Engine {
+        stack,
+        links,
+        insecure,
+        store,
+        sealer,
+        events,
+        commands,
+        answers,
+        clock,
+        waiting,
+        echoes,
+        hub,
+        signals,
+    };
+    engine.run().await;
     drop(home);
 }

@@ -18,6 +18,7 @@ pub mod link;
 mod links;
 mod network_key;
 mod pending;
+mod sealer;
 mod signals;
 pub mod store;
 mod timer;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use super::identity::{IdentityRecord, SUBKEY_LEN};
+use super::identity::{CAPABILITY_MAILBOX, IdentityRecord, SUBKEY_LEN};
 use crate::types::{Address, Nickname, NodeId, UnixTime};
 
 /// Most nodes that are known.
@@ -32,8 +32,17 @@ pub struct Entry {
     pub first_seen: UnixTime,
     /// When it was last seen.
     pub last_seen: UnixTime,
+    /// What it offers: [`CAPABILITY_MAILBOX`] and bits of later versions.
+    pub capabilities: u64,
     /// Whether it can be reached now.
     pub present: bool,
+}
+
+impl Entry {
+    /// Whether it offers a mailbox.
+    pub fn offers_mailbox(&self) -> bool {
+        self.capabilities & CAPABILITY_MAILBOX != 0
+    }
 }
 
 /// What a record did to the directory.
@@ -145,6 +154,7 @@ impl Directory {
                 }
                 entry.record_number = record.fields.number;
                 entry.subkey = record.fields.subkey;
+                entry.capabilities = record.fields.capabilities;
                 entry.record = raw.to_vec();
                 refresh.change = Change::Updated;
                 std::mem::replace(&mut entry.nickname, record.fields.nickname.clone())
@@ -167,6 +177,7 @@ impl Directory {
                     record: raw.to_vec(),
                     first_seen: now,
                     last_seen: now,
+                    capabilities: record.fields.capabilities,
                     present,
                 });
                 refresh.change = Change::New;

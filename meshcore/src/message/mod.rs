@@ -1,5 +1,6 @@
 //! Who a node is, which nodes it knows, and the messages between them.
 
+mod absence;
 pub mod directory;
 pub mod envelope;
 mod framing;
@@ -7,9 +8,11 @@ pub mod identity;
 mod inbound;
 pub mod messenger;
 mod outbound;
+mod post;
 pub mod store;
 
 pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};
+pub use post::{Job, JobOutcome, MailboxConfig};
 pub use store::{StoreError, StoreOp, StoreReply};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use super::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey, safety_words};
 use crate::types::{MessageId, NodeId, UnixTime};
+use crate::wire::content::Content;
 use crate::wire::record::{Record, parse_length};
 
 #[derive(Deserialize)]
@@ -74,9 +75,11 @@ fn time(millis: &str) -> UnixTime {
 fn records() {
     for RecordVector { named: Named { name, hex }, value } in vectors().records {
         let record = match value {
-            Value::Message { id, sent_at, text } => {
-                Record::Message { id: MessageId(array(&id)), sent_at: time(&sent_at), text }
-            }
+            Value::Message { id, sent_at, text } => Record::Message {
+                id: MessageId(array(&id)),
+                sent_at: time(&sent_at),
+                content: Content::Text(text),
+            },
             Value::Receipt { ids } => Record::Receipt(ids.iter().map(|id| MessageId(array(id))).collect()),
             Value::Unknown { code } => Record::Unknown(code),
         };

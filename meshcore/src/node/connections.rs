@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::stack::{Now, Stack};
+use super::stack::Stack;
 use crate::stream::{self, ConnectError, ConnectionId, Endpoint, Purpose};
-use crate::types::NodeId;
+use crate::types::{NodeId, Now};
 
 /// Connections of the application at the same time, those that peers opened among them. Each takes some kilobytes, and as
 /// much as the windows of the transport allow.

@@ -52,6 +52,8 @@ pub struct NodeInfo {
     pub present: bool,
     /// When it was last heard of.
     pub last_seen: UnixTime,
+    /// Whether it offers a mailbox for messages to nodes that are away.
+    pub mailbox: bool,
     /// The way to it while it is in reach.
     pub route: Option<RouteInfo>,
 }
@@ -137,4 +139,13 @@ pub enum Warning {
     /// Something could not be written to disk.
     #[error("{0}")]
     Storage(String),
+    /// A mailbox does not take messages for nodes that are away. They are kept here, and offered to other mailboxes and
+    /// later again.
+    #[error("the mailbox {mailbox} does not take messages: {reason}; they are kept here and offered again")]
+    MailboxRefused {
+        /// The mailbox.
+        mailbox: NodeId,
+        /// Why.
+        reason: &'static str,
+    },
 }

@@ -1,14 +1,14 @@
 //! Who is there: mesh events, identity records, the directory.
 
+use super::stack::Stack;
 use super::stack::mesh_identity;
-use super::stack::{Now, Stack};
 use super::{Event, NodeInfo, RouteInfo, Warning};
 use crate::mesh::{self, MeshEvent};
 use crate::message::directory::{CAPACITY, Change};
 use crate::message::identity::{IdentityRecord, RecordFields};
 use crate::message::store::{StoreOp, StoredPeer};
 use crate::stream;
-use crate::types::{Address, NodeId};
+use crate::types::{Address, NodeId, Now};
 
 impl Stack {
     pub(super) fn info(&self, id: NodeId) -> Option<NodeInfo> {
@@ -18,6 +18,7 @@ impl Stack {
             nickname: entry.nickname.clone(),
             present: entry.present,
             last_seen: entry.last_seen,
+            mailbox: entry.offers_mailbox(),
             route: self.route_info(id.address()),
         })
     }
@@ -66,6 +67,8 @@ impl Stack {
         // The directory is full if it is not there.
         if let Some(id) = self.directory.by_address(&node).map(|entry| entry.id) {
             self.found(now, id);
+            self.messenger.set_reachable(now, id, true);
+            self.update_mailboxes(now);
         }
     }
 
@@ -122,6 +125,14 @@ impl Stack {
         {
             self.events.push_back(Event::NodeLost(info));
         }
+        self.messenger.set_reachable(now, id, false);
+        self.update_mailboxes(now);
+    }
+
+    /// Tells the messenger which mailboxes can be reached.
+    fn update_mailboxes(&mut self, now: Now) {
+        let offers = self.directory.iter().filter(|entry| entry.present && entry.offers_mailbox());
+        self.messenger.set_mailboxes(now, offers.map(|entry| entry.id).collect());
     }
 
     fn on_identity(&mut self, now: Now, node: Address, bytes: Vec<u8>) {
@@ -148,6 +159,7 @@ impl Stack {
             self.store_ops.push_back(StoreOp::RemovePeer(evicted));
         }
         if matches!(refresh.change, Change::New | Change::Updated) {
+            self.update_mailboxes(now);
             self.save_peer(id);
         }
     }

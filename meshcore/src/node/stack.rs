@@ -1,6 +1,7 @@
 //! The whole node without its I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -16,22 +17,13 @@ use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
 use crate::message::directory::{Directory, ResolveError};
 use crate::message::identity::{IdentityRecord, OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
-use crate::message::{Messenger, MessengerConfig, messenger};
+use crate::message::{Job, JobOutcome, Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
-use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
+use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Now};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 
 /// Packets of so many nodes are settled together.
 const MAX_HEARD: usize = 64;
-
-/// The moment of a call, on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Drives every timer.
-    pub monotonic: Instant,
-    /// Written into messages and records, for people to read.
-    pub wall: UnixTime,
-}
 
 /// What a node is made of.
 #[derive(Debug)]
@@ -77,7 +69,8 @@ pub enum StackError {
 /// 2. Then (after a batch of frames, which costs less than after each) empty, until each gives `None`:
 ///    [`Stack::poll_connection_event`], first, as what is done about it by [`Stack::transport`] makes frames; and in any order
 ///    [`Stack::poll_transmit`] (frames for the links), [`Stack::poll_store`] (operations for the disk, to be done in this
-///    order and answered by [`Stack::handle_store`]), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and
+///    order and answered by [`Stack::handle_store`]), [`Stack::poll_job`] (for another thread, in this order; [`Stack::handle_job`]
+///    takes the outcome), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and
 ///    [`Stack::poll_event`].
 /// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
 ///
@@ -124,8 +117,8 @@ impl Stack {
         mesh.set_own_identity(Instant::default(), mesh_identity(&config.identity));
         let sealer = config.network_key.map(|key| Sealer::new(&key, rng.random()));
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
-        let mut messenger = Messenger::new(config.messenger);
-        messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
+        let mut messenger = Messenger::new(own, config.messenger, rng.random());
+        messenger.handle_store(Now::default(), StoreReply::Opened(config.outboxes));
         let mut directory = Directory::new();
         for peer in config.peers {
             // What does not verify any more is forgotten: the node is asked for its record when it is seen.
@@ -142,12 +135,12 @@ impl Stack {
             streams,
             messenger,
             directory,
-            sessions: Sessions::new(own),
+            sessions: Sessions::new(own, rng.random()),
             connections: Connections::default(),
             touched: BTreeSet::new(),
             links: BTreeMap::new(),
             echoes: Echoes::default(),
-            rng,
+            rng: StdRng::from_rng(&mut rng),
             events: VecDeque::new(),
             accepted: VecDeque::new(),
             store_ops: VecDeque::new(),
@@ -225,7 +218,7 @@ impl Stack {
     /// An operation of [`Stack::poll_store`] has been done, or has failed.
     pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
         self.note_store_reply(now, &reply);
-        self.messenger.handle_store(now.wall, reply);
+        self.messenger.handle_store(now, reply);
         self.touch_all();
         self.settle(now);
     }
@@ -237,16 +230,39 @@ impl Stack {
         self.settle(now);
     }
 
+    /// The application, or the person, has read the messages from this node up to `arrival`: the sender is told.
+    pub fn mark_read(&mut self, now: Now, from: NodeId, arrival: u64) {
+        self.messenger.mark_read(now.wall, from, arrival);
+        self.settle(now);
+    }
+
+    /// A job of [`Stack::poll_job`] is done.
+    pub fn handle_job(&mut self, now: Now, outcome: JobOutcome) {
+        self.messenger.handle_job(now, outcome);
+        self.touch_all();
+        self.settle(now);
+    }
+
     /// The time of [`Stack::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Now) {
         self.mesh.handle_timeout(now.monotonic);
         self.streams.handle_timeout(now.monotonic);
         self.echoes.handle_timeout(now.monotonic);
+        if self.messenger.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+            self.messenger.handle_timeout(now);
+        }
         self.settle(now);
     }
 
-    /// Takes a message for a known node. Whether it is safely stored is told by [`Stack::poll_accepted`].
-    pub fn send(&mut self, now: Now, to: NodeId, text: String) -> Result<MessageId, SendError> {
+    /// Takes a message for a known node. Whether it is safely stored is told by [`Stack::poll_accepted`]. When it is not
+    /// delivered within `lifetime`, it is given up.
+    pub fn send(
+        &mut self,
+        now: Now,
+        to: NodeId,
+        text: String,
+        lifetime: Option<Duration>,
+    ) -> Result<MessageId, SendError> {
         messenger::check_text(&text)?;
         if to == self.own {
             return Err(SendError::Myself);
@@ -256,7 +272,8 @@ impl Stack {
             return Err(SendError::UnknownNode(to));
         }
         let id = MessageId(self.rng.random());
-        self.messenger.send(now.wall, id, to, text)?;
+        let expires = lifetime.map(|lifetime| now.wall + lifetime);
+        self.messenger.send(now.wall, id, to, text, expires)?;
         self.settle(now);
         Ok(id)
     }
@@ -338,6 +355,17 @@ impl Stack {
         self.store_ops.pop_front().or_else(|| self.messenger.poll_store())
     }
 
+    /// The next operation with the private key, and the identity record that it needs.
+    pub fn poll_job(&mut self) -> Option<(Job, Option<Vec<u8>>)> {
+        self.settle_packets();
+        let job = self.messenger.poll_job()?;
+        let record = match &job {
+            Job::Seal { to, .. } => self.directory.node(to).map(|entry| entry.record.clone()),
+            Job::Open { .. } => None,
+        };
+        Some((job, record))
+    }
+
     /// The next answer to a [`Stack::send`]: the message is safely stored, or could not be stored.
     pub fn poll_accepted(&mut self) -> Option<(MessageId, Result<(), StoreError>)> {
         self.settle_packets();
@@ -352,13 +380,11 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting =
-            self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
-        let attempt = self.sessions.next_attempt(waiting);
-        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt]
-            .into_iter()
-            .flatten()
-            .min()
+        let wanted = self.messenger.wanted_sessions(Instant::from_micros(u64::MAX));
+        let attempt =
+            self.sessions.next_attempt(wanted.filter(|peer| self.mesh.is_reachable(peer.address())));
+        let layers = [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.messenger.poll_timeout()];
+        [layers[0], layers[1], layers[2], self.echoes.poll_timeout(), attempt].into_iter().flatten().min()
     }
 
     /// The messenger may have something for any session.

@@ -15,5 +15,5 @@ pub use id::{Address, MessageId, NodeId, ParseIdError};
 pub use link::{Destination, LargerFrames, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};
 pub use status::Status;
-pub use time::{Instant, UnixTime};
+pub use time::{Instant, Now, UnixTime};
 pub use v1::{ParseV1AddressError, V1Address};

@@ -9,9 +9,10 @@ use crate::message::store::StoreError;
 
 /// One step a version, in order; a step that was released is never changed. `user_version` counts those done.
 ///
-/// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 30
-/// (`Status::Delivered`) is undelivered.
-const MIGRATIONS: &[&str] = &["
+/// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 25
+/// (`Status::Expired`) is pending.
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE peers (
         id BLOB PRIMARY KEY,
@@ -37,7 +38,56 @@ const MIGRATIONS: &[&str] = &["
         received INTEGER NOT NULL,
         UNIQUE (sender, id)
     ) STRICT;
-"];
+",
+    // Mailboxes. A message of another kind than 1 (text) has its content in a column of its own, and an empty text.
+    "
+    ALTER TABLE outgoing ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE outgoing ADD COLUMN content BLOB;
+    ALTER TABLE outgoing ADD COLUMN expires INTEGER;
+    DROP INDEX backlog;
+    CREATE INDEX backlog ON outgoing (peer, seq) WHERE status < 25;
+    CREATE INDEX expiring ON outgoing (expires) WHERE status < 25 AND expires IS NOT NULL;
+    CREATE TABLE copies (
+        seq INTEGER NOT NULL,
+        mailbox BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (seq, mailbox)
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE incoming ADD COLUMN read INTEGER NOT NULL DEFAULT 0;
+    UPDATE incoming SET read = 1;
+    CREATE INDEX unread ON incoming (sender, arrival) WHERE read = 0;
+    CREATE TABLE held (
+        sender BLOB NOT NULL,
+        follows BLOB NOT NULL,
+        id BLOB NOT NULL,
+        text TEXT NOT NULL,
+        sent INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        PRIMARY KEY (sender, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX held_by_follows ON held (sender, follows);
+    CREATE TABLE letters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        recipient BLOB NOT NULL,
+        sender BLOB NOT NULL,
+        id BLOB NOT NULL,
+        expires INTEGER NOT NULL,
+        envelope BLOB NOT NULL,
+        UNIQUE (recipient, sender, id)
+    ) STRICT;
+    CREATE INDEX letters_by_recipient ON letters (recipient, number);
+    CREATE INDEX letters_by_expiry ON letters (expires);
+    CREATE TABLE letter_sizes (sender BLOB PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER letter_kept AFTER INSERT ON letters BEGIN
+        INSERT INTO letter_sizes VALUES (NEW.sender, length(NEW.envelope)), (x'', length(NEW.envelope))
+            ON CONFLICT (sender) DO UPDATE SET bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER letter_gone AFTER DELETE ON letters BEGIN
+        UPDATE letter_sizes SET bytes = bytes - length(OLD.envelope) WHERE sender IN (OLD.sender, x'');
+        DELETE FROM letter_sizes WHERE sender = OLD.sender AND bytes <= 0;
+    END;
+",
+];
 
 /// Latest schema version.
 const LATEST: u32 = MIGRATIONS.len() as u32;

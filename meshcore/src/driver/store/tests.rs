@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use super::*;
 use crate::message::SessionId;
 use crate::message::store::testing::{TestStore, check_store};
-use crate::message::store::{PageLimit, ReceivedMessage};
+use crate::message::store::{Content, Origin, PageLimit, ReceivedMessage};
 use crate::types::{MessageId, NodeId, Status};
 
 const PEER: NodeId = NodeId([1; 32]);
@@ -52,13 +52,29 @@ fn message_id(n: u32) -> MessageId {
 }
 
 fn enqueue(n: u32, len: usize) -> StoreOp {
-    StoreOp::Enqueue { id: message_id(n), to: PEER, created: UnixTime::default(), text: "x".repeat(len) }
+    StoreOp::Enqueue {
+        id: message_id(n),
+        to: PEER,
+        created: UnixTime::default(),
+        expires: None,
+        text: "x".repeat(len),
+    }
 }
 
 fn incoming(n: u32) -> StoreOp {
     let at = UnixTime::default();
-    let message = ReceivedMessage { id: message_id(n), text: "x".into(), sent_at: at, received_at: at };
-    StoreOp::StoreIncoming { session: SessionId(1), from: PEER, messages: vec![message] }
+    let message = ReceivedMessage {
+        id: message_id(n),
+        content: Content::Text("x".into()),
+        sent_at: at,
+        received_at: at,
+    };
+    StoreOp::StoreIncoming {
+        origin: Origin::Session(SessionId(1)),
+        from: PEER,
+        messages: vec![message],
+        receipt: None,
+    }
 }
 
 fn load_all() -> StoreOp {
@@ -100,7 +116,10 @@ fn what_was_submitted_is_there_after_closing() {
     assert_eq!(replies.iter().count(), 1002, "every message was answered before the end");
     let (_store, opened, _replies) = open(&file);
     assert_eq!(opened.peers, [peer]);
-    assert_eq!(opened.outboxes, OpenedOutboxes { backlog: vec![PEER], confirmed: 1, last_arrival: 2 });
+    assert_eq!(
+        opened.outboxes,
+        OpenedOutboxes { backlog: vec![PEER], letters_for: vec![], confirmed: 1, last_arrival: 2 }
+    );
     for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
         assert_eq!(fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
     }
@@ -140,7 +159,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(replies[0], StoreReply::NotEnqueued { id: message_id(2), len: 10, error: full.clone() });
     assert_eq!(loaded(&replies[..2]), [message_id(1)], "reading goes on, and sees nothing of what failed");
     assert_eq!(replies[2], StoreReply::NotEnqueued { id: message_id(3), len: 1 << 20, error: full.clone() });
-    assert_eq!(replies[3], StoreReply::NotStored { session: SessionId(1), error: full });
+    assert_eq!(replies[3], StoreReply::NotStored { origin: Origin::Session(SessionId(1)), error: full });
     store.writer.connection().pragma_update(None, "max_page_count", 1 << 20).unwrap();
     assert!(matches!(store.execute_batch(vec![enqueue(3, 1 << 20)])[0], StoreReply::Enqueued { .. }));
     store.reopen();
@@ -178,7 +197,7 @@ fn a_later_schema_is_left_alone() {
     drop(store.writer);
     let before = fs::read(&store.file).unwrap();
     let error = opening_fails(&store.file);
-    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 1 });
+    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 2 });
     assert!(error.to_string().contains("update MeshChat"), "{error}");
     assert_eq!(fs::read(&store.file).unwrap(), before);
 }

@@ -1,14 +1,14 @@
 use super::super::store::testing::{TestStore, execute_failing, full};
-use super::super::store::{MemoryStore, OpenedOutboxes};
+use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError};
 use super::*;
-use crate::wire::record::MAX_RECEIPT_IDS;
+use crate::wire::content::{MAX_RECEIPT_IDS, MAX_TEXT};
 
 mod sim;
 
 const ME: NodeId = NodeId([1; 32]);
 const PEER: NodeId = NodeId([2; 32]);
 const SESSION: SessionId = SessionId(1);
-const NOW: UnixTime = UnixTime::from_millis(1000);
+const NOW: Now = Now { monotonic: Instant::from_micros(1_000_000), wall: UnixTime::from_millis(1000) };
 
 fn id(n: u8) -> MessageId {
     MessageId([n; 16])
@@ -26,7 +26,7 @@ impl Node {
     }
 
     fn with(config: MessengerConfig) -> Self {
-        let mut node = Self { messenger: Messenger::new(config), store: MemoryStore::default() };
+        let mut node = Self { messenger: Messenger::new(ME, config, [7; 32]), store: MemoryStore::default() };
         node.messenger.handle_store(NOW, StoreReply::Opened(OpenedOutboxes::default()));
         node
     }
@@ -41,12 +41,12 @@ impl Node {
     }
 
     fn send(&mut self, n: u8) {
-        self.messenger.send(NOW, id(n), PEER, format!("text {n}")).unwrap();
+        self.messenger.send(NOW.wall, id(n), PEER, format!("text {n}"), None).unwrap();
     }
 
     fn connect(&mut self) {
         self.messenger.session_opened(SESSION, PEER);
-        self.messenger.set_sending_session(PEER, Some(SESSION));
+        self.messenger.set_sending_session(NOW, PEER, Some(SESSION));
         self.settle();
     }
 
@@ -72,7 +72,7 @@ fn bytes(record: Record) -> Vec<u8> {
 }
 
 fn message(n: u8) -> Vec<u8> {
-    bytes(Record::Message { id: id(n), sent_at: NOW, text: "x".repeat(n.into()) })
+    bytes(Record::Message { id: id(n), sent_at: NOW.wall, content: Content::Text("x".repeat(n.into())) })
 }
 
 fn receipt(ids: &[u8]) -> Vec<u8> {
@@ -96,8 +96,8 @@ fn status_tells_what_happened() {
     assert_eq!(node.messenger.poll_event(), None, "not delivered before the commit");
     assert_eq!(node.settle(), [status(1, Status::Delivered)]);
     assert!(!node.messenger.has_backlog(PEER));
-    node.messenger.session_closed(SESSION);
-    assert_eq!(node.messenger.peers_with_backlog().count(), 0);
+    node.messenger.session_closed(NOW, SESSION);
+    assert_eq!(node.messenger.wanted_sessions(NOW.monotonic).count(), 0);
     assert!(node.messenger.outboxes.is_empty(), "nothing is kept of a peer without messages");
 }
 
@@ -127,7 +127,7 @@ fn texts_are_checked() {
         send_queue: PageLimit { messages: 2, bytes: MAX_TEXT + 2 },
         ..MessengerConfig::default()
     });
-    let mut send = |n, text: String| node.messenger.send(NOW, id(n), PEER, text);
+    let mut send = |n, text: String| node.messenger.send(NOW.wall, id(n), PEER, text, None);
     assert_eq!(send(1, String::new()), Err(SendError::Empty));
     assert_eq!(send(1, "x".repeat(MAX_TEXT + 1)), Err(SendError::TooLong { limit: MAX_TEXT }));
     assert_eq!(send(1, "x".repeat(MAX_TEXT)), Ok(()));
@@ -173,7 +173,7 @@ fn violations_finish_the_session() {
     let mut node = Node::new();
     node.connect();
     node.data(Channel::Incoming, &bytes(Record::Unknown(200))).unwrap();
-    node.data(Channel::Outgoing, &bytes(Record::Unknown(3))).unwrap();
+    node.data(Channel::Outgoing, &bytes(Record::Unknown(9))).unwrap();
 }
 
 #[test]
@@ -266,10 +266,12 @@ fn a_backlog_is_paged_in_order() {
     let mut seen = Vec::new();
     for _ in 0..200 {
         assert!(node.messenger.outboxes[&PEER].in_memory().0 <= 10);
-        let mut reader = RecordReader::default();
+        let mut reader = RecordReader::<Record>::default();
         let data = node.take(Channel::Outgoing);
         let mut data = &data[..];
-        while let Some(Record::Message { id, text, .. }) = reader.next(&mut data).unwrap() {
+        while let Some(Record::Message { id, content: Content::Text(text), .. }) =
+            reader.next(&mut data).unwrap()
+        {
             assert_eq!(text, format!("text {}", id.0[0]));
             seen.push(id.0[0]);
             node.data(Channel::Outgoing, &receipt(&[id.0[0]])).unwrap();
@@ -293,7 +295,7 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
 
     let other = SessionId(2);
     node.messenger.session_opened(other, PEER);
-    node.messenger.set_sending_session(PEER, Some(other));
+    node.messenger.set_sending_session(NOW, PEER, Some(other));
     // A page that was asked for by the old session would leave a gap.
     let stale = StoreReply::OutboxPage { peer: PEER, token: 1, messages: vec![], complete: true };
     node.messenger.handle_store(NOW, stale);
@@ -304,9 +306,9 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
     node.messenger.on_written(other, Channel::Outgoing, second);
     assert_eq!(node.settle(), [status(2, Status::Sent), status(3, Status::Sent)]);
 
-    node.messenger.session_closed(other);
+    node.messenger.session_closed(NOW, other);
     assert!(node.messenger.has_backlog(PEER));
-    node.messenger.set_sending_session(PEER, Some(other));
+    node.messenger.set_sending_session(NOW, PEER, Some(other));
     assert_eq!(node.messenger.outboxes[&PEER].session(), None, "a closed session is none");
     assert!(node.messenger.pending_write(other, Channel::Outgoing).is_empty());
 }
@@ -315,8 +317,8 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
 fn a_session_that_ends_before_its_first_page_leaves_no_backlog_behind() {
     let mut node = Node::new();
     node.messenger.session_opened(SESSION, PEER);
-    node.messenger.set_sending_session(PEER, Some(SESSION));
-    node.messenger.session_closed(SESSION);
+    node.messenger.set_sending_session(NOW, PEER, Some(SESSION));
+    node.messenger.session_closed(NOW, SESSION);
     node.settle();
     assert!(!node.messenger.has_backlog(PEER));
     assert!(node.messenger.outboxes.is_empty());

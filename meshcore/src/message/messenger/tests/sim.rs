@@ -13,6 +13,7 @@ const LONGEST: usize = 120;
 
 /// One node: what survives a crash, and what does not.
 struct Peer {
+    id: NodeId,
     disk: MemoryStore,
     cursor: u64,
     shown: Vec<MessageId>,
@@ -42,14 +43,15 @@ struct World {
 }
 
 impl Peer {
-    fn new() -> Self {
+    fn new(id: NodeId) -> Self {
         let mut peer = Self {
+            id,
             disk: MemoryStore::default(),
             cursor: 0,
             shown: Vec::new(),
             statuses: BTreeMap::new(),
             accepted: Vec::new(),
-            messenger: Messenger::default(),
+            messenger: Messenger::new(id, MessengerConfig::default(), [7; 32]),
             ops: Vec::new(),
             replies: VecDeque::new(),
             screen: VecDeque::new(),
@@ -65,8 +67,9 @@ impl Peer {
             commit_window: WINDOW,
             send_queue: PageLimit { messages: 20, bytes: 2000 },
             max_unconfirmed: 15,
+            mailbox: None,
         };
-        self.messenger = Messenger::new(config);
+        self.messenger = Messenger::new(self.id, config, [7; 32]);
         (self.ops, self.replies, self.screen) = Default::default();
         let mut opened = self.disk.opened();
         opened.confirmed = opened.confirmed.max(self.cursor);
@@ -83,7 +86,9 @@ impl Peer {
                     assert!(before < Some(status), "{id:?}: {before:?} became {status:?}");
                 }
                 MessengerEvent::Received(message) => self.screen.push_back(message),
-                MessengerEvent::Refused { .. } | MessengerEvent::StorageFailed { .. } => {}
+                MessengerEvent::Refused { .. }
+                | MessengerEvent::StorageFailed { .. }
+                | MessengerEvent::MailboxRefused { .. } => {}
             }
         }
         self.check_memory();
@@ -101,7 +106,7 @@ impl World {
     fn new(seed: u64) -> Self {
         Self {
             rng: StdRng::seed_from_u64(seed),
-            peers: [Peer::new(), Peer::new()],
+            peers: IDS.map(Peer::new),
             connections: Vec::new(),
             last_session: 0,
             last_message: 0,
@@ -133,7 +138,7 @@ impl World {
         let mut id = [0; 16];
         id[..4].copy_from_slice(&self.last_message.to_be_bytes());
         let text = "x".repeat(self.rng.random_range(1..=LONGEST));
-        let _ = self.peers[who].messenger.send(NOW, MessageId(id), IDS[1 - who], text);
+        let _ = self.peers[who].messenger.send(NOW.wall, MessageId(id), IDS[1 - who], text, None);
     }
 
     fn connect(&mut self) {
@@ -158,7 +163,7 @@ impl World {
         let chosen = self.any_connection(who).map(|at| self.connections[at].id);
         let sending = self.peers[who].messenger.outboxes.get(&IDS[1 - who]).and_then(Outbox::session);
         if sending.is_none() || (!self.calm && self.rng.random_bool(0.3)) {
-            self.peers[who].messenger.set_sending_session(IDS[1 - who], chosen);
+            self.peers[who].messenger.set_sending_session(NOW, IDS[1 - who], chosen);
             // The usual reason for a switch: the peer is gone from the old session, and what it had not read is lost.
             let old = self.connections.iter().position(|connection| Some(connection.id) == sending);
             if let Some(at) = old.filter(|_| sending != chosen && self.rng.random_bool(0.5)) {
@@ -229,7 +234,7 @@ impl World {
     fn close(&mut self, at: usize, who: usize) {
         let connection = &mut self.connections[at];
         connection.open[who] = false;
-        self.peers[who].messenger.session_closed(connection.id);
+        self.peers[who].messenger.session_closed(NOW, connection.id);
         self.peers[who].collect();
     }
 

@@ -1,0 +1,435 @@
+//! Envelopes that this node hands over: its own messages to the mailboxes of those who are not there, and the letters in its mailbox
+//! to those who are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::ranking::ranked;
+use super::{Job, Out};
+use crate::message::envelope;
+use crate::message::messenger::SessionId;
+use crate::message::store::{Deposit, Letter, OutgoingMessage, PageLimit, StoreOp};
+use crate::types::{Instant, MessageId, NodeId, Now, UnixTime};
+use crate::wire::content::Content;
+use crate::wire::post::{Outcome, PostRecord};
+
+/// Mailboxes that get a copy of each message.
+const COPIES: usize = 2;
+
+/// What one lane has in memory at a time.
+const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
+
+/// Lanes that have something in memory at the same time.
+const MAX_ACTIVE: usize = 32;
+
+/// What is asked of a mailbox for messages that their sender never gives up. It may keep them for less.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a mailbox that refuses is left alone; doubled each time, up to the second.
+const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+
+/// After this it is looked whether mailboxes still have what they were given.
+const REFRESH: Duration = Duration::from_secs(3600);
+
+/// Who can be reached.
+pub(super) struct Reach<'a> {
+    /// Nodes that offer a mailbox.
+    pub(super) mailboxes: &'a BTreeSet<NodeId>,
+    /// All.
+    pub(super) reachable: &'a BTreeSet<NodeId>,
+}
+
+/// What was loaded for a lane.
+pub(in crate::message) enum Page {
+    /// From the outbox.
+    Deposits { token: u64, deposits: Vec<Deposit>, complete: bool },
+    /// From the mailbox.
+    Letters { token: u64, letters: Vec<(u64, Letter)>, complete: bool },
+}
+
+/// Where envelopes go, and whom they are for. A lane whose ends are the same brings letters from this node's mailbox to their
+/// recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    target: NodeId,
+    recipient: NodeId,
+}
+
+/// What was handed over, or is about to be.
+#[derive(Debug, Clone, Copy)]
+struct Parcel {
+    route: Route,
+    run: u64,
+    id: MessageId,
+    /// Its number in the mailbox of this node.
+    letter: u64,
+    keep: Duration,
+}
+
+/// One page of messages after the other, in order.
+#[derive(Debug)]
+struct Lane {
+    /// Changes when it begins anew: what belongs to an earlier run is ignored.
+    run: u64,
+    /// Place in the outbox, or number in the mailbox, of the latest that was loaded.
+    cursor: u64,
+    /// There may be more on disk.
+    more: bool,
+    /// The page that is asked for.
+    loading: Option<u64>,
+    /// Of the page in memory, those that are not answered.
+    unanswered: usize,
+    /// Not before.
+    due: Instant,
+}
+
+impl Lane {
+    fn is_active(&self) -> bool {
+        self.loading.is_some() || self.unanswered > 0
+    }
+
+    fn begin_anew(&mut self) {
+        *self =
+            Self { run: self.run + 1, cursor: 0, more: true, loading: None, unanswered: 0, due: self.due };
+    }
+}
+
+/// A mailbox that has refused.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    length: Duration,
+    /// It is over then; and some time later forgotten, if the mailbox does not refuse again.
+    until: Instant,
+    is_over: bool,
+}
+
+impl Pause {
+    fn next_change(&self) -> Instant {
+        if self.is_over { self.until + self.length } else { self.until }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    sending: BTreeMap<NodeId, SessionId>,
+    absent: BTreeSet<NodeId>,
+    letters_for: BTreeSet<NodeId>,
+    lanes: BTreeMap<Route, Lane>,
+    paused: BTreeMap<NodeId, Pause>,
+    /// Being sealed, by the token of the job.
+    sealing: BTreeMap<u64, Parcel>,
+    /// Handed over and not answered.
+    sent: BTreeMap<(SessionId, u64), Parcel>,
+    last_number: u64,
+    last_run: u64,
+    replan: bool,
+    refresh_at: Instant,
+}
+
+impl Dispatch {
+    pub(super) fn new() -> Self {
+        Self {
+            sending: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            letters_for: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            sealing: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            last_number: 0,
+            last_run: 0,
+            replan: false,
+            refresh_at: Instant::default() + REFRESH,
+        }
+    }
+
+    pub(super) fn set_sending_session(&mut self, peer: NodeId, session: Option<SessionId>) {
+        let before = match session {
+            Some(session) => self.sending.insert(peer, session),
+            None => self.sending.remove(&peer),
+        };
+        if before != session {
+            // What the other session took and did not answer is handed over again.
+            let active = self.lanes_of_target(peer).filter(|(_, lane)| lane.is_active());
+            active.for_each(|(_, lane)| lane.begin_anew());
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, session: SessionId) {
+        self.sent.retain(|(of, _), _| *of != session);
+    }
+
+    pub(super) fn set_absent(&mut self, peer: NodeId, absent: bool) {
+        self.replan |= if absent { self.absent.insert(peer) } else { self.absent.remove(&peer) };
+    }
+
+    pub(super) fn on_enqueued(&mut self, peer: NodeId) {
+        let lanes = self.lanes.iter_mut().filter(|(route, _)| route.recipient == peer);
+        lanes.for_each(|(_, lane)| lane.more = true);
+    }
+
+    pub(super) fn has_letters(&mut self, recipient: NodeId) {
+        self.replan |= self.letters_for.insert(recipient);
+        if let Some(lane) = self.lanes.get_mut(&Route { target: recipient, recipient }) {
+            lane.more = true;
+        }
+    }
+
+    pub(super) fn on_reach_changed(&mut self) {
+        self.replan = true;
+    }
+
+    pub(super) fn settle(&mut self, now: Now, reach: &Reach<'_>, out: &mut Out<'_>) {
+        if std::mem::take(&mut self.replan) {
+            self.plan(reach);
+        }
+        self.load(now, out);
+    }
+
+    /// Which lanes there are.
+    fn plan(&mut self, reach: &Reach<'_>) {
+        let mut routes = BTreeSet::new();
+        let is_paused = |mailbox: &NodeId| self.paused.get(mailbox).is_some_and(|pause| !pause.is_over);
+        for recipient in self.absent.iter().copied() {
+            let usable = reach.mailboxes.iter().copied();
+            let usable = usable.filter(|mailbox| *mailbox != recipient && !is_paused(mailbox));
+            let targets = ranked(recipient, usable).into_iter().take(COPIES);
+            routes.extend(targets.map(|target| Route { target, recipient }));
+        }
+        let present = self.letters_for.iter().filter(|recipient| reach.reachable.contains(recipient));
+        routes.extend(present.map(|node| Route { target: *node, recipient: *node }));
+        self.lanes.retain(|route, _| routes.contains(route));
+        for route in routes {
+            let last_run = &mut self.last_run;
+            self.lanes.entry(route).or_insert_with(|| {
+                // Above all that lanes of this route may have come to before.
+                *last_run += 1 << 32;
+                let run = *last_run;
+                Lane { run, cursor: 0, more: true, loading: None, unanswered: 0, due: Instant::default() }
+            });
+        }
+    }
+
+    /// Loads the next page of lanes that have none.
+    fn load(&mut self, now: Now, out: &mut Out<'_>) {
+        let mut active = self.lanes.values().filter(|lane| lane.is_active()).count();
+        for (route, lane) in &mut self.lanes {
+            let ready = lane.more && !lane.is_active() && lane.due <= now.monotonic;
+            if active >= MAX_ACTIVE || !ready || !self.sending.contains_key(&route.target) {
+                continue;
+            }
+            active += 1;
+            let (token, Route { target, recipient }) = (out.token(), *route);
+            lane.loading = Some(token);
+            out.ops.push_back(if target == recipient {
+                StoreOp::LoadLetters { recipient, after: lane.cursor, limit: PAGE, token }
+            } else {
+                let (after, now) = (lane.cursor, now.wall);
+                StoreOp::LoadDeposits { peer: recipient, mailbox: target, after, now, limit: PAGE, token }
+            });
+        }
+    }
+
+    pub(super) fn on_page(&mut self, now: Now, page: Page, out: &mut Out<'_>) {
+        let (token, complete) = match &page {
+            Page::Deposits { token, complete, .. } | Page::Letters { token, complete, .. } => {
+                (*token, *complete)
+            }
+        };
+        let Some((route, lane)) = self.lane_loading(token) else { return };
+        lane.loading = None;
+        lane.more = !complete;
+        let run = lane.run;
+        match page {
+            Page::Deposits { deposits, .. } => {
+                lane.unanswered = deposits.len();
+                lane.cursor = deposits.last().map_or(lane.cursor, |deposit| deposit.message.seq);
+                deposits.into_iter().for_each(|deposit| self.seal(now.wall, route, run, deposit, out));
+            }
+            Page::Letters { letters, .. } => {
+                lane.unanswered = letters.len();
+                lane.cursor = letters.last().map_or(lane.cursor, |(number, _)| *number);
+                if letters.is_empty() {
+                    self.all_taken(route);
+                }
+                for (letter, Letter { id, expires, envelope, .. }) in letters {
+                    let keep = expires.saturating_since(now.wall);
+                    self.hand_over(Parcel { route, run, id, letter, keep }, envelope, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_page_failed(&mut self, now: Now, token: u64) {
+        if let Some((_, lane)) = self.lane_loading(token) {
+            lane.loading = None;
+            lane.due = now.monotonic + PAUSE.0;
+        }
+    }
+
+    fn seal(&mut self, now: UnixTime, route: Route, run: u64, deposit: Deposit, out: &mut Out<'_>) {
+        let Deposit { message: OutgoingMessage { id, created, expires, content, .. }, after } = deposit;
+        let keep = expires.map_or(KEEP, |expires| expires.saturating_since(now));
+        let content = match (content, after) {
+            (Content::Text(text), Some(after)) => Content::Following { after, text },
+            (content, _) => content,
+        };
+        let letter = envelope::Letter { id, sent_at: created, content };
+        let token = out.token();
+        self.sealing.insert(token, Parcel { route, run, id, letter: 0, keep });
+        out.jobs.push_back(Job::Seal { token, to: route.recipient, letter });
+    }
+
+    pub(super) fn on_sealed(&mut self, now: Now, token: u64, envelope: Option<Vec<u8>>, out: &mut Out<'_>) {
+        let Some(parcel) = self.sealing.remove(&token) else { return };
+        match envelope {
+            Some(envelope) => self.hand_over(parcel, envelope, out),
+            None => {
+                // The key may become known.
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.unanswered = lane.unanswered.saturating_sub(1);
+                    lane.due = now.monotonic + REFRESH;
+                }
+            }
+        }
+    }
+
+    fn hand_over(&mut self, parcel: Parcel, envelope: Vec<u8>, out: &mut Out<'_>) {
+        let Route { target, recipient } = parcel.route;
+        if self.lane_of(&parcel).is_none() {
+            return;
+        }
+        let Some(session) = self.sending.get(&target).copied() else { return };
+        let Some(state) = out.sessions.get_mut(&session) else { return };
+        self.last_number += 1;
+        let (number, Parcel { id, keep, .. }) = (self.last_number, parcel);
+        state.letters.push(&PostRecord::Deposit { number, recipient, id, keep, envelope });
+        self.sent.insert((session, number), parcel);
+    }
+
+    /// The answer to an envelope. A mailbox that refuses comes back, once for each pause.
+    pub(super) fn on_answer(
+        &mut self,
+        now: Now,
+        rng: &mut StdRng,
+        (session, number): (SessionId, u64),
+        (outcome, keep): (Outcome, Duration),
+        out: &mut Out<'_>,
+    ) -> Option<(NodeId, Outcome)> {
+        let parcel = self.sent.remove(&(session, number))?;
+        let Route { target, recipient } = parcel.route;
+        let is_own = target != recipient;
+        if let Some(lane) = self.lane_of(&parcel) {
+            lane.unanswered = lane.unanswered.saturating_sub(1);
+        }
+        match outcome {
+            Outcome::Taken if is_own => {
+                self.paused.remove(&target);
+                let (ids, until) = (vec![parcel.id], now.wall + keep.min(parcel.keep));
+                let same = |op: &&mut StoreOp| {
+                    matches!(op, StoreOp::Deposited { to, mailbox, until: other, .. }
+                    if (*to, *mailbox, *other) == (recipient, target, until))
+                };
+                match out.ops.back_mut().filter(same) {
+                    Some(StoreOp::Deposited { ids, .. }) => ids.push(parcel.id),
+                    _ => out.ops.push_back(StoreOp::Deposited { to: recipient, ids, mailbox: target, until }),
+                }
+                None
+            }
+            Outcome::Taken | Outcome::Unreadable if !is_own => {
+                match out.ops.back_mut() {
+                    Some(StoreOp::RemoveLetters { recipient: same, numbers }) if *same == recipient => {
+                        numbers.push(parcel.letter);
+                    }
+                    _ => {
+                        let numbers = vec![parcel.letter];
+                        out.ops.push_back(StoreOp::RemoveLetters { recipient, numbers });
+                    }
+                }
+                self.all_taken(parcel.route);
+                None
+            }
+            _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
+            _ => {
+                // The recipient has no time, or its disk refuses: the whole once more, later.
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.begin_anew();
+                    lane.due = now.monotonic + jittered(rng, PAUSE.0);
+                }
+                None
+            }
+        }
+    }
+
+    /// Nothing may be left for a recipient.
+    fn all_taken(&mut self, route: Route) {
+        if self.lanes.get(&route).is_some_and(|lane| !lane.more && !lane.is_active()) {
+            self.letters_for.remove(&route.recipient);
+            self.replan = true;
+        }
+    }
+
+    /// Leaves a mailbox alone for a while; whether it was not left alone already.
+    fn pause(&mut self, now: Instant, rng: &mut StdRng, mailbox: NodeId) -> bool {
+        let before = self.paused.get(&mailbox).copied();
+        if before.is_some_and(|pause| !pause.is_over) {
+            return false;
+        }
+        let length = before.map_or(PAUSE.0, |pause| (2 * pause.length).min(PAUSE.1));
+        self.paused.insert(mailbox, Pause { length, until: now + jittered(rng, length), is_over: false });
+        self.replan = true;
+        true
+    }
+
+    pub(super) fn wanted_sessions(&self, now: Instant) -> impl Iterator<Item = NodeId> {
+        let wanted = self.lanes.iter().filter(move |(_, lane)| lane.more && lane.due <= now);
+        wanted.map(|(route, _)| route.target).filter(|target| !self.sending.contains_key(target))
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let lanes = self.lanes.values().filter(|lane| lane.more && !lane.is_active()).map(|lane| lane.due);
+        let due = lanes.chain(self.paused.values().map(Pause::next_change));
+        // What is due already waits for something else.
+        due.filter(|due| *due > Instant::default())
+            .chain((!self.lanes.is_empty()).then_some(self.refresh_at))
+            .min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        for lane in self.lanes.values_mut().filter(|lane| lane.due <= now) {
+            lane.due = Instant::default();
+        }
+        self.paused.retain(|_, pause| now < pause.until + pause.length);
+        for pause in self.paused.values_mut().filter(|pause| !pause.is_over && pause.until <= now) {
+            pause.is_over = true;
+            self.replan = true;
+        }
+        if now >= self.refresh_at {
+            self.refresh_at = now + REFRESH;
+            self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
+        }
+    }
+
+    fn lanes_of_target(&mut self, target: NodeId) -> impl Iterator<Item = (&Route, &mut Lane)> {
+        let ends = [0, 0xff].map(|byte| Route { target, recipient: NodeId([byte; 32]) });
+        self.lanes.range_mut(ends[0]..=ends[1])
+    }
+
+    fn lane_loading(&mut self, token: u64) -> Option<(Route, &mut Lane)> {
+        let mut lanes = self.lanes.iter_mut();
+        lanes.find(|(_, lane)| lane.loading == Some(token)).map(|(route, lane)| (*route, lane))
+    }
+
+    /// The lane of a parcel, if it has not begun anew since.
+    fn lane_of(&mut self, parcel: &Parcel) -> Option<&mut Lane> {
+        self.lanes.get_mut(&parcel.route).filter(|lane| lane.run == parcel.run)
+    }
+}
+
+/// Up to a quarter more or less, so that those who were refused together do not come back together.
+fn jittered(rng: &mut StdRng, length: Duration) -> Duration {
+    length.mul_f64(rng.random_range(0.75..1.25))
+}
