@@ -157,8 +157,17 @@
 // The message was handed to an encrypted session with the recipient.
 #define MESHCHAT_MESSAGE_SENT 10
 
+// A sealed copy of the message is safely on the disk of a mailbox, where the recipient will find it.
+#define MESHCHAT_MESSAGE_STORED 20
+
+// The message was given up: its lifetime has passed.
+#define MESHCHAT_MESSAGE_EXPIRED 25
+
 // The message is safely on the recipient's disk, as the recipient has proven.
 #define MESHCHAT_MESSAGE_DELIVERED 30
+
+// The message was shown to a person, or processed, as the recipient says.
+#define MESHCHAT_MESSAGE_READ 40
 
 // Size of a buffer for safety words, with room to spare.
 #define MESHCHAT_SAFETY_WORDS_SIZE 128
@@ -368,6 +377,15 @@ int32_t meshchat_config_set_passphrase(meshchat_config *config, const char *pass
 int32_t meshchat_config_set_key_bits(meshchat_config *config,
                                      uint32_t bits);
 
+// Offers a mailbox: the node keeps sealed messages for nodes that are away, and hands them over when they come into reach. It
+// cannot read them; it learns who sends to whom, when, and about how much. `quota` and `sender_quota` are bytes, of all
+// messages and of those of one sender, `keep` is how many seconds a message is kept at most; 0 means the default: 1 GiB,
+// 64 MiB, 30 days.
+int32_t meshchat_config_set_mailbox(meshchat_config *config,
+                                    uint64_t quota,
+                                    uint64_t sender_quota,
+                                    uint64_t keep);
+
 // Makes the node part of a private mesh: `file` holds the network key that all its nodes share, made by
 // `meshchat_network_key_create`. Frames of others are dropped, and a listener sees neither names nor routes. The start
 // reads it.
@@ -498,6 +516,9 @@ int32_t meshchat_event_message_id(const meshchat_event *event,
 // numbers are further on.
 int32_t meshchat_event_message_status(const meshchat_event *event,
                                       int32_t *message_status);
+
+// The name of a MESHCHAT_MESSAGE_... in lower case, for example "queued"; "unknown" for another number. Valid for ever.
+const char *meshchat_message_status_text(int32_t message_status);
 
 // When a message was written, by its sender's clock, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_event_sent_at(const meshchat_event *event, uint64_t *sent_at);
@@ -639,6 +660,9 @@ int32_t meshchat_node_list_present(const meshchat_node_list *list, size_t index,
 // When the node was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_node_list_last_seen(const meshchat_node_list *list, size_t index, uint64_t *last_seen);
 
+// Whether the node offers a mailbox for messages to nodes that are away.
+int32_t meshchat_node_list_mailbox(const meshchat_node_list *list, size_t index, bool *mailbox);
+
 // The way that frames to the node take, NULL when it is out of reach. Valid as long as the list.
 int32_t meshchat_node_list_route(const meshchat_node_list *list, size_t index, const meshchat_route **route);
 
@@ -733,6 +757,15 @@ int32_t meshchat_node_send(meshchat_node *node,
                            size_t text_len,
                            char *message_id);
 
+// `meshchat_node_send` for a message that is given up (`MESHCHAT_MESSAGE_EXPIRED`) when it is not delivered within
+// `lifetime` seconds. It is looked every 30 seconds.
+int32_t meshchat_node_send_for(meshchat_node *node,
+                               const char *to,
+                               const char *text,
+                               size_t text_len,
+                               uint64_t lifetime,
+                               char *message_id);
+
 // Says something to every node in reach: 1 to 1000 bytes of UTF-8, `text_len` bytes long, signed by this node and *not*
 // encrypted: everybody on the way can read it. It is not stored, and nobody acknowledges it. Eight at once, then one a
 // second.
@@ -755,6 +788,11 @@ int32_t meshchat_node_next_event(meshchat_node *node, meshchat_event **event);
 // comes again.
 int32_t meshchat_node_confirm(meshchat_node *node,
                               const meshchat_event *event);
+
+// Tells the sender of the message in `event` that it was read, and those before it from the same sender: their status
+// becomes `MESHCHAT_MESSAGE_READ` there. Without this nobody learns that.
+int32_t meshchat_node_mark_read(meshchat_node *node,
+                                const meshchat_event *event);
 
 // NODE_ID of the neighbour that is next, which is the node itself when it is on the same wire, into a buffer of
 // `MESHCHAT_ID_TEXT_SIZE` bytes.

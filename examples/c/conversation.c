@@ -22,6 +22,7 @@
 
 static const char help[] = "@<name or id> text   start a conversation with a node (the text may be left out)\n"
                            "text                 send a line to the partner of the open conversation\n"
+                           "/all text            say something to every node in reach (signed, but everybody can read it)\n"
                            "/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)\n"
                            "/nodes               list the nodes that are known\n"
                            "/bye                 end the conversation\n"
@@ -351,6 +352,23 @@ static void connect_to(struct chat *chat, const char *line, size_t len)
     buffer_free(&name);
 }
 
+/* `/all text`, from behind its word on. */
+static void say_to_all(struct chat *chat, const char *line, size_t len)
+{
+    while (len > 0 && is_space(*line)) {
+        line++;
+        len--;
+    }
+    while (len > 0 && is_space(line[len - 1]))
+        len--;
+    if (len == 0)
+        chat_say(chat, "! say something: /all text", "");
+    else if (meshchat_node_broadcast(chat->node, line, len) != MESHCHAT_OK)
+        chat_say_error(chat);
+    else
+        chat_say_bytes(chat, "You to all: ", line, len);
+}
+
 /* `/command`; what follows its word means nothing. False: the end was asked for. */
 static bool command(struct chat *chat, const char *line, size_t len)
 {
@@ -364,6 +382,8 @@ static bool command(struct chat *chat, const char *line, size_t len)
         list_nodes(chat);
     } else if (strcmp(word.data, "/bye") == 0) {
         bye(chat);
+    } else if (strcmp(word.data, "/all") == 0) {
+        say_to_all(chat, line + word.len - 1, len + 1 - word.len);
     } else if (strcmp(word.data, "/connect") == 0) {
         connect_to(chat, line + word.len - 1, len + 1 - word.len);
     } else if (strcmp(word.data, "/help") == 0) {
@@ -443,7 +463,8 @@ static void handle_message(struct chat *chat, const meshchat_event *event)
     /* What was not shown is not confirmed: it comes again at the next start. */
     if (chat->output_failed)
         return;
-    if (meshchat_node_confirm(chat->node, event) != MESHCHAT_OK)
+    if (meshchat_node_confirm(chat->node, event) != MESHCHAT_OK ||
+        meshchat_node_mark_read(chat->node, event) != MESHCHAT_OK)
         chat_say_error(chat);
     if (strcmp(from, chat->partner) != 0)
         chat_hint(chat, from);
@@ -464,10 +485,9 @@ static void handle_status(struct chat *chat, const meshchat_event *event)
         chat_say_error(chat);
         return;
     }
-    /* "queued" is told when the message is accepted; later versions may have states unknown here. */
-    if (status != MESHCHAT_MESSAGE_SENT && status != MESHCHAT_MESSAGE_DELIVERED)
-        return;
-    chat_say_fate(chat, id, status == MESHCHAT_MESSAGE_SENT ? "sent" : "delivered");
+    /* That it is queued is told when the message is accepted. */
+    if (status != MESHCHAT_MESSAGE_QUEUED)
+        chat_say_fate(chat, id, meshchat_message_status_text(status));
 }
 
 static void handle_warning(struct chat *chat, const meshchat_event *event)

@@ -35,8 +35,14 @@ pub const MESHCHAT_EVENT_BROADCAST: i32 = 7;
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
 /// The message was handed to an encrypted session with the recipient.
 pub const MESHCHAT_MESSAGE_SENT: i32 = 10;
+/// A sealed copy of the message is safely on the disk of a mailbox, where the recipient will find it.
+pub const MESHCHAT_MESSAGE_STORED: i32 = 20;
+/// The message was given up: its lifetime has passed.
+pub const MESHCHAT_MESSAGE_EXPIRED: i32 = 25;
 /// The message is safely on the recipient's disk, as the recipient has proven.
 pub const MESHCHAT_MESSAGE_DELIVERED: i32 = 30;
+/// The message was shown to a person, or processed, as the recipient says.
+pub const MESHCHAT_MESSAGE_READ: i32 = 40;
 
 /// Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
 /// change, needs no node, and several threads may read it.
@@ -249,6 +255,23 @@ pub unsafe extern "C" fn meshchat_event_message_status(
     }
 }
 
+/// The name of a MESHCHAT_MESSAGE_... in lower case, for example "queued"; "unknown" for another number. Valid for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshchat_message_status_text(message_status: i32) -> *const c_char {
+    guard!(std::ptr::null() => {
+        let text = match message_status {
+            MESHCHAT_MESSAGE_QUEUED => c"queued",
+            MESHCHAT_MESSAGE_SENT => c"sent",
+            MESHCHAT_MESSAGE_STORED => c"stored",
+            MESHCHAT_MESSAGE_EXPIRED => c"expired",
+            MESHCHAT_MESSAGE_DELIVERED => c"delivered",
+            MESHCHAT_MESSAGE_READ => c"read",
+            _ => c"unknown",
+        };
+        text.as_ptr()
+    })
+}
+
 /// When a message was written, by its sender's clock, in milliseconds since 1970-01-01T00:00:00Z.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_sent_at(event: *const MeshEvent, sent_at: *mut u64) -> i32 {
@@ -271,11 +294,29 @@ pub unsafe extern "C" fn meshchat_event_received_at(event: *const MeshEvent, rec
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
+
     use super::*;
+
+    fn text_of(code: i32) -> &'static str {
+        // SAFETY: a text with a NUL behind it that is valid for ever.
+        unsafe { CStr::from_ptr(meshchat_message_status_text(code)) }.to_str().unwrap()
+    }
 
     #[test]
     fn message_states_are_those_of_the_core() {
-        let codes = [Status::Queued, Status::Sent, Status::Delivered].map(|status| i32::from(status.code()));
-        assert_eq!(codes, [MESHCHAT_MESSAGE_QUEUED, MESHCHAT_MESSAGE_SENT, MESHCHAT_MESSAGE_DELIVERED]);
+        let states = [
+            (Status::Queued, MESHCHAT_MESSAGE_QUEUED),
+            (Status::Sent, MESHCHAT_MESSAGE_SENT),
+            (Status::Stored, MESHCHAT_MESSAGE_STORED),
+            (Status::Expired, MESHCHAT_MESSAGE_EXPIRED),
+            (Status::Delivered, MESHCHAT_MESSAGE_DELIVERED),
+            (Status::Read, MESHCHAT_MESSAGE_READ),
+        ];
+        for (status, code) in states {
+            assert_eq!(i32::from(status.code()), code);
+            assert_eq!(text_of(code), status.as_str());
+        }
+        assert_eq!(text_of(-1), "unknown");
     }
 }

@@ -106,9 +106,9 @@ class BlockingNode:
         """As :meth:`Node.trace`."""
         return self._run(self._node.trace(to))
 
-    def send(self, to: str | NodeInfo, text: str) -> str:
+    def send(self, to: str | NodeInfo, text: str, *, lifetime: float | None = None) -> str:
         """As :meth:`Node.send`."""
-        return self._run(self._node.send(to, text))
+        return self._run(self._node.send(to, text, lifetime=lifetime))
 
     def broadcast(self, text: str) -> None:
         """As :meth:`Node.broadcast`."""

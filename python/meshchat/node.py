@@ -11,7 +11,7 @@ from . import _core, _jobs
 from .blocking import BlockingNode
 from .connection import Connection, Listener
 from .errors import ArgumentError, StoppedError
-from .events import Event, LinkStatus, Message, NodeInfo, TraceHop, event_of, node_info
+from .events import Event, LinkStatus, Mailbox, Message, NodeInfo, TraceHop, event_of, node_info
 from .identity import StrPath
 from .insecure import InsecureNode
 
@@ -29,6 +29,9 @@ class Node:
     `v1` are Ethernet interfaces on which programs that speak only AlexMesh v1 may find this node, send it messages and
     chat with it: **insecure**, as anybody on the segment can read and forge all of it. Not in a private mesh.
 
+    With a `mailbox` the node keeps sealed messages for nodes that are away, and hands them over when they come into reach. It
+    cannot read them; it learns who sends to whom, when, and about how much.
+
     All methods belong to the event loop that started the node.
     """
 
@@ -43,12 +46,23 @@ class Node:
         v1: Iterable[str] = (),
         key_bits: int | None = None,
         network_key_file: StrPath | None = None,
+        mailbox: Mailbox | None = None,
     ) -> None:
         for name, value, what in (("links", links, "links"), ("v1", v1, "interfaces")):
             if isinstance(value, str):
                 # A text is iterable, too: each letter would count as a link.
                 raise ArgumentError(f"{name} is a list of {what}, not a text: write [{value!r}]")
-        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), list(v1), network_key_file)
+        self._config = (
+            home,
+            temporary,
+            nickname,
+            passphrase,
+            key_bits,
+            list(links),
+            list(v1),
+            network_key_file,
+            None if mailbox is None else (mailbox.quota, mailbox.sender_quota, mailbox.keep),
+        )
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None
@@ -172,22 +186,23 @@ class Node:
 
     # -- sending ------------------------------------------------------------------------------------------------
 
-    async def send(self, to: str | NodeInfo, text: str) -> str:
+    async def send(self, to: str | NodeInfo, text: str, *, lifetime: float | None = None) -> str:
         """Accepts a message of 1 byte to 1 MiB and returns its id.
 
         `to` is a node, or whatever :meth:`resolve` understands. When this returns, the message is safely on this
-        node's disk; from then on it is delivered as soon as the recipient is in reach, also after a restart.
-        :class:`StatusChanged` events tell how far it is.
+        node's disk; from then on it is delivered as soon as the recipient is in reach, also after a restart; while it is
+        away, mailboxes keep a sealed copy. :class:`StatusChanged` events tell how far it is. When it is not delivered within
+        `lifetime` seconds, it is given up: ``EXPIRED`` (it is looked every 30 seconds).
         """
-        return await self.send_soon(await self._id_of(to), text)
+        return await self.send_soon(await self._id_of(to), text, lifetime=lifetime)
 
-    def send_soon(self, to: str, text: str) -> asyncio.Future[str]:
+    def send_soon(self, to: str, text: str, *, lifetime: float | None = None) -> asyncio.Future[str]:
         """:meth:`send` to a full id without waiting: messages are accepted in the order of the calls.
 
         The future gives the message's id, before the first :class:`StatusChanged` event of that message.
         """
         core = self._core
-        return self._ask(lambda token: core.send(token, to, text))
+        return self._ask(lambda token: core.send(token, to, text, lifetime))
 
     def _ask(self, call: Callable[[int], None]) -> asyncio.Future[Any]:
         """The answer to a call of the core, in the order of the calls and before any event that it causes."""
@@ -309,7 +324,7 @@ class Node:
                 await asyncio.sleep(0)
             raw, self._ahead = self._ahead, None
             if raw is not None:
-                return event_of(raw, self._core.confirm)
+                return event_of(raw, self._core.confirm, self._core.mark_read)
             if stopped:
                 break
             await self._something()

@@ -8,8 +8,8 @@ use crate::{error, insecure};
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
 
-/// `(id, nickname, present, last_seen, route)`
-type Info = (String, Option<String>, bool, f64, Option<Route>);
+/// `(id, nickname, present, last_seen, route, mailbox)`
+type Info = (String, Option<String>, bool, f64, Option<Route>, bool);
 
 /// A message as the core handed it over; what Node.confirm() takes.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -62,7 +62,8 @@ fn seconds(time: UnixTime) -> f64 {
 
 pub(crate) fn info(info: NodeInfo) -> Info {
     let nickname = info.nickname.map(|name| name.to_string());
-    (info.id.to_string(), nickname, info.present, seconds(info.last_seen), info.route.map(route))
+    let route = info.route.map(route);
+    (info.id.to_string(), nickname, info.present, seconds(info.last_seen), route, info.mailbox)
 }
 
 fn route(route: RouteInfo) -> Route {
@@ -107,6 +108,7 @@ fn warning_kind(warning: &Warning) -> &'static str {
         Warning::Link { .. } => "link",
         Warning::InsecureDropped { .. } => "insecure-dropped",
         Warning::Storage(_) => "storage",
+        Warning::MailboxRefused { .. } => "mailbox-refused",
         _ => "other",
     }
 }

@@ -26,10 +26,16 @@ pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
     text.parse().map_err(|failure: meshcore::ParseIdError| error::bad_argument(py, &failure.to_string()))
 }
 
-/// Starts a node; a Job of Node.
+fn seconds(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
+    let text = || format!("{seconds} seconds are no length of time: give a number from 0 on");
+    Duration::try_from_secs_f64(seconds).map_err(|_| error::bad_argument(py, &text()))
+}
+
+/// Starts a node; a Job of Node. `mailbox`: quota, quota of a sender, seconds.
 #[pyfunction]
 #[allow(clippy::too_many_arguments, reason = "one for each argument of the Python class")]
 pub(crate) fn start(
+    py: Python<'_>,
     home: Option<PathBuf>,
     temporary: bool,
     nickname: Option<String>,
@@ -38,6 +44,7 @@ pub(crate) fn start(
     links: Vec<String>,
     v1: Vec<String>,
     network_key_file: Option<PathBuf>,
+    mailbox: Option<(u64, u64, f64)>,
 ) -> PyResult<Job> {
     let mut builder = meshcore::Node::builder();
     if let Some(home) = home {
@@ -57,6 +64,10 @@ pub(crate) fn start(
     }
     if let Some(file) = network_key_file {
         builder = builder.network_key_file(file);
+    }
+    if let Some((quota, sender_quota, keep)) = mailbox {
+        let keep = seconds(py, keep)?;
+        builder = builder.mailbox(meshcore::MailboxConfig { quota, sender_quota, keep });
     }
     builder = links.into_iter().fold(builder, meshcore::Builder::link);
     builder = v1.into_iter().fold(builder, meshcore::Builder::v1);
@@ -139,14 +150,23 @@ impl Node {
         Job::spawn(move || pending.wait(), convert)
     }
 
-    /// Sends a text; take_answers() gives the answer under the number `token`.
-    fn send(&self, py: Python<'_>, token: u64, to: &str, text: String) -> PyResult<()> {
+    /// Sends a text that is given up after `lifetime` seconds; take_answers() gives the answer under the number `token`.
+    #[pyo3(signature = (token, to, text, lifetime=None))]
+    fn send(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        to: &str,
+        text: String,
+        lifetime: Option<f64>,
+    ) -> PyResult<()> {
         let to = parse_id(py, to)?;
+        let lifetime = lifetime.map(|lifetime| seconds(py, lifetime)).transpose()?;
         let answers = Arc::clone(&self.answers);
         let done = move |result: Result<meshcore::MessageId, _>| {
             answers.push((token, result.map(|id| Value::Text(id.to_string()))))
         };
-        py.detach(|| self.core.send_then(to, text, done));
+        py.detach(|| self.core.send_then(to, text, lifetime, done));
         Ok(())
     }
 
@@ -243,6 +263,11 @@ impl Node {
     fn confirm(&self, py: Python<'_>, incoming: &Incoming) -> PyResult<()> {
         let confirmed = py.detach(|| self.core.confirm(&incoming.message));
         confirmed.map_err(|failure| error::exception(py, &failure))
+    }
+
+    /// Tells the sender that a message was read, and those before it.
+    fn mark_read(&self, py: Python<'_>, incoming: &Incoming) {
+        py.detach(|| self.core.mark_read(&incoming.message));
     }
 
     /// Stops the node; a Job.

@@ -1,6 +1,7 @@
 //! A simulated world: virtual time, broadcast segments with faults, nodes with disks that survive crashes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshcore::mesh::LinkInfo;
@@ -90,6 +91,7 @@ pub(crate) struct Station {
     /// What the application was told about its sends, over all lives.
     pub answers: Vec<(MessageId, Result<(), StoreError>)>,
     key: String,
+    own_key: Arc<IdentityKey>,
     pub nickname: String,
     /// How long its identity records are valid.
     pub validity: Duration,
@@ -138,6 +140,7 @@ impl World {
                 seen: VecDeque::new(),
                 answers: Vec::new(),
                 key: (*pem).to_owned(),
+                own_key: Arc::new(key),
                 nickname: format!("node{index}"),
                 validity: Duration::from_secs(1_000_000),
                 mailbox: None,
@@ -335,12 +338,10 @@ impl World {
         let operations: Vec<_> = std::iter::from_fn(|| stack.poll_store()).collect();
         station.answers.extend(std::iter::from_fn(|| stack.poll_accepted()));
         station.seen.extend(std::iter::from_fn(|| stack.poll_event()));
-        let own = IdentityKey::from_pem(&station.key, None).unwrap();
-        let jobs = std::iter::from_fn(|| stack.poll_job());
-        let outcomes: Vec<_> =
-            jobs.map(|(job, record)| job.run(&own, record.as_deref(), &mut self.rng)).collect();
-        let life = station.life;
-        for outcome in outcomes {
+        let jobs: Vec<_> = std::iter::from_fn(|| stack.poll_job()).collect();
+        let (key, life) = (station.own_key.clone(), station.life);
+        for (job, record) in jobs {
+            let outcome = job.run(&key, record.as_deref(), &mut self.rng);
             self.schedule(self.now + SEALING, Happening::Sealed { node: index, life, outcome });
         }
         for operation in operations {

@@ -14,7 +14,7 @@ from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
 from .lines import BadLine
 from .safe import safe
 from .screen import Screen
-from .session import NO_CONVERSATION, HELP, Command, Connect, Open, Order, Say, Session, Wrong, parse
+from .session import NO_CONVERSATION, HELP, Command, Connect, Open, Order, Say, Session, Shout, Wrong, parse
 
 # Messages that wait for the disk at a time: they share its syncs, and input is read no faster than it is stored.
 WINDOW = 256
@@ -57,7 +57,7 @@ class Chat:
                 self._session.learn(await self._node.nodes())
             text = self._session.event(event)
             if text is not None:
-                self._screen.show(text, event.confirm if isinstance(event, Message) else None)
+                self._screen.show(text, shown(event) if isinstance(event, Message) else None)
 
     # -- input --------------------------------------------------------------------------------------------------
 
@@ -86,6 +86,9 @@ class Chat:
             await self._open(command)
         elif isinstance(command, Connect):
             await self._connect(command.address)
+        elif isinstance(command, Shout):
+            await self._node.broadcast(command.text)
+            self._show(self._session.shouted(command.text))
         elif isinstance(command, Say):
             self._show(NO_CONVERSATION)
         elif isinstance(command, Wrong):
@@ -170,3 +173,13 @@ class Chat:
                 shown = self._session.refused(error)
             self._screen.show(shown)
             self._sends.task_done()
+
+
+def shown(message: Message) -> Callable[[], None]:
+    """What is done once a person can see the message."""
+
+    def then() -> None:
+        message.confirm()
+        message.mark_read()
+
+    return then

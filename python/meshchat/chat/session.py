@@ -29,6 +29,7 @@ NO_NODES = "* no node has been found yet"
 HELP = """\
 @<name or id> text   start a conversation with a node (the text may be left out)
 text                 send a line to the partner of the open conversation
+/all text            say something to every node in reach (signed, but everybody can read it)
 /connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)
 /nodes               list the nodes that are known
 /bye                 end the conversation
@@ -40,6 +41,9 @@ _PREFIX_DIGITS = 8
 
 # Senders that are remembered as hinted at: insecure ones can be made up.
 _MAX_HINTED = 1024
+
+# Messages whose number is remembered: many are never read, as far as one is told.
+_MAX_NUMBERED = 4096
 
 # Fewest digits of an id's end by which the core finds a node.
 _SUFFIX_DIGITS = 5
@@ -68,6 +72,13 @@ class Connect:
 
 
 @dataclass(frozen=True)
+class Shout:
+    """Say `text` to every node in reach."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Order:
     """``nodes``, ``bye``, ``exit`` or ``help``."""
 
@@ -81,7 +92,7 @@ class Wrong:
     text: str
 
 
-Command = Union[Open, Say, Connect, Order, Wrong]
+Command = Union[Open, Say, Connect, Shout, Order, Wrong]
 
 
 def parse(line: str) -> Command | None:
@@ -98,6 +109,8 @@ def parse(line: str) -> Command | None:
             return Order(word[1:])
         if word == "/connect":
             return Connect(rest.strip()) if rest.strip() else Wrong("! name a node: /connect v1:<address>")
+        if word == "/all":
+            return Shout(rest.strip(" \t")) if rest.strip(" \t") else Wrong("! say something: /all text")
         return Wrong(f"! unknown command {safe(word)}; /help lists them")
     return Say(line)
 
@@ -195,6 +208,9 @@ class Session:
         self._number(message)
         return self._answered(f"You: {safe(text)}", f"* [{self._count}] queued")
 
+    def shouted(self, text: str) -> str:
+        return f"You to all: {safe(text)}"
+
     def accepted_insecure(self, message: int, text: str) -> str:
         self._number(message_key(message))
         return self._answered(f"You (insecure): {safe(text)}", f"* [{self._count}] sent (insecure)")
@@ -209,6 +225,8 @@ class Session:
     def _number(self, message: str) -> None:
         self._count += 1
         self._numbers[message] = self._count
+        if len(self._numbers) > _MAX_NUMBERED:
+            del self._numbers[next(iter(self._numbers))]
 
     def _answered(self, *lines: str) -> str:
         self._waiting -= 1
@@ -243,7 +261,7 @@ class Session:
         if isinstance(event, StatusChanged):
             # That it is queued was shown.
             known = event.status is Status.QUEUED
-            return None if known else self._status(event.id, str(event.status), event.status is Status.DELIVERED)
+            return None if known else self._status(event.id, str(event.status), event.status is Status.READ)
         if isinstance(event, Message):
             return self._said(event.sender, f"{self.name(event.sender)}: {safe(event.text)}")
         if isinstance(event, Warning):

@@ -19,6 +19,7 @@ from ..node import Node
 from .common import (
     add_home,
     add_links,
+    add_mailbox,
     add_network_key,
     add_nickname,
     add_passphrase,
@@ -43,6 +44,7 @@ def add_parser(commands: Subparsers) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_mailbox(parser)
     add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
