@@ -143,7 +143,7 @@ class Message:
     received_at: float
     """When it arrived, by this node's clock, in seconds since 1970."""
     _confirm: Callable[[], None] = field(repr=False, compare=False)
-    _mark_read: Callable[[], None] = field(repr=False, compare=False)
+    _mark_read: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     def confirm(self) -> None:
         """Tells that this message and all that arrived before it have been dealt with. Cheap, and idempotent.

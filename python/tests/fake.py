@@ -84,7 +84,7 @@ class FakeNode:
 
     def receive(self, sender: str, text: str) -> None:
         confirm = lambda: self.confirmed.append(text)  # noqa: E731
-        self.queue.put_nowait(Message(sender, "00" * 16, text, 0.0, 0.0, confirm, lambda: None))
+        self.queue.put_nowait(Message(sender, "00" * 16, text, 0.0, 0.0, confirm))
 
 
 EMPTY = EmptyMessageError("the message is empty; write something")
