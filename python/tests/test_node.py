@@ -143,7 +143,9 @@ def test_explicit_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
         assert core.confirmed == []
         assert isinstance(second, meshchat.Message)
         second.confirm()
-        assert core.confirmed == [2]
+        assert (core.confirmed, core.read) == ([2], [])
+        second.mark_read()
+        assert core.read == [2]
 
     run(monkeypatch, body)
 
