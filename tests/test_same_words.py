@@ -30,13 +30,13 @@ def start(world: World, host: Namespace, which: str, home: Path, *options: str, 
 
 
 def heard(program: Program) -> list[str]:
-    """What a chat wrote, without what differs from run to run: paths, programs' names, and whether "sent" was told before
-    "delivered"."""
+    """What a chat wrote, without what differs from run to run: paths, programs' names, whether "sent" was told before
+    "delivered", and when "read" was."""
     home = program.command[program.command.index("--home") + 1]
     errors = re.sub(r"^(meshchat|meshchat-chat-c): ", "PROGRAM: ", program.errors(), flags=re.MULTILINE)
     lines = [line.replace(home, "HOME") for line in (*program.lines, *errors.splitlines())]
     lines = [re.sub(r"(setcap \S+) .*", r"\1 PROGRAM", line) for line in lines]
-    return [line for line in lines if not re.fullmatch(r"\* \[\d+\] sent", line)]
+    return [line for line in lines if not re.fullmatch(r"\* \[\d+\] (sent|read)", line)]
 
 
 def test_a_conversation(world: World) -> None:
