@@ -112,7 +112,7 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=60 -print_final_stats=1) || exit 1; \
 	done
 
-# Ten minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,relays,sharing,trips,messages,memory shows parts
+# Ten minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,relays,sharing,trips,messages,durable,memory shows parts
 # of it, and writes nothing.
 bench: $(STREAMS_C) $(VENV)/.installed
 	@scripts/need cargo cc ip iperf3 nft tc
