@@ -20,7 +20,8 @@ fn run(plan: Plan) -> World {
     let mut world = World::new(plan);
     assert!(world.run_until(24 * HOUR, |world| world.to_send == 0), "the applications could not send");
     world.calm_down();
-    assert!(world.run_until(3 * HOUR, World::is_quiet), "messages are stuck");
+    let arrived = world.run_until(3 * HOUR, World::is_quiet);
+    assert!(arrived, "messages are stuck:\n{}", world.describe());
     // What a mailbox could not note as arrived it hands over once more when it starts.
     world.restart_all();
     assert!(

@@ -176,10 +176,10 @@ impl Node {
         place.is_some_and(|place| self.read.get(&from).is_some_and(|read| place < *read))
     }
 
-    /// Takes what the messenger gives; statuses are for the world to check.
-    pub(super) fn collect(&mut self) -> Vec<(MessageId, NodeId, Status)> {
-        let Some(running) = &mut self.running else { return Vec::new() };
-        let mut raised = Vec::new();
+    /// Takes what the messenger gives; statuses are for the world to check, and sessions for it to close.
+    pub(super) fn collect(&mut self) -> (Vec<(MessageId, NodeId, Status)>, Vec<SessionId>) {
+        let (mut raised, mut failed) = (Vec::new(), Vec::new());
+        let Some(running) = &mut self.running else { return (raised, failed) };
         running.ops.extend(std::iter::from_fn(|| running.messenger.poll_store()));
         while let Some(event) = running.messenger.poll_event() {
             match event {
@@ -194,13 +194,12 @@ impl Node {
                     running.handed = message.arrival;
                     running.screen.push_back(message);
                 }
-                MessengerEvent::Refused { .. }
-                | MessengerEvent::StorageFailed { .. }
-                | MessengerEvent::MailboxRefused { .. } => {}
+                MessengerEvent::StorageFailed { session, .. } => failed.push(session),
+                MessengerEvent::Refused { .. } | MessengerEvent::MailboxRefused { .. } => {}
             }
         }
         running.check_memory();
-        raised
+        (raised, failed)
     }
 
     /// Nothing waits for anything.

@@ -290,7 +290,11 @@ impl World {
     /// Takes what a messenger gives after something has happened to it.
     fn touch(&mut self, node: usize) {
         loop {
-            let raised = self.nodes[node].collect();
+            let (raised, failed) = self.nodes[node].collect();
+            for session in failed {
+                let side = self.wires.get(&session).map_or(0, |wire| wire.side(node));
+                self.close(session, side);
+            }
             raised.into_iter().for_each(|(id, to, status)| self.check_status(node, id, to, status));
             self.start_jobs(node);
             if !self.exchange(node) {
@@ -392,10 +396,6 @@ impl World {
                 let most = if self.calm { pipe.len() } else { self.rng.random_range(1..=pipe.len()) };
                 let data: Vec<_> = pipe.drain(..most).collect();
                 running.messenger.handle_data(now, session, channel, &data).unwrap();
-            }
-            let failed = running.messenger.sessions.get(&session).is_some_and(|session| session.failed);
-            if failed {
-                return self.close(session, side);
             }
         }
         self.touch(node);
@@ -660,6 +660,53 @@ impl World {
             assert_eq!(node.disk.letters(), 0, "letters are left");
             assert_eq!(node.disk.held(), 0, "messages still wait for others");
         }
+    }
+
+    /// What still waits for something.
+    pub(super) fn describe(&self) -> String {
+        let mut lines = Vec::new();
+        for (index, node) in self.nodes.iter().enumerate().filter(|(_, node)| !node.is_quiet()) {
+            let Some(running) = &node.running else { continue };
+            let (ops, screen) = (running.ops.len(), running.screen.len());
+            lines.push(format!("{index} {:?}: {ops} operations, {screen} on the screen", node.id));
+            for peer in node.disk.opened().backlog {
+                let pending = node
+                    .disk
+                    .outgoing
+                    .values()
+                    .filter(|(to, message)| *to == peer && message.status.is_pending());
+                let pending: Vec<_> = pending
+                    .map(|(_, message)| (message.id, message.status, message.content.kind()))
+                    .collect();
+                let to = self.nodes.iter().position(|other| other.id == peer);
+                let outbox = running.messenger.outboxes.get(&peer);
+                let session =
+                    outbox.map(|outbox| (outbox.session(), outbox.in_memory(), outbox.has_backlog()));
+                let sessions: Vec<_> =
+                    running.sessions.iter().filter(|(_, with)| Some(**with) == to).collect();
+                let pause = to.and_then(|to| running.pauses.get(&to));
+                let reach = to.is_some_and(|to| running.reach.contains(&to));
+                let connecting = to.is_some_and(|to| running.connecting.contains(&to));
+                let wires: Vec<_> = sessions
+                    .iter()
+                    .map(|(session, _)| {
+                        self.wires.get(session).map(|wire| {
+                            (
+                                wire.open,
+                                wire.dead,
+                                wire.arriving,
+                                wire.pipes
+                                    .iter()
+                                    .map(|pipes| pipes.iter().map(Vec::len).collect::<Vec<_>>())
+                                    .collect::<Vec<_>>(),
+                            )
+                        })
+                    })
+                    .collect();
+                lines.push(format!("  to {to:?}: {pending:?} outbox {session:?} sessions {sessions:?} pause {pause:?} reach {reach} connecting {connecting} wires {wires:?}"));
+            }
+        }
+        lines.join("\n")
     }
 
     pub(super) fn shown(&self) -> usize {
