@@ -30,7 +30,9 @@ impl Absence {
     /// Whether that is news.
     pub(super) fn set_reachable(&mut self, node: NodeId, reachable: bool) -> bool {
         let is_news = if reachable { self.reachable.insert(node) } else { self.reachable.remove(&node) };
-        if let Some(since) = self.waiting.get(&node).copied().filter(|_| is_news) {
+        if let Some(since) =
+            self.waiting.get(&node).copied().filter(|_| is_news && !self.absent.contains(&node))
+        {
             self.expect(self.due(node, since));
         }
         is_news
@@ -40,7 +42,9 @@ impl Absence {
     pub(super) fn set_waiting(&mut self, now: Instant, node: NodeId, waiting: bool) -> Option<bool> {
         if waiting {
             let since = *self.waiting.entry(node).or_insert(now);
-            self.expect(self.due(node, since));
+            if !self.absent.contains(&node) {
+                self.expect(self.due(node, since));
+            }
             return None;
         }
         self.waiting.remove(&node);

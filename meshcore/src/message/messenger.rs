@@ -14,7 +14,7 @@ use super::post::{Job, JobOutcome, Page, Post};
 pub use super::store::IncomingMessage;
 use super::store::{Keeping, Origin, OutgoingMessage, ReceivedMessage, StoreOp, StoreReply};
 use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
-use crate::wire::content::Content;
+use crate::wire::content::{Content, MAX_RECEIPT_IDS};
 use crate::wire::post::Outcome;
 use crate::wire::record::Record;
 
@@ -159,7 +159,7 @@ impl Messenger {
     /// Whether a node can be reached.
     pub fn set_reachable(&mut self, now: Now, node: NodeId, reachable: bool) {
         if self.absence.set_reachable(node, reachable) {
-            self.post.on_reach_changed();
+            self.post.on_reach_changed(node);
             self.settle_post(now);
         }
     }
@@ -168,7 +168,7 @@ impl Messenger {
     pub fn set_mailboxes(&mut self, now: Now, mailboxes: BTreeSet<NodeId>) {
         if self.mailboxes != mailboxes {
             self.mailboxes = mailboxes;
-            self.post.on_reach_changed();
+            self.post.on_mailboxes_changed();
             self.settle_post(now);
         }
     }
@@ -266,10 +266,11 @@ impl Messenger {
         self.outboxes.get(&peer).is_some_and(Outbox::has_backlog)
     }
 
-    /// The nodes with which a session is wanted now, some of them more than once: messages for them wait, or letters that they shall keep.
-    pub fn wanted_sessions(&self, now: Instant) -> impl Iterator<Item = NodeId> {
-        let backlog = self.outboxes.iter().filter(|(_, outbox)| outbox.has_backlog()).map(|(peer, _)| *peer);
-        backlog.chain(self.post.wanted_sessions(now))
+    /// The nodes with which a session is wanted, each from when on, some of them more than once: messages for them wait, or letters
+    /// that they shall keep.
+    pub fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
+        let backlog = self.outboxes.iter().filter(|(_, outbox)| outbox.has_backlog());
+        backlog.map(|(peer, _)| (*peer, Instant::default())).chain(self.post.wanted_sessions())
     }
 
     /// The application has confirmed all messages up to this arrival number.
@@ -374,9 +375,13 @@ impl Messenger {
                 self.ops.extend(self.hand_over.load(&self.config));
             }
             StoreReply::IncomingPageFailed { .. } => self.hand_over.load_failed(),
-            StoreReply::MarkedRead { from, receipt } => {
-                receipt.into_iter().for_each(|message| self.enqueued(now, from, message));
+            StoreReply::MarkedRead { from, arrival, receipt: Some(message) } => {
+                if matches!(&message.content, Content::Receipts { ids, .. } if ids.len() >= MAX_RECEIPT_IDS) {
+                    self.mark_read(now.wall, from, arrival);
+                }
+                self.enqueued(now, from, message);
             }
+            StoreReply::MarkedRead { receipt: None, .. } => {}
             StoreReply::LetterKept { session, number, recipient, keeping } => {
                 let outcome = match keeping {
                     Keeping::Kept => Outcome::Taken,
@@ -419,7 +424,7 @@ impl Messenger {
 
     /// When [`Messenger::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.sweep_at), self.absence.poll_timeout(), self.post.poll_timeout()]
+        [Some(self.sweep_at), self.absence.poll_timeout(), Some(self.post.poll_timeout())]
             .into_iter()
             .flatten()
             .min()
@@ -430,10 +435,12 @@ impl Messenger {
         for absent in self.absence.handle_timeout(now.monotonic) {
             self.post.set_absent(absent, true);
         }
-        self.post.handle_timeout(now.monotonic);
+        self.post.handle_timeout(now.monotonic, &mut self.rng);
         if now.monotonic >= self.sweep_at {
             self.sweep_at = now.monotonic + SWEEP;
             self.ops.push_back(StoreOp::Sweep { now: now.wall });
+            // Again, if the disk could not be read.
+            self.ops.extend(self.hand_over.load(&self.config));
         }
         self.settle_post(now);
     }
@@ -444,8 +451,8 @@ impl Messenger {
 
     /// A message of this node is on disk.
     fn enqueued(&mut self, now: Now, to: NodeId, message: OutgoingMessage) {
+        self.post.on_enqueued(to, message.seq);
         self.outboxes.entry(to).or_default().enqueued(message, self.config.outbox_window);
-        self.post.on_enqueued(to);
         self.refill(to);
         self.review(now, to);
     }
@@ -453,7 +460,7 @@ impl Messenger {
     /// Messages of this node have come further, as the disk knows.
     fn raised(&mut self, now: Now, to: NodeId, ids: Vec<MessageId>, status: Status) {
         if let Some(outbox) = self.outboxes.get_mut(&to).filter(|_| !status.is_pending()) {
-            ids.iter().for_each(|id| outbox.settled(*id));
+            ids.iter().for_each(|id| outbox.settled(*id, status));
             self.refill(to);
             self.review(now, to);
         }

@@ -164,9 +164,11 @@ impl Outbox {
         at.map(|at| self.remove(at)).is_some()
     }
 
-    /// A message is pending no more, as the disk knows.
-    pub(super) fn settled(&mut self, id: MessageId) {
-        if let Some(at) = self.window.iter().position(|entry| entry.id == id) {
+    /// A message is pending no more, as the disk knows. One that was given up on its way may arrive all the same: its receipt is
+    /// waited for.
+    pub(super) fn settled(&mut self, id: MessageId, status: Status) {
+        let at = self.window.iter().position(|entry| entry.id == id);
+        if let Some(at) = at.filter(|at| status.is_proven() || *at >= self.next) {
             self.remove(at);
         }
     }

@@ -149,7 +149,9 @@ impl Stack {
     pub(super) fn connect_where_messages_wait(&mut self, now: Now) {
         let waiting: BTreeSet<_> = self
             .messenger
-            .wanted_sessions(now.monotonic)
+            .wanted_sessions()
+            .filter(|(_, from)| *from <= now.monotonic)
+            .map(|(peer, _)| peer)
             .filter(|peer| self.mesh.is_reachable(peer.address()))
             .filter(|peer| self.sessions.wants_connection(now.monotonic, *peer))
             .collect();

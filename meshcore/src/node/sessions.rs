@@ -121,11 +121,11 @@ impl Sessions {
         !healthy && state.connecting.is_none() && now >= state.retry_at
     }
 
-    /// When the next attempt to one of `peers` is due.
-    pub(super) fn next_attempt(&self, peers: impl Iterator<Item = NodeId>) -> Option<Instant> {
+    /// When the next attempt to one of `peers`, each wanted from a time on, is due.
+    pub(super) fn next_attempt(&self, peers: impl Iterator<Item = (NodeId, Instant)>) -> Option<Instant> {
         peers
-            .filter(|peer| self.wants_connection(Instant::from_micros(u64::MAX), *peer))
-            .map(|peer| self.peers.get(&peer).map_or(Instant::default(), |state| state.retry_at))
+            .filter(|(peer, _)| self.wants_connection(Instant::from_micros(u64::MAX), *peer))
+            .map(|(peer, from)| self.peers.get(&peer).map_or(from, |state| state.retry_at.max(from)))
             .min()
     }
 
@@ -319,7 +319,7 @@ mod tests {
         for attempt in 0..12 {
             sessions.on_connecting(now, LARGE, connection(attempt));
             sessions.on_closed(now, connection(attempt), Some(LARGE));
-            let due = sessions.next_attempt([LARGE].into_iter()).unwrap();
+            let due = sessions.next_attempt([(LARGE, NOW)].into_iter()).unwrap();
             assert!(!sessions.wants_connection(now, LARGE) && sessions.wants_connection(due, LARGE));
             pauses.push(due - now);
             now = due;
@@ -339,7 +339,7 @@ mod tests {
                 now += life;
                 sessions.on_closed(now, connection(number), None);
             }
-            let pause = sessions.next_attempt([LARGE].into_iter()).unwrap() - now;
+            let pause = sessions.next_attempt([(LARGE, NOW)].into_iter()).unwrap() - now;
             assert!(is_about(pause, last), "{pause:?}");
         }
     }

@@ -380,9 +380,9 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let wanted = self.messenger.wanted_sessions(Instant::from_micros(u64::MAX));
+        let wanted = self.messenger.wanted_sessions();
         let attempt =
-            self.sessions.next_attempt(wanted.filter(|peer| self.mesh.is_reachable(peer.address())));
+            self.sessions.next_attempt(wanted.filter(|(peer, _)| self.mesh.is_reachable(peer.address())));
         let layers = [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.messenger.poll_timeout()];
         [layers[0], layers[1], layers[2], self.echoes.poll_timeout(), attempt].into_iter().flatten().min()
     }

@@ -39,7 +39,7 @@ const MIGRATIONS: &[&str] = &[
         UNIQUE (sender, id)
     ) STRICT;
 ",
-    // Mailboxes. A message of another kind than 1 (text) has its content in a column of its own, and an empty text.
+    // Mailboxes. `told`: of which messages from others a receipt in the outbox tells. A message of another kind than 1 (text) has its content in a column of its own, and an empty text.
     "
     ALTER TABLE outgoing ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE outgoing ADD COLUMN content BLOB;
@@ -57,15 +57,23 @@ const MIGRATIONS: &[&str] = &[
     UPDATE incoming SET read = 1;
     CREATE INDEX unread ON incoming (sender, arrival) WHERE read = 0;
     CREATE TABLE held (
+        number INTEGER PRIMARY KEY,
         sender BLOB NOT NULL,
         follows BLOB NOT NULL,
         id BLOB NOT NULL,
         text TEXT NOT NULL,
         sent INTEGER NOT NULL,
         received INTEGER NOT NULL,
+        UNIQUE (sender, id)
+    ) STRICT;
+    CREATE INDEX held_by_follows ON held (sender, follows);
+    CREATE TABLE told (
+        sender BLOB NOT NULL,
+        id BLOB NOT NULL,
+        seq INTEGER NOT NULL,
         PRIMARY KEY (sender, id)
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX held_by_follows ON held (sender, follows);
+    CREATE INDEX told_by_receipt ON told (seq);
     CREATE TABLE letters (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         recipient BLOB NOT NULL,

@@ -277,8 +277,8 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         (StoreOp::LoadIncoming { .. }, Outcome::Incoming { messages, complete }) => {
             Some(StoreReply::IncomingPage { messages, complete })
         }
-        (StoreOp::MarkRead { from, .. }, Outcome::Read(receipt)) => {
-            Some(StoreReply::MarkedRead { from, receipt })
+        (StoreOp::MarkRead { from, arrival, .. }, Outcome::Read(receipt)) => {
+            Some(StoreReply::MarkedRead { from, arrival, receipt })
         }
         (StoreOp::KeepLetter { session, number, letter, .. }, Outcome::Kept(keeping)) => {
             Some(StoreReply::LetterKept { session, number, recipient: letter.recipient, keeping })

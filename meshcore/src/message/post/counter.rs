@@ -25,6 +25,10 @@ const MAX_ANSWERS: usize = 64 * 1024;
 /// operation with the private key; real letters do not count.
 const JUNK: (u32, Duration) = (64, Duration::from_millis(50));
 
+/// Nothing shorter is an envelope: it is padded to more. Quotas count bytes of envelopes, and what a mailbox keeps beside each is
+/// small only in comparison with them.
+const MIN_ENVELOPE: usize = 1536;
+
 /// An envelope that is not answered yet.
 #[derive(Debug)]
 struct UnderWay {
@@ -76,6 +80,11 @@ impl Counter {
         count < WINDOW.0 && bytes < WINDOW.1 && answers.len() < MAX_ANSWERS
     }
 
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.len()
+    }
+
     pub(super) fn on_deposit(
         &mut self,
         now: Now,
@@ -86,12 +95,14 @@ impl Counter {
     ) {
         let PostRecord::Deposit { number, recipient, id, keep, envelope } = deposit else { return };
         let keep = keep.min(self.mailbox.map_or(Duration::ZERO, |mailbox| mailbox.keep));
-        let under_way = UnderWay { len: envelope.len(), keep };
-        if self.under_way.insert((session, number), under_way).is_some() {
+        if self.under_way.contains_key(&(session, number)) {
             // Its sender cannot tell the answers apart; that is its own loss.
-            return self.answer(session, number, Outcome::Later, out);
+            return push_answer(session, number, (Outcome::Later, Duration::ZERO), out);
         }
-        if recipient == self.own {
+        self.under_way.insert((session, number), UnderWay { len: envelope.len(), keep });
+        if envelope.len() < MIN_ENVELOPE {
+            self.answer(session, number, Outcome::Unreadable, out);
+        } else if recipient == self.own {
             let junk = self.junk.entry(session).or_insert_with(|| TokenBucket::new(JUNK.0, JUNK.1));
             if !junk.take(now.monotonic) {
                 return self.answer(session, number, Outcome::Later, out);
@@ -145,10 +156,14 @@ impl Counter {
 
     pub(super) fn answer(&mut self, session: SessionId, number: u64, outcome: Outcome, out: &mut Out<'_>) {
         let Some(UnderWay { keep, .. }) = self.under_way.remove(&(session, number)) else { return };
-        if let Some(state) = out.sessions.get_mut(&session) {
-            let keep = if outcome == Outcome::Taken { keep } else { Duration::ZERO };
-            state.answers.push(&PostRecord::Answer { number, outcome, keep });
-        }
+        let keep = if outcome == Outcome::Taken { keep } else { Duration::ZERO };
+        push_answer(session, number, (outcome, keep), out);
+    }
+}
+
+fn push_answer(session: SessionId, number: u64, (outcome, keep): (Outcome, Duration), out: &mut Out<'_>) {
+    if let Some(state) = out.sessions.get_mut(&session) {
+        state.answers.push(&PostRecord::Answer { number, outcome, keep });
     }
 }
 

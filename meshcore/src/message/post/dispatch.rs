@@ -2,6 +2,7 @@
 //! to those who are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeInclusive};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -34,6 +35,16 @@ const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_sec
 /// After this it is looked whether mailboxes still have what they were given.
 const REFRESH: Duration = Duration::from_secs(3600);
 
+/// How long an answer is waited for, each time anew when one has come. Whoever takes envelopes and says nothing would hold a lane for
+/// ever; a slow path needs time for a page.
+const ANSWER: Duration = Duration::from_secs(300);
+
+/// Nothing is loaded for a session whose peer has not read this much yet.
+const MAX_UNREAD: usize = 2 * PAGE.bytes;
+
+/// Nothing is loaded while this many letters wait to be sealed.
+const MAX_SEALING: usize = MAX_ACTIVE * PAGE.messages;
+
 /// Who can be reached.
 pub(super) struct Reach<'a> {
     /// Nodes that offer a mailbox.
@@ -50,12 +61,16 @@ pub(in crate::message) enum Page {
     Letters { token: u64, letters: Vec<(u64, Letter)>, complete: bool },
 }
 
-/// Where envelopes go, and whom they are for. A lane whose ends are the same brings letters from this node's mailbox to their
+/// Whom envelopes are for, and where they go. A lane whose ends are the same brings letters from this node's mailbox to their
 /// recipient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Route {
-    target: NodeId,
     recipient: NodeId,
+    target: NodeId,
+}
+
+impl Route {
+    const FIRST: Self = Self { recipient: NodeId([0; NodeId::LEN]), target: NodeId([0; NodeId::LEN]) };
 }
 
 /// What was handed over, or is about to be.
@@ -84,16 +99,30 @@ struct Lane {
     unanswered: usize,
     /// Not before.
     due: Instant,
+    /// Of a lane with unanswered envelopes: then they are given up.
+    answer_by: Instant,
 }
 
 impl Lane {
+    fn new(run: u64) -> Self {
+        let (due, answer_by) = Default::default();
+        Self { run, cursor: 0, more: true, loading: None, unanswered: 0, due, answer_by }
+    }
+
     fn is_active(&self) -> bool {
         self.loading.is_some() || self.unanswered > 0
     }
 
     fn begin_anew(&mut self) {
-        *self =
-            Self { run: self.run + 1, cursor: 0, more: true, loading: None, unanswered: 0, due: self.due };
+        *self = Self { due: self.due, ..Self::new(self.run + 1) };
+    }
+
+    /// When there is something to do.
+    fn next_change(&self) -> Option<Instant> {
+        match self.unanswered {
+            0 => Some(self.due).filter(|_| self.more && self.loading.is_none()),
+            _ => Some(self.answer_by),
+        }
     }
 }
 
@@ -123,10 +152,19 @@ pub(super) struct Dispatch {
     sealing: BTreeMap<u64, Parcel>,
     /// Handed over and not answered.
     sent: BTreeMap<(SessionId, u64), Parcel>,
+    /// Lanes whose page is asked for, by the token of the question.
+    loading: BTreeMap<u64, Route>,
     last_number: u64,
     last_run: u64,
-    replan: bool,
+    /// Recipients whose lanes may have changed.
+    replan: BTreeSet<NodeId>,
+    /// A lane may have become ready to load.
+    changed: bool,
+    /// The lane that was served last: the next one is the first of the next round, so that each gets its turn.
+    served: Option<Route>,
     refresh_at: Instant,
+    /// Not after the first change by time.
+    next: Instant,
 }
 
 impl Dispatch {
@@ -139,10 +177,14 @@ impl Dispatch {
             paused: BTreeMap::new(),
             sealing: BTreeMap::new(),
             sent: BTreeMap::new(),
+            loading: BTreeMap::new(),
             last_number: 0,
             last_run: 0,
-            replan: false,
+            replan: BTreeSet::new(),
+            changed: false,
+            served: None,
             refresh_at: Instant::default() + REFRESH,
+            next: Instant::default() + REFRESH,
         }
     }
 
@@ -153,8 +195,10 @@ impl Dispatch {
         };
         if before != session {
             // What the other session took and did not answer is handed over again.
-            let active = self.lanes_of_target(peer).filter(|(_, lane)| lane.is_active());
-            active.for_each(|(_, lane)| lane.begin_anew());
+            let lanes =
+                self.lanes.iter_mut().filter(|(route, lane)| route.target == peer && lane.is_active());
+            lanes.for_each(|(_, lane)| lane.begin_anew());
+            self.changed = true;
         }
     }
 
@@ -163,67 +207,111 @@ impl Dispatch {
     }
 
     pub(super) fn set_absent(&mut self, peer: NodeId, absent: bool) {
-        self.replan |= if absent { self.absent.insert(peer) } else { self.absent.remove(&peer) };
+        if if absent { self.absent.insert(peer) } else { self.absent.remove(&peer) } {
+            self.replan.insert(peer);
+        }
     }
 
-    pub(super) fn on_enqueued(&mut self, peer: NodeId) {
-        let lanes = self.lanes.iter_mut().filter(|(route, _)| route.recipient == peer);
-        lanes.for_each(|(_, lane)| lane.more = true);
+    /// There is a message for `peer`, at this place of the outbox.
+    pub(super) fn on_enqueued(&mut self, peer: NodeId, seq: u64) {
+        for (_, lane) in self.lanes.range_mut(routes_of(peer)).filter(|(route, _)| route.target != peer) {
+            if !lane.more && lane.loading.is_none() {
+                // All before was looked at, and is not looked at once more for each new one.
+                lane.cursor = lane.cursor.max(seq.saturating_sub(1));
+            }
+            lane.more = true;
+            self.changed = true;
+        }
     }
 
     pub(super) fn has_letters(&mut self, recipient: NodeId) {
-        self.replan |= self.letters_for.insert(recipient);
-        if let Some(lane) = self.lanes.get_mut(&Route { target: recipient, recipient }) {
+        if self.letters_for.insert(recipient) {
+            self.replan.insert(recipient);
+        }
+        if let Some(lane) = self.lanes.get_mut(&Route { recipient, target: recipient }) {
             lane.more = true;
+            self.changed = true;
         }
     }
 
-    pub(super) fn on_reach_changed(&mut self) {
-        self.replan = true;
+    /// Whether `node` can be reached has changed.
+    pub(super) fn on_reach_changed(&mut self, node: NodeId) {
+        if self.letters_for.contains(&node) {
+            self.replan.insert(node);
+        }
+    }
+
+    /// The mailboxes in reach have changed, or those that are left alone.
+    pub(super) fn on_mailboxes_changed(&mut self) {
+        self.replan.extend(&self.absent);
+    }
+
+    /// A peer has read letters.
+    pub(super) fn on_written(&mut self) {
+        self.changed = true;
     }
 
     pub(super) fn settle(&mut self, now: Now, reach: &Reach<'_>, out: &mut Out<'_>) {
-        if std::mem::take(&mut self.replan) {
-            self.plan(reach);
+        for recipient in std::mem::take(&mut self.replan) {
+            self.plan(recipient, reach);
         }
-        self.load(now, out);
+        if std::mem::take(&mut self.changed) {
+            self.load(now, out);
+        }
     }
 
-    /// Which lanes there are.
-    fn plan(&mut self, reach: &Reach<'_>) {
-        let mut routes = BTreeSet::new();
-        let is_paused = |mailbox: &NodeId| self.paused.get(mailbox).is_some_and(|pause| !pause.is_over);
-        for recipient in self.absent.iter().copied() {
+    /// Which lanes there are for a recipient.
+    fn plan(&mut self, recipient: NodeId, reach: &Reach<'_>) {
+        let mut targets = BTreeSet::new();
+        if self.absent.contains(&recipient) {
+            let is_paused = |mailbox: &NodeId| self.paused.get(mailbox).is_some_and(|pause| !pause.is_over);
             let usable = reach.mailboxes.iter().copied();
             let usable = usable.filter(|mailbox| *mailbox != recipient && !is_paused(mailbox));
-            let targets = ranked(recipient, usable).into_iter().take(COPIES);
-            routes.extend(targets.map(|target| Route { target, recipient }));
+            targets.extend(ranked(recipient, usable).into_iter().take(COPIES));
         }
-        let present = self.letters_for.iter().filter(|recipient| reach.reachable.contains(recipient));
-        routes.extend(present.map(|node| Route { target: *node, recipient: *node }));
-        self.lanes.retain(|route, _| routes.contains(route));
-        for route in routes {
-            let last_run = &mut self.last_run;
-            self.lanes.entry(route).or_insert_with(|| {
-                // Above all that lanes of this route may have come to before.
-                *last_run += 1 << 32;
-                let run = *last_run;
-                Lane { run, cursor: 0, more: true, loading: None, unanswered: 0, due: Instant::default() }
-            });
+        if self.letters_for.contains(&recipient) && reach.reachable.contains(&recipient) {
+            targets.insert(recipient);
         }
+        let before: Vec<_> = self.lanes.range(routes_of(recipient)).map(|(route, _)| *route).collect();
+        for route in before.into_iter().filter(|route| !targets.remove(&route.target)) {
+            self.lanes.remove(&route);
+        }
+        for target in targets {
+            // Above all that lanes of this route may have come to before.
+            self.last_run += 1 << 32;
+            self.lanes.insert(Route { recipient, target }, Lane::new(self.last_run));
+        }
+        // A lane that is gone makes room for others.
+        self.changed = true;
     }
 
     /// Loads the next page of lanes that have none.
     fn load(&mut self, now: Now, out: &mut Out<'_>) {
         let mut active = self.lanes.values().filter(|lane| lane.is_active()).count();
-        for (route, lane) in &mut self.lanes {
-            let ready = lane.more && !lane.is_active() && lane.due <= now.monotonic;
-            if active >= MAX_ACTIVE || !ready || !self.sending.contains_key(&route.target) {
-                continue;
+        let ready: Vec<_> = {
+            let is_ready = |lane: &Lane| lane.more && !lane.is_active() && lane.due <= now.monotonic;
+            let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
+            let until = self.served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
+            let round = self
+                .lanes
+                .range((after, Bound::Unbounded))
+                .chain(self.lanes.range((Bound::Unbounded, until)));
+            round.filter(|(_, lane)| is_ready(lane)).map(|(route, _)| *route).collect()
+        };
+        for route in ready {
+            if active >= MAX_ACTIVE || self.sealing.len() >= MAX_SEALING {
+                break;
             }
+            let Some(lane) =
+                self.lanes.get_mut(&route).filter(|_| can_take(&self.sending, route.target, out))
+            else {
+                continue;
+            };
             active += 1;
-            let (token, Route { target, recipient }) = (out.token(), *route);
+            let (token, Route { recipient, target }) = (out.token(), route);
             lane.loading = Some(token);
+            self.loading.insert(token, route);
+            self.served = Some(route);
             out.ops.push_back(if target == recipient {
                 StoreOp::LoadLetters { recipient, after: lane.cursor, limit: PAGE, token }
             } else {
@@ -239,9 +327,12 @@ impl Dispatch {
                 (*token, *complete)
             }
         };
+        self.changed = true;
+        self.expect(now.monotonic + ANSWER);
         let Some((route, lane)) = self.lane_loading(token) else { return };
         lane.loading = None;
         lane.more = !complete;
+        lane.answer_by = now.monotonic + ANSWER;
         let run = lane.run;
         match page {
             Page::Deposits { deposits, .. } => {
@@ -267,6 +358,7 @@ impl Dispatch {
         if let Some((_, lane)) = self.lane_loading(token) {
             lane.loading = None;
             lane.due = now.monotonic + PAUSE.0;
+            self.expect(now.monotonic + PAUSE.0);
         }
     }
 
@@ -293,6 +385,8 @@ impl Dispatch {
                     lane.unanswered = lane.unanswered.saturating_sub(1);
                     lane.due = now.monotonic + REFRESH;
                 }
+                self.changed = true;
+                self.expect(now.monotonic + REFRESH);
             }
         }
     }
@@ -324,6 +418,8 @@ impl Dispatch {
         let is_own = target != recipient;
         if let Some(lane) = self.lane_of(&parcel) {
             lane.unanswered = lane.unanswered.saturating_sub(1);
+            lane.answer_by = now.monotonic + ANSWER;
+            self.changed = true;
         }
         match outcome {
             Outcome::Taken if is_own => {
@@ -355,9 +451,11 @@ impl Dispatch {
             _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
             _ => {
                 // The recipient has no time, or its disk refuses: the whole once more, later.
+                let due = now.monotonic + jittered(rng, PAUSE.0);
                 if let Some(lane) = self.lane_of(&parcel) {
                     lane.begin_anew();
-                    lane.due = now.monotonic + jittered(rng, PAUSE.0);
+                    lane.due = due;
+                    self.expect(due);
                 }
                 None
             }
@@ -368,7 +466,7 @@ impl Dispatch {
     fn all_taken(&mut self, route: Route) {
         if self.lanes.get(&route).is_some_and(|lane| !lane.more && !lane.is_active()) {
             self.letters_for.remove(&route.recipient);
-            self.replan = true;
+            self.replan.insert(route.recipient);
         }
     }
 
@@ -379,54 +477,98 @@ impl Dispatch {
             return false;
         }
         let length = before.map_or(PAUSE.0, |pause| (2 * pause.length).min(PAUSE.1));
-        self.paused.insert(mailbox, Pause { length, until: now + jittered(rng, length), is_over: false });
-        self.replan = true;
+        let until = now + jittered(rng, length);
+        self.paused.insert(mailbox, Pause { length, until, is_over: false });
+        self.expect(until);
+        self.on_mailboxes_changed();
         true
     }
 
-    pub(super) fn wanted_sessions(&self, now: Instant) -> impl Iterator<Item = NodeId> {
-        let wanted = self.lanes.iter().filter(move |(_, lane)| lane.more && lane.due <= now);
-        wanted.map(|(route, _)| route.target).filter(|target| !self.sending.contains_key(target))
+    /// The nodes to which a session is wanted, each from when on.
+    pub(super) fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
+        let wanted = self.lanes.iter().filter(|(_, lane)| lane.more);
+        wanted
+            .map(|(route, lane)| (route.target, lane.due))
+            .filter(|(target, _)| !self.sending.contains_key(target))
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let lanes = self.lanes.values().filter(|lane| lane.more && !lane.is_active()).map(|lane| lane.due);
-        let due = lanes.chain(self.paused.values().map(Pause::next_change));
-        // What is due already waits for something else.
-        due.filter(|due| *due > Instant::default())
-            .chain((!self.lanes.is_empty()).then_some(self.refresh_at))
-            .min()
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.next
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        for lane in self.lanes.values_mut().filter(|lane| lane.due <= now) {
-            lane.due = Instant::default();
+    /// Gives mailboxes that have not answered, once for each pause.
+    pub(super) fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
+        if now < self.next {
+            return Vec::new();
+        }
+        self.changed = true;
+        let is_new = |pause: &&mut Pause| !pause.is_over && pause.until <= now;
+        for pause in self.paused.values_mut().filter(is_new) {
+            pause.is_over = true;
+            self.replan.extend(&self.absent);
         }
         self.paused.retain(|_, pause| now < pause.until + pause.length);
-        for pause in self.paused.values_mut().filter(|pause| !pause.is_over && pause.until <= now) {
-            pause.is_over = true;
-            self.replan = true;
-        }
         if now >= self.refresh_at {
             self.refresh_at = now + REFRESH;
             self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
         }
+        let silent = self.give_up(now, rng);
+        let lanes = self.lanes.values().filter_map(Lane::next_change);
+        let changes = lanes.chain(self.paused.values().map(Pause::next_change));
+        // What is due already waits for something else.
+        self.next = changes.filter(|change| now < *change).fold(self.refresh_at, Instant::min);
+        silent
     }
 
-    fn lanes_of_target(&mut self, target: NodeId) -> impl Iterator<Item = (&Route, &mut Lane)> {
-        let ends = [0, 0xff].map(|byte| Route { target, recipient: NodeId([byte; 32]) });
-        self.lanes.range_mut(ends[0]..=ends[1])
+    /// Gives up what was handed over and is not answered.
+    fn give_up(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
+        let mut silent = BTreeSet::new();
+        for (route, lane) in &mut self.lanes {
+            if lane.unanswered > 0 && lane.answer_by <= now {
+                lane.begin_anew();
+                lane.due = now + jittered(rng, PAUSE.0);
+                silent.insert(*route);
+            }
+        }
+        if silent.is_empty() {
+            return Vec::new();
+        }
+        self.sent.retain(|_, parcel| !silent.contains(&parcel.route));
+        let mailboxes = silent.into_iter().filter(|route| route.target != route.recipient);
+        mailboxes.map(|route| route.target).filter(|mailbox| self.pause(now, rng, *mailbox)).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.sealing.len() + self.sent.len()
+    }
+
+    fn expect(&mut self, due: Instant) {
+        self.next = self.next.min(due);
     }
 
     fn lane_loading(&mut self, token: u64) -> Option<(Route, &mut Lane)> {
-        let mut lanes = self.lanes.iter_mut();
-        lanes.find(|(_, lane)| lane.loading == Some(token)).map(|(route, lane)| (*route, lane))
+        let route = self.loading.remove(&token)?;
+        let lane = self.lanes.get_mut(&route).filter(|lane| lane.loading == Some(token));
+        lane.map(|lane| (route, lane))
     }
 
     /// The lane of a parcel, if it has not begun anew since.
     fn lane_of(&mut self, parcel: &Parcel) -> Option<&mut Lane> {
         self.lanes.get_mut(&parcel.route).filter(|lane| lane.run == parcel.run)
     }
+}
+
+/// The routes of the lanes for a recipient.
+fn routes_of(recipient: NodeId) -> RangeInclusive<Route> {
+    let [first, last] = [0, 0xff].map(|byte| Route { recipient, target: NodeId([byte; NodeId::LEN]) });
+    first..=last
+}
+
+/// Whether there is a session with this node that takes more.
+fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, out: &Out<'_>) -> bool {
+    let state = sending.get(&target).and_then(|session| out.sessions.get(session));
+    state.is_some_and(|state| state.letters.pending().len() < MAX_UNREAD)
 }
 
 /// Up to a quarter more or less, so that those who were refused together do not come back together.

@@ -135,8 +135,8 @@ impl Post {
     }
 
     /// There is something new for an absent peer.
-    pub(super) fn on_enqueued(&mut self, peer: NodeId) {
-        self.dispatch.on_enqueued(peer);
+    pub(super) fn on_enqueued(&mut self, peer: NodeId, seq: u64) {
+        self.dispatch.on_enqueued(peer, seq);
     }
 
     /// There are letters for this node.
@@ -157,9 +157,14 @@ impl Post {
         dispatch.settle(now, &Reach { mailboxes, reachable }, &mut out);
     }
 
-    /// The mailboxes or recipients in reach have changed.
-    pub(super) fn on_reach_changed(&mut self) {
-        self.dispatch.on_reach_changed();
+    /// Whether a node can be reached has changed.
+    pub(super) fn on_reach_changed(&mut self, node: NodeId) {
+        self.dispatch.on_reach_changed(node);
+    }
+
+    /// The mailboxes in reach have changed.
+    pub(super) fn on_mailboxes_changed(&mut self) {
+        self.dispatch.on_mailboxes_changed();
     }
 
     pub(super) fn handle_deposits(
@@ -242,6 +247,7 @@ impl Post {
     pub(super) fn on_letters_written(&mut self, session: SessionId, n: usize) {
         if let Some(state) = self.sessions.get_mut(&session) {
             state.letters.on_written(n);
+            self.dispatch.on_written();
         }
     }
 
@@ -286,9 +292,9 @@ impl Post {
         self.dispatch.on_page_failed(now, token);
     }
 
-    /// The nodes to which a session is wanted.
-    pub(super) fn wanted_sessions(&self, now: Instant) -> impl Iterator<Item = NodeId> {
-        self.dispatch.wanted_sessions(now)
+    /// The nodes to which a session is wanted, each from when on.
+    pub(super) fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
+        self.dispatch.wanted_sessions()
     }
 
     pub(super) fn poll_job(&mut self) -> Option<Job> {
@@ -304,12 +310,19 @@ impl Post {
         self.refusals.pop_front()
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    /// Letters and deposits that are under way.
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> (usize, usize) {
+        (self.dispatch.under_way(), self.counter.under_way())
+    }
+
+    pub(super) fn poll_timeout(&self) -> Instant {
         self.dispatch.poll_timeout()
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.dispatch.handle_timeout(now);
+    pub(super) fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) {
+        let silent = self.dispatch.handle_timeout(now, rng);
+        self.refusals.extend(silent.into_iter().map(|mailbox| (mailbox, Outcome::Later)));
     }
 }
 

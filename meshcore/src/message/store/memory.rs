@@ -1,13 +1,17 @@
 //! A store in memory.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::mailbox::Mailbox;
 use super::{
-    Deposit, IncomingMessage, Keeping, Letter, MAX_HELD, OpenedOutboxes, OutgoingMessage, PATIENCE,
-    PageLimit, Quota, ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
+    Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
+    ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
+
+mod mailbox;
 
 /// A store with the meaning of the real one and no disk: for simulations, and for nodes that are to keep nothing. In a
 /// simulation it is the disk that survives a crash.
@@ -24,22 +28,33 @@ pub struct MemoryStore {
     pub(crate) incoming: BTreeMap<u64, IncomingMessage>,
     last_arrival: u64,
     seen: BTreeSet<(NodeId, MessageId)>,
-    /// Set aside, with the message that is waited for.
-    held: BTreeMap<(NodeId, MessageId), (MessageId, ReceivedMessage)>,
-    read: BTreeSet<u64>,
-    letters: BTreeMap<u64, Letter>,
-    last_letter: u64,
+    /// Those that the application has not read.
+    unread: BTreeSet<(NodeId, u64)>,
+    /// Set aside.
+    held: BTreeMap<(NodeId, MessageId), Held>,
+    last_held: u64,
+    /// Of which message a receipt in the outbox tells.
+    told: BTreeMap<(NodeId, MessageId), u64>,
+    mailbox: Mailbox,
     peers: BTreeMap<NodeId, StoredPeer>,
     confirmed: u64,
+}
+
+/// A message that waits for another one.
+#[derive(Debug, Clone)]
+struct Held {
+    /// Grows with each that is set aside.
+    number: u64,
+    follows: MessageId,
+    message: ReceivedMessage,
 }
 
 impl MemoryStore {
     /// What a node that starts has to know of its messages.
     pub fn opened(&self) -> OpenedOutboxes {
-        let letters_for: BTreeSet<_> = self.letters.values().map(|letter| letter.recipient).collect();
         OpenedOutboxes {
             backlog: self.pending.keys().copied().collect(),
-            letters_for: letters_for.into_iter().collect(),
+            letters_for: self.mailbox.recipients(),
             confirmed: self.confirmed,
             last_arrival: self.last_arrival,
         }
@@ -52,7 +67,22 @@ impl MemoryStore {
 
     /// How many letters its mailbox keeps.
     pub fn letters(&self) -> usize {
-        self.letters.len()
+        self.mailbox.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knows(&self, from: NodeId, id: MessageId) -> bool {
+        self.seen.contains(&(from, id)) || self.held.contains_key(&(from, id))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_letter(&self, recipient: NodeId, sender: NodeId, id: MessageId) -> bool {
+        self.mailbox.has(recipient, sender, id)
     }
 
     /// Executes an operation, which cannot fail; gives the answer of those that have one.
@@ -94,23 +124,7 @@ impl MemoryStore {
                 StoreReply::DepositPage { token, deposits, complete }
             }
             StoreOp::StoreIncoming { origin, from, messages, receipt } => {
-                let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
-                let now = messages.first().map_or_else(UnixTime::default, |message| message.received_at);
-                let (mut new, mut raised, mut told) = (Vec::new(), Vec::new(), Vec::new());
-                for message in messages {
-                    if let Content::Receipts { status, ids } = message.content {
-                        let ids = self.raise(from, ids, status);
-                        raised.extend(ids.into_iter().map(|id| (id, status)));
-                    } else {
-                        told.push(message.id);
-                        self.store(from, message, &mut new);
-                    }
-                }
-                let receipt = receipt.filter(|_| !told.is_empty()).map(|id| {
-                    let content = Content::Receipts { status: Status::Delivered, ids: told };
-                    self.enqueue(id, from, now, None, content)
-                });
-                StoreReply::Stored { origin, from, ids, new, raised, receipt }
+                self.store_incoming(origin, from, messages, receipt)
             }
             StoreOp::LoadIncoming { after, limit } => {
                 let all = self.incoming.range(after + 1..).map(|(_, message)| message.clone());
@@ -122,34 +136,34 @@ impl MemoryStore {
                 return None;
             }
             StoreOp::MarkRead { from, arrival, receipt, now } => {
-                let unread = self.incoming.range(..=arrival).filter(|(_, message)| message.from == from);
-                let unread = unread.filter(|(arrival, _)| !self.read.contains(arrival));
-                let (arrivals, ids): (Vec<_>, Vec<_>) =
-                    unread.map(|(arrival, message)| (*arrival, message.id)).take(MAX_RECEIPT_IDS).unzip();
-                self.read.extend(arrivals);
-                let content = Content::Receipts { status: Status::Read, ids };
+                let unread = self.unread.range((from, 0)..=(from, arrival)).take(MAX_RECEIPT_IDS);
+                let unread: Vec<_> = unread.copied().collect();
+                for read in &unread {
+                    self.unread.remove(read);
+                }
+                let ids = unread.iter().filter_map(|(_, arrival)| self.incoming.get(arrival));
+                let content =
+                    Content::Receipts { status: Status::Read, ids: ids.map(|message| message.id).collect() };
                 let told = content.weight() > 0;
                 let receipt = told.then(|| self.enqueue(receipt, from, now, None, content));
-                StoreReply::MarkedRead { from, receipt }
+                StoreReply::MarkedRead { from, arrival, receipt }
             }
             StoreOp::KeepLetter { session, number, letter, quota } => {
                 let recipient = letter.recipient;
-                let keeping = self.keep(letter, quota);
+                let keeping = self.mailbox.keep(letter, quota);
                 StoreReply::LetterKept { session, number, recipient, keeping }
             }
             StoreOp::LoadLetters { recipient, after, limit, token } => {
-                let all = self.letters.range(after + 1..).filter(|(_, letter)| letter.recipient == recipient);
-                let all = all.map(|(number, letter)| (*number, letter.clone()));
-                let (letters, complete) = page(all, limit, |(_, letter)| letter.envelope.len());
+                let (letters, complete) =
+                    page(self.mailbox.letters(recipient, after), limit, |(_, letter)| letter.envelope.len());
                 StoreReply::LetterPage { token, letters, complete }
             }
             StoreOp::RemoveLetters { recipient, numbers } => {
-                self.letters
-                    .retain(|number, letter| letter.recipient != recipient || !numbers.contains(number));
+                numbers.into_iter().for_each(|number| self.mailbox.remove(recipient, number));
                 return None;
             }
             StoreOp::Sweep { now } => {
-                self.letters.retain(|_, letter| letter.expires > now);
+                self.mailbox.expire(now);
                 StoreReply::Swept { expired: self.expire(now), released: self.release(now) }
             }
             StoreOp::SavePeer(peer) => {
@@ -184,15 +198,17 @@ impl MemoryStore {
         self.pending.get(&to).is_some_and(|pending| pending.contains(&seq))
     }
 
-    fn pending_after(&self, peer: NodeId, after: u64) -> impl DoubleEndedIterator<Item = &OutgoingMessage> {
+    fn pending_after(&self, peer: NodeId, after: u64) -> impl Iterator<Item = &OutgoingMessage> {
         let seqs = self.pending.get(&peer).into_iter().flat_map(move |pending| pending.range(after + 1..));
         seqs.filter_map(|seq| self.outgoing.get(seq)).map(|(_, message)| message)
     }
 
     fn deposit(&self, peer: NodeId, message: &OutgoingMessage) -> Deposit {
         let is_text = |message: &&OutgoingMessage| matches!(message.content, Content::Text(_));
-        let mut before = self.pending_after(peer, 0).take_while(|other| other.seq < message.seq);
-        let after = Some(message).filter(is_text).and_then(|_| before.by_ref().filter(is_text).last());
+        let earlier =
+            self.pending.get(&peer).into_iter().flat_map(|pending| pending.range(..message.seq).rev());
+        let earlier = earlier.filter_map(|seq| self.outgoing.get(seq)).map(|(_, message)| message);
+        let after = Some(message).filter(is_text).and_then(|_| earlier.into_iter().find(is_text));
         Deposit { message: message.clone(), after: after.map(|message| message.id) }
     }
 
@@ -212,18 +228,63 @@ impl MemoryStore {
         message.status = status;
         let is_text = matches!(message.content, Content::Text(_));
         if !status.is_pending() {
-            self.copies.retain(|(copied, _), _| *copied != seq);
+            let ends = [0, 0xff].map(|byte| (seq, NodeId([byte; NodeId::LEN])));
+            self.copies.extract_if(ends[0]..=ends[1], |_, _| true).for_each(drop);
             if let Some(pending) = self.pending.get_mut(&to) {
                 pending.remove(&seq);
                 if pending.is_empty() {
                     self.pending.remove(&to);
                 }
             }
-            if !is_text {
-                self.outgoing.remove(&seq);
+            if !is_text
+                && let Some((_, OutgoingMessage { content: Content::Receipts { ids, .. }, .. })) =
+                    self.outgoing.remove(&seq)
+            {
+                for id in ids {
+                    if self.told.get(&(to, id)) == Some(&seq) {
+                        self.told.remove(&(to, id));
+                    }
+                }
             }
         }
         is_text
+    }
+
+    fn store_incoming(
+        &mut self,
+        origin: Origin,
+        from: NodeId,
+        messages: Vec<ReceivedMessage>,
+        receipt: Option<MessageId>,
+    ) -> StoreReply {
+        let ids = messages.iter().map(|message| message.id).collect();
+        let now = messages.first().map_or_else(UnixTime::default, |message| message.received_at);
+        let (mut new, mut raised, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for message in messages {
+            match message.content {
+                Content::Receipts { status, ids } => {
+                    let ids = self.raise(from, ids, status);
+                    raised.extend(ids.into_iter().map(|id| (id, status)));
+                    continue;
+                }
+                Content::Unknown(_) => continue,
+                Content::Text(_) | Content::Following { .. } => {}
+            }
+            if receipt.is_some()
+                && !self.told.contains_key(&(from, message.id))
+                && !told.contains(&message.id)
+            {
+                told.push(message.id);
+            }
+            self.store(from, message, &mut new);
+        }
+        let receipt = receipt.filter(|_| !told.is_empty()).map(|id| {
+            let content = Content::Receipts { status: Status::Delivered, ids: told.clone() };
+            let message = self.enqueue(id, from, now, None, content);
+            self.told.extend(told.into_iter().map(|id| ((from, id), message.seq)));
+            message
+        });
+        StoreReply::Stored { origin, from, ids, new, raised, receipt }
     }
 
     fn store(&mut self, from: NodeId, mut message: ReceivedMessage, new: &mut Vec<IncomingMessage>) {
@@ -231,7 +292,9 @@ impl MemoryStore {
             message.content = Content::Text(text);
             let known = self.seen.contains(&(from, after)) || self.seen.contains(&(from, message.id));
             if !known && self.held_of(from).count() < MAX_HELD as usize {
-                self.held.entry((from, message.id)).or_insert((after, message));
+                self.last_held += 1;
+                let held = Held { number: self.last_held, follows: after, message };
+                self.held.entry((from, held.message.id)).or_insert(held);
                 return;
             }
         }
@@ -240,12 +303,13 @@ impl MemoryStore {
             let id = message.id;
             self.held.remove(&(from, id));
             new.extend(self.arrive(from, message));
-            let followers = self.held_of(from).filter(|(follows, _)| *follows == id);
-            next.extend(followers.map(|(_, held)| held.clone()));
+            let mut followers: Vec<_> = self.held_of(from).filter(|held| held.follows == id).collect();
+            followers.sort_by_key(|held| Reverse(held.number));
+            next.extend(followers.into_iter().map(|held| held.message.clone()));
         }
     }
 
-    fn held_of(&self, sender: NodeId) -> impl Iterator<Item = &(MessageId, ReceivedMessage)> {
+    fn held_of(&self, sender: NodeId) -> impl Iterator<Item = &Held> {
         let ends = [0, 0xff].map(|byte| (sender, MessageId([byte; MessageId::LEN])));
         self.held.range(ends[0]..=ends[1]).map(|(_, held)| held)
     }
@@ -260,46 +324,42 @@ impl MemoryStore {
         let arrival = self.last_arrival;
         let message = IncomingMessage { arrival, from, id, text, sent_at, received_at };
         self.incoming.insert(arrival, message.clone());
+        self.unread.insert((from, arrival));
         Some(message)
-    }
-
-    fn keep(&mut self, letter: Letter, quota: Quota) -> Keeping {
-        let sizes = |sender: Option<NodeId>| -> u64 {
-            let letters = self.letters.values().filter(|kept| sender.is_none_or(|node| node == kept.sender));
-            letters.map(|letter| letter.envelope.len() as u64).sum()
-        };
-        let is_same = |kept: &Letter| {
-            (kept.sender, kept.recipient, kept.id) == (letter.sender, letter.recipient, letter.id)
-        };
-        let len = letter.envelope.len() as u64;
-        if self.letters.values().any(is_same) {
-            Keeping::Kept
-        } else if sizes(None) + len > quota.total {
-            Keeping::Full
-        } else if sizes(Some(letter.sender)) + len > quota.sender {
-            Keeping::SenderFull
-        } else {
-            self.last_letter += 1;
-            self.letters.insert(self.last_letter, letter);
-            Keeping::Kept
-        }
     }
 
     fn expire(&mut self, now: UnixTime) -> Vec<(NodeId, MessageId)> {
         let pending = self.pending.values().flatten().filter_map(|seq| self.outgoing.get(seq));
         let due = pending.filter(|(_, message)| message.expires.is_some_and(|at| at <= now));
-        let due: Vec<_> = due.map(|(to, message)| (*to, message.id)).collect();
-        due.into_iter().filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect()
+        let mut due: Vec<_> = due.map(|(to, message)| (message.seq, (*to, message.id))).collect();
+        due.sort_unstable();
+        let due = due.into_iter().map(|(_, due)| due);
+        due.filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect()
     }
 
     fn release(&mut self, now: UnixTime) -> Vec<IncomingMessage> {
-        let due = self.held.iter().filter(|(_, (_, held))| is_over(held.received_at, now));
-        let mut due: Vec<_> = due.map(|((from, _), (_, held))| (*from, held.clone())).collect();
-        // Those that wait for one another go out in the order of their writing.
-        due.sort_by_key(|(from, held)| (*from, held.sent_at));
+        let due = self.held.iter().filter(|(_, held)| is_over(held.message.received_at, now));
+        let mut due: Vec<_> = due.map(|((from, id), held)| (*from, held.number, *id)).collect();
+        due.sort_unstable();
         let mut released = Vec::new();
-        due.into_iter().for_each(|(from, held)| self.store(from, held, &mut released));
+        for (from, _, id) in due {
+            if let Some(first) = self.first_of_chain(from, id) {
+                self.store(from, first, &mut released);
+            }
+        }
         released
+    }
+
+    /// The message that this one waits for, or one before it in the chain, if that is set aside too.
+    fn first_of_chain(&self, from: NodeId, id: MessageId) -> Option<ReceivedMessage> {
+        let mut first = self.held.get(&(from, id))?;
+        for _ in 0..MAX_HELD {
+            match self.held.get(&(from, first.follows)) {
+                Some(before) => first = before,
+                None => break,
+            }
+        }
+        Some(first.message.clone())
     }
 }
 

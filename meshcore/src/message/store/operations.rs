@@ -83,7 +83,8 @@ pub enum StoreOp {
         from: NodeId,
         /// In the order of arrival.
         messages: Vec<ReceivedMessage>,
-        /// The id of the message that tells the sender, by whatever way, that its texts are delivered.
+        /// The id of the message that tells the sender, by whatever way, that its texts are delivered; but for those of which a
+        /// message that has not arrived yet tells already.
         receipt: Option<MessageId>,
     },
     /// Reads incoming messages in order of arrival. Answered by [`StoreReply::IncomingPage`] or
@@ -100,7 +101,7 @@ pub enum StoreOp {
         arrival: u64,
     },
     /// All messages of one sender up to this arrival number were read: adds a message to the outbox that tells the sender of those
-    /// it was not told of. Answered by [`StoreReply::MarkedRead`] or [`StoreReply::NotSaved`].
+    /// it was not told of, of the first [`MAX_RECEIPT_IDS`](super::MAX_RECEIPT_IDS) if there are more. Answered by [`StoreReply::MarkedRead`] or [`StoreReply::NotSaved`].
     MarkRead {
         /// The sender.
         from: NodeId,
@@ -117,7 +118,7 @@ pub enum StoreOp {
         session: SessionId,
         /// Its number there.
         number: u64,
-        /// The letter; one with the same sender and id replaces nothing.
+        /// The letter; of one with the same recipient, sender and id the time is made longer, if it is, and nothing else.
         letter: Letter,
         /// What the mailbox may hold.
         quota: Quota,
@@ -268,6 +269,8 @@ pub enum StoreReply {
     MarkedRead {
         /// Whose messages.
         from: NodeId,
+        /// From the operation.
+        arrival: u64,
         /// The message that tells; `None` when there was nothing new to tell.
         receipt: Option<OutgoingMessage>,
     },

@@ -1,6 +1,6 @@
 //! Messages from others.
 
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
 use crate::message::store::{
@@ -49,15 +49,29 @@ impl Writer {
                 }
                 Content::Unknown(_) => continue,
             }
-            told.push(*id);
+            if receipt.is_some() && !told.contains(id) && !self.is_told(from, id)? {
+                told.push(*id);
+            }
         }
         if let (Some(id), Some(first)) = (receipt, messages.first())
             && !told.is_empty()
         {
-            let receipts = (Status::Delivered, told);
-            stored.receipt = Some(self.enqueue_receipt(id, from, first.received_at, receipts)?);
+            let receipts = (Status::Delivered, told.clone());
+            let message = self.enqueue_receipt(id, from, first.received_at, receipts)?;
+            let sql = "INSERT OR REPLACE INTO told VALUES (?, ?, ?)";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for id in told {
+                statement.execute(params![from.0, id.0, number(message.seq)])?;
+            }
+            stored.receipt = Some(message);
         }
         Ok(stored)
+    }
+
+    /// Whether a message in the outbox tells the sender of this one.
+    fn is_told(&self, from: &NodeId, id: &MessageId) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM told WHERE sender = ? AND id = ?";
+        self.connection.prepare_cached(sql)?.exists(params![from.0, id.0])
     }
 
     /// Stores a text, if it is new, and those that have waited for it.
@@ -79,7 +93,7 @@ impl Writer {
             let sql = "DELETE FROM held WHERE sender = ? AND id = ?";
             self.connection.prepare_cached(sql)?.execute(params![from.0, id.0])?;
             let mut waiting = self.connection.prepare_cached(
-                "SELECT id, text, sent, received FROM held WHERE sender = ? AND follows = ? ORDER BY sent DESC",
+                "SELECT id, text, sent, received FROM held WHERE sender = ? AND follows = ? ORDER BY number DESC",
             )?;
             let rows = waiting.query_map(params![from.0, id.0], held)?;
             next.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
@@ -109,18 +123,34 @@ impl Writer {
     /// Stores what has waited long enough for the message before it. A clock that was set back must not make it wait for that
     /// time again.
     pub(super) fn release(&self, now: UnixTime) -> rusqlite::Result<Vec<IncomingMessage>> {
-        let (past, future) = (now.as_millis().saturating_sub(PATIENCE.as_millis() as u64), now + PATIENCE);
-        let mut statement = self.connection.prepare_cached(
-            "SELECT id, text, sent, received, sender FROM held WHERE received <= ? OR received >= ?
-             ORDER BY sender, sent",
-        )?;
-        let parameters = params![signed(UnixTime::from_millis(past)), signed(future)];
-        let rows = statement.query_map(parameters, |row| Ok((NodeId(row.get(4)?), held(row)?)))?;
+        let (past, future) =
+            (signed(now).saturating_sub(PATIENCE.as_millis() as i64), signed(now + PATIENCE));
+        let sql = "SELECT sender, id FROM held WHERE received <= ? OR received >= ? ORDER BY sender, number";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let due = statement
+            .query_map([past, future], |row| Ok((NodeId(row.get(0)?), MessageId(row.get(1)?))))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         let mut released = Vec::new();
-        for (from, text) in rows.collect::<rusqlite::Result<Vec<_>>>()? {
-            self.arrive(&from, text, &mut released)?;
+        for (from, id) in due {
+            if let Some(first) = self.first_of_chain(&from, id)? {
+                self.arrive(&from, first, &mut released)?;
+            }
         }
         Ok(released)
+    }
+
+    /// The message that this one waits for, or one before it in the chain, if that is set aside too.
+    fn first_of_chain(&self, from: &NodeId, mut id: MessageId) -> rusqlite::Result<Option<Text>> {
+        let mut first = None;
+        let sql = "SELECT id, text, sent, received, follows FROM held WHERE sender = ? AND id = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for _ in 0..=MAX_HELD {
+            let found =
+                statement.query_row(params![from.0, id.0], |row| Ok((held(row)?, MessageId(row.get(4)?))));
+            let Some((text, follows)) = found.optional()? else { break };
+            (first, id) = (Some(text), follows);
+        }
+        Ok(first)
     }
 
     pub(super) fn load_incoming(&self, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {

@@ -9,8 +9,10 @@ use crate::types::{MessageId, NodeId, UnixTime};
 impl Writer {
     pub(super) fn keep_letter(&self, letter: &Letter, quota: Quota) -> rusqlite::Result<Keeping> {
         let Letter { sender, recipient, id, expires, envelope } = letter;
-        let sql = "SELECT 1 FROM letters WHERE recipient = ? AND sender = ? AND id = ?";
-        if self.connection.prepare_cached(sql)?.exists(params![recipient.0, sender.0, id.0])? {
+        let sql =
+            "UPDATE letters SET expires = max(expires, ?) WHERE recipient = ? AND sender = ? AND id = ?";
+        let same = params![signed(*expires), recipient.0, sender.0, id.0];
+        if self.connection.prepare_cached(sql)?.execute(same)? > 0 {
             return Ok(Keeping::Kept);
         }
         let len = envelope.len() as u64;

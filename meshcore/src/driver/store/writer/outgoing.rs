@@ -93,6 +93,7 @@ impl Writer {
             self.connection.prepare_cached("DELETE FROM copies WHERE seq = ?")?.execute([seq])?;
             if kind != KIND_TEXT {
                 self.connection.prepare_cached("DELETE FROM outgoing WHERE seq = ?")?.execute([seq])?;
+                self.connection.prepare_cached("DELETE FROM told WHERE seq = ?")?.execute([seq])?;
             }
         }
         Ok(raised)
