@@ -11,6 +11,7 @@ use super::framing::{RecordReader, WriteBuffer};
 use super::inbound::{HandOver, Inbound};
 use super::outbound::Outbox;
 use super::post::{Job, JobOutcome, Page, Post};
+use super::sent::Sent;
 pub use super::store::IncomingMessage;
 use super::store::{Keeping, Origin, OutgoingMessage, ReceivedMessage, StoreOp, StoreReply};
 use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
@@ -64,6 +65,7 @@ pub struct Messenger {
     post: Post,
     /// Messages and bytes of the application that wait for their commit.
     sending: (usize, usize),
+    sent: Sent,
     any_unsaved: bool,
     last_token: u64,
     sweep_at: Instant,
@@ -85,6 +87,7 @@ impl Messenger {
             mailboxes: BTreeSet::new(),
             post,
             sending: (0, 0),
+            sent: Sent::default(),
             any_unsaved: false,
             last_token: 0,
             sweep_at: Instant::default(),
@@ -232,11 +235,11 @@ impl Messenger {
     }
 
     /// The stream took the first `n` bytes of [`Messenger::pending_write`].
-    pub fn on_written(&mut self, session: SessionId, channel: Channel, n: usize) {
+    pub fn on_written(&mut self, now: Instant, session: SessionId, channel: Channel, n: usize) {
         match channel {
             Channel::Letters => self.post.on_letters_written(session, n),
             Channel::Deposits => self.post.on_answers_written(session, n),
-            Channel::Outgoing => self.on_messages_written(session, n),
+            Channel::Outgoing => self.on_messages_written(now, session, n),
             Channel::Incoming => {
                 if let Some(state) = self.sessions.get_mut(&session) {
                     state.inbound.on_written(n);
@@ -245,7 +248,7 @@ impl Messenger {
         }
     }
 
-    fn on_messages_written(&mut self, session: SessionId, n: usize) {
+    fn on_messages_written(&mut self, now: Instant, session: SessionId, n: usize) {
         let Some(state) = self.sessions.get_mut(&session) else { return };
         let written = state.buffer.on_written(n);
         let complete = state.ends.iter().take_while(|(end, _)| *end <= written).count();
@@ -257,7 +260,7 @@ impl Messenger {
         };
         let ids: Vec<_> = ids.into_iter().filter(|id| outbox.sent(*id)).collect();
         if !ids.is_empty() {
-            self.ops.push_back(StoreOp::SetStatus { to, ids, status: Status::Sent });
+            self.sent.add(now, to, ids);
         }
     }
 
@@ -424,7 +427,8 @@ impl Messenger {
 
     /// When [`Messenger::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.sweep_at), self.absence.poll_timeout(), Some(self.post.poll_timeout())]
+        let post = Some(self.post.poll_timeout());
+        [Some(self.sweep_at), self.absence.poll_timeout(), self.sent.poll_timeout(), post]
             .into_iter()
             .flatten()
             .min()
@@ -436,6 +440,7 @@ impl Messenger {
             self.post.set_absent(absent, true);
         }
         self.post.handle_timeout(now.monotonic, &mut self.rng);
+        self.ops.extend(self.sent.handle_timeout(now.monotonic));
         if now.monotonic >= self.sweep_at {
             self.sweep_at = now.monotonic + SWEEP;
             self.ops.push_back(StoreOp::Sweep { now: now.wall });
@@ -488,6 +493,7 @@ impl Messenger {
     fn delivered(&mut self, now: Now, peer: NodeId, receipts: Vec<MessageId>) {
         let Some(outbox) = self.outboxes.get_mut(&peer) else { return };
         let ids: Vec<_> = receipts.into_iter().filter(|id| outbox.delivered(*id)).collect();
+        ids.iter().for_each(|id| self.sent.remove(peer, *id));
         if !ids.is_empty() {
             self.ops.push_back(StoreOp::SetStatus { to: peer, ids, status: Status::Delivered });
             self.refill(peer);

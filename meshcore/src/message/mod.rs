@@ -9,6 +9,7 @@ mod inbound;
 pub mod messenger;
 mod outbound;
 mod post;
+mod sent;
 pub mod store;
 
 pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};

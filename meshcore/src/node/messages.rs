@@ -183,7 +183,7 @@ impl Stack {
         let streams: Vec<_> = session.streams().collect();
         for (channel, stream) in streams {
             // Receipts that were written make room for messages to read.
-            self.write(connection, stream, channel)?;
+            self.write(now, connection, stream, channel)?;
             self.read(now, connection, stream, channel)?;
         }
         Ok(())
@@ -208,7 +208,13 @@ impl Stack {
         Ok(())
     }
 
-    fn write(&mut self, connection: ConnectionId, stream: StreamId, channel: Channel) -> Result<(), String> {
+    fn write(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        stream: StreamId,
+        channel: Channel,
+    ) -> Result<(), String> {
         loop {
             let pending = self.messenger.pending_write(connection.into(), channel);
             if pending.is_empty() {
@@ -218,7 +224,7 @@ impl Stack {
             if taken == 0 {
                 return Ok(());
             }
-            self.messenger.on_written(connection.into(), channel, taken);
+            self.messenger.on_written(now.monotonic, connection.into(), channel, taken);
         }
     }
 

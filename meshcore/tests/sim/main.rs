@@ -128,7 +128,8 @@ fn first_message_is_delivered_quickly_and_reported() {
         statuses.contains(&Status::Delivered)
     });
     assert!(delivered);
-    assert_eq!(statuses, [Status::Sent, Status::Delivered]);
+    // That it was sent is told when no receipt comes for a while.
+    assert_eq!(statuses, [Status::Delivered]);
     assert_eq!(take_texts(&mut world, 1), ["hello"]);
     let took = world.now - start;
     assert!(took < Duration::from_millis(100), "took {took:?}");

@@ -19,6 +19,9 @@ use crate::types::{MessageId, NodeId, Status, UnixTime};
 /// Most commands in one commit: what a failing commit takes with it, and how long the first waits for the last.
 const MAX_BATCH: usize = 512;
 
+/// More than there are different statements: to prepare one anew takes longer than to run it.
+const STATEMENTS: usize = 64;
+
 const CONFIRMED: &str = "confirmed";
 const RECORD_NUMBER: &str = "record_number";
 
@@ -61,6 +64,7 @@ impl Writer {
     pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
         let mut connection = connect(file)?;
         schema::prepare(&mut connection, file)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let mut writer = Self { file: file.to_owned(), connection, confirmed: 0, saved_confirmed: 0 };
         writer.confirmed = writer.meta(CONFIRMED).map_err(|error| sqlite_error(file, error))?;
         writer.saved_confirmed = writer.confirmed;
@@ -206,6 +210,11 @@ impl Writer {
                 Ok(Outcome::Done)
             }
         }
+    }
+
+    /// Whether a table has any row: most have none, and then need not be searched for each message.
+    fn any(&self, table: &str) -> rusqlite::Result<bool> {
+        self.connection.prepare_cached(&format!("SELECT 1 FROM {table} LIMIT 1"))?.exists([])
     }
 
     fn next_record_number(&self, now: UnixTime) -> rusqlite::Result<Outcome> {

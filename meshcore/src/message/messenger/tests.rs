@@ -40,6 +40,13 @@ impl Node {
         std::iter::from_fn(|| self.messenger.poll_event()).collect()
     }
 
+    /// Nothing comes for a while.
+    fn wait(&mut self) -> Vec<MessengerEvent> {
+        let later = Now { monotonic: NOW.monotonic + Duration::from_millis(50), ..NOW };
+        self.messenger.handle_timeout(later);
+        self.settle()
+    }
+
     fn send(&mut self, n: u8) {
         self.messenger.send(NOW.wall, id(n), PEER, format!("text {n}"), None).unwrap();
     }
@@ -52,7 +59,7 @@ impl Node {
 
     fn take(&mut self, channel: Channel) -> Vec<u8> {
         let bytes = self.messenger.pending_write(SESSION, channel).to_vec();
-        self.messenger.on_written(SESSION, channel, bytes.len());
+        self.messenger.on_written(NOW.monotonic, SESSION, channel, bytes.len());
         bytes
     }
 
@@ -88,10 +95,11 @@ fn status_tells_what_happened() {
     assert!(node.messenger.has_backlog(PEER));
     node.connect();
     let len = node.messenger.pending_write(SESSION, Channel::Outgoing).len();
-    node.messenger.on_written(SESSION, Channel::Outgoing, len - 1);
-    assert_eq!(node.settle(), [], "one byte is missing");
-    node.messenger.on_written(SESSION, Channel::Outgoing, 1);
-    assert_eq!(node.settle(), [status(1, Status::Sent)]);
+    node.messenger.on_written(NOW.monotonic, SESSION, Channel::Outgoing, len - 1);
+    assert_eq!(node.wait(), [], "one byte is missing");
+    node.messenger.on_written(NOW.monotonic, SESSION, Channel::Outgoing, 1);
+    assert_eq!(node.settle(), [], "a receipt may come at once");
+    assert_eq!(node.wait(), [status(1, Status::Sent)]);
     node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
     assert_eq!(node.messenger.poll_event(), None, "not delivered before the commit");
     assert_eq!(node.settle(), [status(1, Status::Delivered)]);
@@ -289,7 +297,7 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
     node.connect();
     let all = node.messenger.pending_write(SESSION, Channel::Outgoing).to_vec();
     let (first, second) = (all.len() / 3 + 2, 2 * all.len() / 3);
-    node.messenger.on_written(SESSION, Channel::Outgoing, first);
+    node.messenger.on_written(NOW.monotonic, SESSION, Channel::Outgoing, first);
     node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
     node.settle();
 
@@ -303,8 +311,8 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
     assert_eq!(node.messenger.pending_write(other, Channel::Outgoing), &all[all.len() / 3..]);
     assert_eq!(node.take(Channel::Outgoing), all[first..], "what was given to the old stream is finished");
     assert_eq!(node.settle(), [], "the old session is not the sending session");
-    node.messenger.on_written(other, Channel::Outgoing, second);
-    assert_eq!(node.settle(), [status(2, Status::Sent), status(3, Status::Sent)]);
+    node.messenger.on_written(NOW.monotonic, other, Channel::Outgoing, second);
+    assert_eq!(node.wait(), [status(2, Status::Sent), status(3, Status::Sent)]);
 
     node.messenger.session_closed(NOW, other);
     assert!(node.messenger.has_backlog(PEER));

@@ -76,6 +76,7 @@ impl Writer {
 
     /// Stores a text, if it is new, and those that have waited for it.
     fn arrive(&self, from: &NodeId, text: Text, new: &mut Vec<IncomingMessage>) -> rusqlite::Result<()> {
+        let has_held = self.any("held")?;
         let mut next = vec![text];
         while let Some(Text { id, text, sent_at, received_at }) = next.pop() {
             // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate.
@@ -89,6 +90,9 @@ impl Writer {
             if added > 0 {
                 let arrival = self.connection.last_insert_rowid().cast_unsigned();
                 new.push(IncomingMessage { arrival, from: *from, id, text, sent_at, received_at });
+            }
+            if !has_held {
+                continue;
             }
             let sql = "DELETE FROM held WHERE sender = ? AND id = ?";
             self.connection.prepare_cached(sql)?.execute(params![from.0, id.0])?;

@@ -78,6 +78,7 @@ impl Writer {
         let sql =
             "UPDATE outgoing SET status = ?1 WHERE id = ?2 AND peer = ?3 AND status < ?1 RETURNING seq, kind";
         let mut statement = self.connection.prepare_cached(sql)?;
+        let has_copies = !status.is_pending() && self.any("copies")?;
         let mut raised = Vec::new();
         for id in ids {
             let row = statement.query_row(params![status.code(), id.0, to.0], |row| {
@@ -90,7 +91,9 @@ impl Writer {
             if status.is_pending() {
                 continue;
             }
-            self.connection.prepare_cached("DELETE FROM copies WHERE seq = ?")?.execute([seq])?;
+            if has_copies {
+                self.connection.prepare_cached("DELETE FROM copies WHERE seq = ?")?.execute([seq])?;
+            }
             if kind != KIND_TEXT {
                 self.connection.prepare_cached("DELETE FROM outgoing WHERE seq = ?")?.execute([seq])?;
                 self.connection.prepare_cached("DELETE FROM told WHERE seq = ?")?.execute([seq])?;

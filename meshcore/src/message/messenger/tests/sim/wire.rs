@@ -49,6 +49,7 @@ impl Wire {
     /// Moves what the writer has; whether it was something.
     pub(super) fn write(
         &mut self,
+        now: Instant,
         session: SessionId,
         side: usize,
         writer: &mut Node,
@@ -68,7 +69,7 @@ impl Wire {
                 if !lost {
                     pipe.extend_from_slice(&pending[..taken]);
                 }
-                running.messenger.on_written(session, channel, taken);
+                running.messenger.on_written(now, session, channel, taken);
                 moved = true;
                 if taken < room {
                     break;

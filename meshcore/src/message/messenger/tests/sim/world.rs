@@ -358,7 +358,7 @@ impl World {
             let share = |room: usize| {
                 if room == 0 || calm || rng.random_bool(0.8) { room } else { rng.random_range(0..room) }
             };
-            moved |= wire.write(session, side, &mut self.nodes[node], share);
+            moved |= wire.write(self.now, session, side, &mut self.nodes[node], share);
             for side in [side, 1 - side] {
                 let reader = &self.nodes[wire.ends[side]];
                 let wanted = wire.open[side] && wire.has_data(side) && !wire.arriving[side] && !wire.dead;
