@@ -174,6 +174,19 @@ fn check_order(store: &mut dyn TestStore) {
         assert_eq!(released, [n + 1, n + 2], "a clock that was set holds nothing back");
     }
 
+    // What comes by a session shows that nothing before it is still to come.
+    let later = NOW + Duration::from_secs(1);
+    assert_eq!(new_and_told(incoming(store, vec![following(91, 90)], None)).0, NONE);
+    let (n, content) = text(92);
+    let by_session = |sent_at| StoreOp::StoreIncoming {
+        origin: Origin::Session(SessionId(1)),
+        from: PEER,
+        messages: vec![ReceivedMessage { id: id(n), content: content.clone(), sent_at, received_at: later }],
+        receipt: None,
+    };
+    assert_eq!(new_and_told(one(store, by_session(NOW))).0, [92], "it may have been written before");
+    assert_eq!(new_and_told(one(store, by_session(later))).0, [91]);
+
     // Those that wait for one another, as only somebody makes them up who wants to see what happens.
     assert_eq!(new_and_told(incoming(store, vec![following(80, 81), following(81, 80)], None)).0, NONE);
     let StoreReply::Swept { released, .. } = one(store, StoreOp::Sweep { now: NOW + PATIENCE }) else {

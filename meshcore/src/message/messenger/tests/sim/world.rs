@@ -227,7 +227,10 @@ impl World {
             Happening::Timer { node, life } if self.lives(node, life) => self.on_timer(node),
             Happening::Show { node, life } if self.lives(node, life) => {
                 let reads = self.rng.random_bool(0.2);
-                self.nodes[node].show(self.now, reads);
+                let may_expire = self.nodes[node].next_to_show().is_some_and(|(from, id)| {
+                    self.nodes.iter().any(|node| node.id == from && node.sent[&id].may_expire)
+                });
+                self.nodes[node].show(self.now, reads, !may_expire);
                 if let Some(running) = &mut self.nodes[node].running {
                     running.showing = false;
                 }

@@ -40,8 +40,7 @@ impl World {
                 let sent = &node.sent[&message.id];
                 let recipient = &self.nodes[sent.to];
                 assert_eq!(recipient.id, *to);
-                let shown =
-                    recipient.shown.get(&node.id).is_some_and(|all| all.binary_search(&message.id).is_ok());
+                let shown = recipient.shown.contains(&(node.id, message.id));
                 let settled = match message.status {
                     Status::Delivered | Status::Read => shown,
                     Status::Expired => sent.may_expire,
@@ -49,8 +48,6 @@ impl World {
                 };
                 assert!(settled, "{message:?} was shown: {shown}");
             }
-            assert_eq!(node.disk.letters(), 0, "letters are left");
-            assert_eq!(node.disk.held(), 0, "messages still wait for others");
         }
     }
 
@@ -102,14 +99,16 @@ impl World {
     }
 
     pub(in super::super) fn shown(&self) -> usize {
-        self.nodes.iter().flat_map(|node| node.shown.values()).map(Vec::len).sum()
+        self.nodes.iter().map(|node| node.shown.len()).sum()
     }
 
     pub(in super::super) fn is_quiet(&self) -> bool {
         self.nodes.iter().all(Node::is_quiet)
     }
 
-    pub(in super::super) fn letters(&self) -> usize {
-        self.nodes.iter().map(|node| node.disk.letters()).sum()
+    /// Letters in mailboxes, and messages that wait for others.
+    pub(in super::super) fn left_over(&self) -> (usize, usize) {
+        let left = self.nodes.iter().map(|node| (node.disk.letters(), node.disk.held()));
+        left.fold((0, 0), |sum, left| (sum.0 + left.0, sum.1 + left.1))
     }
 }

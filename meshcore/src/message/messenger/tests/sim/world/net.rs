@@ -198,10 +198,13 @@ impl World {
                 // All writes that are not answered are lost, none, or the last of them.
                 let survive = [0, waiting, self.rng.random_range(0..=waiting)][self.rng.random_range(0..3)];
                 self.crash(node, survive);
-                self.within(0.1, 90.0, Happening::Start { node });
+                self.within(0.1, 150.0, Happening::Start { node });
             }
-            75..85 => {
-                self.nodes[node].fault = [Fault::Full, Fault::Broken][self.rng.random_range(0..2)];
+            75..90 => {
+                // A mailbox whose disk fails now and then keeps some messages of a row.
+                let node = if self.rng.random() { node } else { node % self.plan.mailboxes };
+                self.nodes[node].fault =
+                    [Fault::Full, Fault::Flaky, Fault::Flaky, Fault::Broken][self.rng.random_range(0..4)];
                 self.within(0.1, 20.0, Happening::Mend { node });
             }
             _ => self.part(),
