@@ -113,5 +113,8 @@ mod tests {
         absence.set_reachable(NODE, false);
         assert_eq!(absence.poll_timeout(), Some(at(13)));
         assert_eq!(absence.handle_timeout(at(20)), [NODE]);
+        absence.set_waiting(at(21), NODE, true);
+        absence.set_reachable(NODE, true);
+        assert_eq!(absence.poll_timeout(), None, "it is absent already");
     }
 }

@@ -327,6 +327,12 @@ mod tests {
         assert!(is_about(pauses[0], MIN_BACKOFF) && is_about(pauses[11], MAX_BACKOFF), "{pauses:?}");
         sessions.on_progress(LARGE);
         assert!(sessions.wants_connection(NOW, LARGE));
+        let later = NOW + STABLE;
+        assert_eq!(
+            sessions.next_attempt([(LARGE, later)].into_iter()),
+            Some(later),
+            "not before it is wanted"
+        );
     }
 
     #[test]

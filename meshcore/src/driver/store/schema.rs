@@ -11,7 +11,7 @@ use crate::message::store::StoreError;
 ///
 /// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 25
 /// (`Status::Expired`) is pending.
-const MIGRATIONS: &[&str] = &[
+pub(super) const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE peers (

@@ -182,8 +182,8 @@ impl Writer {
             StoreOp::Deposited { to, ids, mailbox, until } => {
                 self.deposited(to, ids, mailbox, *until).map(Outcome::Raised)
             }
-            StoreOp::StoreIncoming { from, messages, receipt, .. } => {
-                self.store_incoming(from, messages, receipt.as_ref()).map(Outcome::Stored)
+            StoreOp::StoreIncoming { origin, from, messages, receipt } => {
+                self.store_incoming(origin, from, messages, receipt.as_ref()).map(Outcome::Stored)
             }
             StoreOp::LoadIncoming { after, limit } => self.load_incoming(*after, *limit),
             StoreOp::Confirmed { .. } => Ok(Outcome::Done),

@@ -331,3 +331,63 @@ fn a_session_that_ends_before_its_first_page_leaves_no_backlog_behind() {
     assert!(!node.messenger.has_backlog(PEER));
     assert!(node.messenger.outboxes.is_empty());
 }
+
+#[test]
+fn all_that_was_read_is_told() {
+    let mut node = Node::new();
+    node.connect();
+    let messages = (0..1500u32).map(|n| {
+        let id = MessageId([n.to_be_bytes(); 4].concat().try_into().unwrap());
+        bytes(Record::Message { id, sent_at: NOW.wall, content: Content::Text("x".into()) })
+    });
+    for message in messages {
+        node.data(Channel::Incoming, &message).unwrap();
+        node.settle();
+        node.take(Channel::Incoming);
+    }
+    node.messenger.mark_read(NOW.wall, PEER, 1500);
+    node.settle();
+    let told = node.store.outgoing.values().map(|(_, message)| match &message.content {
+        Content::Receipts { status: Status::Read, ids } => ids.len(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [1024, 476]);
+}
+
+#[test]
+fn what_the_disk_could_not_read_is_read_later() {
+    let mut node = Node::new();
+    node.connect();
+    node.data(Channel::Incoming, &message(1)).unwrap();
+    node.settle();
+    let opened = node.store.opened();
+    node.messenger = Messenger::new(ME, MessengerConfig::default(), [8; 32]);
+    node.messenger.handle_store(NOW, StoreReply::Opened(opened));
+    while let Some(op) = node.messenger.poll_store() {
+        node.messenger.handle_store(NOW, op.failed(full()));
+    }
+    assert_eq!(node.settle(), []);
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + SWEEP, ..NOW });
+    assert!(matches!(&node.settle()[..], [MessengerEvent::Received(message)] if message.id == id(1)));
+}
+
+#[test]
+fn what_was_given_up_on_its_way_may_arrive_all_the_same() {
+    let mut node = Node::new();
+    for n in 1..=2 {
+        let expires = Some(NOW.wall + SWEEP);
+        node.messenger.send(NOW.wall, id(n), PEER, "x".into(), expires).unwrap();
+        node.settle();
+        node.connect();
+        if n == 1 {
+            node.take(Channel::Outgoing);
+        }
+    }
+    node.settle();
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + SWEEP, wall: NOW.wall + SWEEP });
+    assert_eq!(node.settle(), [status(1, Status::Expired), status(2, Status::Expired)]);
+    assert!(node.take(Channel::Outgoing).is_empty(), "what was not on its way stays here");
+    node.data(Channel::Outgoing, &receipt(&[1, 2])).unwrap();
+    assert_eq!(node.settle(), [status(1, Status::Delivered)]);
+    assert!(!node.messenger.has_backlog(PEER));
+}

@@ -24,23 +24,23 @@ const COPIES: usize = 2;
 const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
 
 /// Lanes that have something in memory at the same time.
-const MAX_ACTIVE: usize = 32;
+pub(super) const MAX_ACTIVE: usize = 32;
 
 /// What is asked of a mailbox for messages that their sender never gives up. It may keep them for less.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// How long a mailbox that refuses is left alone; doubled each time, up to the second.
-const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 
 /// After this it is looked whether mailboxes still have what they were given.
-const REFRESH: Duration = Duration::from_secs(3600);
+pub(super) const REFRESH: Duration = Duration::from_secs(3600);
 
 /// How long an answer is waited for, each time anew when one has come. Whoever takes envelopes and says nothing would hold a lane for
 /// ever; a slow path needs time for a page.
-const ANSWER: Duration = Duration::from_secs(300);
+pub(super) const ANSWER: Duration = Duration::from_secs(300);
 
 /// Nothing is loaded for a session whose peer has not read this much yet.
-const MAX_UNREAD: usize = 2 * PAGE.bytes;
+pub(super) const MAX_UNREAD: usize = 2 * PAGE.bytes;
 
 /// Nothing is loaded while this many letters wait to be sealed.
 const MAX_SEALING: usize = MAX_ACTIVE * PAGE.messages;

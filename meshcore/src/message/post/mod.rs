@@ -327,3 +327,6 @@ impl Post {
 }
 
 pub(super) use dispatch::Page;
+
+#[cfg(test)]
+mod tests;

@@ -276,6 +276,9 @@ impl MemoryStore {
             {
                 told.push(message.id);
             }
+            if matches!((&origin, &message.content), (Origin::Session(_), Content::Text(_))) {
+                self.release_before(from, message.sent_at, &mut new);
+            }
             self.store(from, message, &mut new);
         }
         let receipt = receipt.filter(|_| !told.is_empty()).map(|id| {
@@ -348,6 +351,19 @@ impl MemoryStore {
             }
         }
         released
+    }
+
+    /// Stores what its sender wrote before this time and was set aside. A session brings all that is not given up, in order: what
+    /// those wait for does not come any more.
+    fn release_before(&mut self, from: NodeId, sent_at: UnixTime, new: &mut Vec<IncomingMessage>) {
+        let before = self.held_of(from).filter(|held| held.message.sent_at < sent_at);
+        let mut before: Vec<_> = before.map(|held| (held.number, held.message.id)).collect();
+        before.sort_unstable();
+        for (_, id) in before {
+            if let Some(first) = self.first_of_chain(from, id) {
+                self.store(from, first, new);
+            }
+        }
     }
 
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.

@@ -1,5 +1,11 @@
 //! The tests that every store has to pass.
 
+mod delivery;
+#[cfg(feature = "driver")]
+pub(crate) mod random;
+
+pub(crate) use delivery::check_delivery;
+
 use super::*;
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
@@ -35,6 +41,7 @@ impl TestStore for MemoryStore {
 #[test]
 fn the_store_in_memory_is_a_store() {
     check_store(&mut MemoryStore::default());
+    check_delivery(&mut MemoryStore::default());
 }
 
 /// The behaviour of an empty store, operation by operation.

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
 use crate::message::store::{
-    Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, OutgoingMessage, PATIENCE, PageLimit,
+    Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit,
     ReceivedMessage,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
@@ -20,6 +20,7 @@ struct Text {
 impl Writer {
     pub(super) fn store_incoming(
         &self,
+        origin: &Origin,
         from: &NodeId,
         messages: &[ReceivedMessage],
         receipt: Option<&MessageId>,
@@ -38,7 +39,12 @@ impl Writer {
                     stored.raised.extend(raised.into_iter().map(|id| (id, *status)));
                     continue;
                 }
-                Content::Text(words) => self.arrive(from, text(words), &mut stored.new)?,
+                Content::Text(words) => {
+                    if matches!(origin, Origin::Session(_)) {
+                        self.release_before(from, *sent_at, &mut stored.new)?;
+                    }
+                    self.arrive(from, text(words), &mut stored.new)?;
+                }
                 Content::Following { after, text: words } => {
                     let text = text(words);
                     if self.must_wait(from, after, id)? {
@@ -141,6 +147,25 @@ impl Writer {
             }
         }
         Ok(released)
+    }
+
+    /// Stores what its sender wrote before this time and was set aside. A session brings all that is not given up, in order: what
+    /// those wait for does not come any more.
+    fn release_before(
+        &self,
+        from: &NodeId,
+        sent_at: UnixTime,
+        new: &mut Vec<IncomingMessage>,
+    ) -> rusqlite::Result<()> {
+        let sql = "SELECT id FROM held WHERE sender = ? AND sent < ? ORDER BY number";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let ids = statement.query_map(params![from.0, signed(sent_at)], |row| row.get(0).map(MessageId))?;
+        for id in ids.collect::<rusqlite::Result<Vec<_>>>()? {
+            if let Some(first) = self.first_of_chain(from, id)? {
+                self.arrive(from, first, new)?;
+            }
+        }
+        Ok(())
     }
 
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.

@@ -23,11 +23,12 @@ impl Writer {
         expires: Option<UnixTime>,
         text: &str,
     ) -> rusqlite::Result<Outcome> {
+        // Not "ON CONFLICT DO NOTHING": that would use up a place for every duplicate.
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO outgoing (id, peer, text, created, expires, status) VALUES (?, ?, ?, ?, ?, ?)
-                 ON CONFLICT (id) DO NOTHING",
+                "INSERT INTO outgoing (id, peer, text, created, expires, status) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                 WHERE NOT EXISTS (SELECT 1 FROM outgoing WHERE id = ?1)",
             )?
             .execute(params![
                 id.0,

@@ -19,6 +19,8 @@ pub(super) enum Fault {
     None,
     /// Whatever writes.
     Full,
+    /// Every second write.
+    Flaky,
     /// Everything.
     Broken,
 }
@@ -37,12 +39,17 @@ pub(super) struct Node {
     pub(super) skew: Duration,
     pub(super) disk: MemoryStore,
     pub(super) fault: Fault,
+    /// Writes that a flaky disk was asked for.
+    writes: u32,
     /// The application's own note of what it has dealt with.
     cursor: u64,
-    /// Messages of each sender that the application has dealt with, in order.
-    pub(super) shown: BTreeMap<NodeId, Vec<MessageId>>,
-    /// How many of those of each sender it has marked as read.
-    read: BTreeMap<NodeId, usize>,
+    /// Messages that the application has dealt with.
+    pub(super) shown: BTreeSet<(NodeId, MessageId)>,
+    /// The latest of each sender that its sender may not give up.
+    latest: BTreeMap<NodeId, MessageId>,
+    /// What the application has marked as read, and what it has not.
+    read: BTreeSet<(NodeId, MessageId)>,
+    unread: BTreeMap<NodeId, Vec<MessageId>>,
     pub(super) sent: BTreeMap<MessageId, Sent>,
     /// What the application was told to be accepted.
     pub(super) accepted: Vec<MessageId>,
@@ -82,9 +89,12 @@ impl Node {
             skew,
             disk: MemoryStore::default(),
             fault: Fault::None,
+            writes: 0,
             cursor: 0,
-            shown: BTreeMap::new(),
-            read: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            latest: BTreeMap::new(),
+            read: BTreeSet::new(),
+            unread: BTreeMap::new(),
             sent: BTreeMap::new(),
             accepted: Vec::new(),
             statuses: BTreeMap::new(),
@@ -145,35 +155,55 @@ impl Node {
         running.committing = 0;
         let replies: Vec<_> = match fault {
             Fault::None => batch.into_iter().filter_map(|op| self.disk.execute(op)).collect(),
+            Fault::Flaky => batch.into_iter().filter_map(|op| self.execute_or_fail(op)).collect(),
             Fault::Full => execute_failing(&mut self.disk, batch),
             Fault::Broken => batch.into_iter().map(|op| op.failed(full())).collect(),
         };
-        for reply in replies {
-            running.messenger.handle_store(now, reply);
+        if let Some(running) = &mut self.running {
+            replies.into_iter().for_each(|reply| running.messenger.handle_store(now, reply));
         }
     }
 
-    /// The application deals with the next message, and may tell its sender that it was read.
-    pub(super) fn show(&mut self, now: Instant, reads: bool) {
+    fn execute_or_fail(&mut self, op: StoreOp) -> Option<StoreReply> {
+        self.writes += u32::from(!op.is_read());
+        if op.is_read() || self.writes.is_multiple_of(2) {
+            self.disk.execute(op)
+        } else {
+            Some(op.failed(full()))
+        }
+    }
+
+    /// The message that the application deals with next.
+    pub(super) fn next_to_show(&self) -> Option<(NodeId, MessageId)> {
+        let message = self.running.as_ref()?.screen.front()?;
+        Some((message.from, message.id))
+    }
+
+    /// The application deals with the next message, and may tell its sender that it was read. One that was given up may have
+    /// arrived all the same, out of order.
+    pub(super) fn show(&mut self, now: Instant, reads: bool, in_order: bool) {
         let now = self.now(now);
         let Some(running) = &mut self.running else { return };
         let Some(message) = running.screen.pop_front() else { return };
         assert!(message.arrival > self.cursor, "shown again after its confirmation: {message:?}");
-        let shown = self.shown.entry(message.from).or_default();
-        assert!(shown.last() < Some(&message.id), "{message:?} comes after {:?}", shown.last());
-        shown.push(message.id);
+        assert!(self.shown.insert((message.from, message.id)), "shown twice: {message:?}");
+        if in_order {
+            let before = self.latest.insert(message.from, message.id);
+            assert!(before < Some(message.id), "{message:?} comes after {before:?}");
+        }
+        let unread = self.unread.entry(message.from).or_default();
+        unread.push(message.id);
         self.cursor = message.arrival;
         running.messenger.handle_confirmed(self.cursor);
         if reads {
             running.messenger.mark_read(now.wall, message.from, message.arrival);
-            self.read.insert(message.from, shown.len());
+            self.read.extend(unread.drain(..).map(|id| (message.from, id)));
         }
     }
 
     /// Whether the application has dealt with a message, and marked it as read.
     pub(super) fn has_read(&self, from: NodeId, id: MessageId) -> bool {
-        let place = self.shown.get(&from).and_then(|shown| shown.binary_search(&id).ok());
-        place.is_some_and(|place| self.read.get(&from).is_some_and(|read| place < *read))
+        self.read.contains(&(from, id))
     }
 
     /// Takes what the messenger gives; statuses are for the world to check, and sessions for it to close.
