@@ -16,6 +16,7 @@
 pub mod types;
 pub mod wire;
 
+pub mod file;
 pub mod mesh;
 pub mod message;
 pub mod stream;

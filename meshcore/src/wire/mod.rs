@@ -5,6 +5,7 @@
 
 pub mod broadcast;
 pub mod echo;
+pub mod file;
 pub mod frame;
 pub mod hello;
 pub mod identity;
