@@ -38,6 +38,6 @@ pub use node::{
 };
 pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
-    MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime,
-    V1Address,
+    FileId, FileInfo, FileReason, FileState, MessageId, Nickname, NicknameError, NodeId, ParseIdError,
+    ParseV1AddressError, Status, UnixTime, V1Address,
 };

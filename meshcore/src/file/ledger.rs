@@ -99,7 +99,9 @@ pub enum DecideError {
     #[error("the file '{0}' is over already")]
     Over(String),
     /// Too many are under way.
-    #[error("{MAX_WAITING} files for this node wait already, or {MAX_WAITING_IN_ALL} in all; send it when some have arrived")]
+    #[error(
+        "{MAX_WAITING} files for this node wait already, or {MAX_WAITING_IN_ALL} in all; send it when some have arrived"
+    )]
     TooMany,
 }
 
@@ -162,6 +164,16 @@ impl Ledger {
     /// Peers with whom something is to be done.
     pub fn peers(&self) -> BTreeSet<NodeId> {
         self.files.values().filter(|file| self.duty(file).is_some()).map(|file| file.peer).collect()
+    }
+
+    /// Files that a peer has accepted, and has not got yet.
+    pub fn accepted_of(&self, peer: NodeId) -> Vec<FileId> {
+        self.of_peer(peer).filter(|file| is_awaited(file)).map(|file| file.id).collect()
+    }
+
+    /// Peers that are to ask for files which they have accepted.
+    pub fn awaiting(&self) -> BTreeSet<NodeId> {
+        self.files.values().filter(|file| is_awaited(file)).map(|file| file.peer).collect()
     }
 
     /// Whether one more file fits.
@@ -274,7 +286,8 @@ impl Ledger {
 
     /// The file that a peer means by an id of its own or of ours, and what this node is to it.
     pub fn named_by(&self, peer: NodeId, id: &FileId) -> Option<&Transfer> {
-        let ours = self.files.get(id).filter(|file| file.direction == Direction::Outgoing && file.peer == peer);
+        let ours =
+            self.files.get(id).filter(|file| file.direction == Direction::Outgoing && file.peer == peer);
         ours.or_else(|| self.files.get(self.offered.get(&(peer, *id))?))
     }
 
@@ -329,6 +342,11 @@ impl Ledger {
             _ => FileReason::SenderCancelled,
         }
     }
+}
+
+/// Whether the recipient is to ask for it.
+fn is_awaited(file: &Transfer) -> bool {
+    file.direction == Direction::Outgoing && file.state == FileState::Accepted
 }
 
 #[cfg(test)]
@@ -396,7 +414,10 @@ mod tests {
         assert_eq!(ledger.duties(PEER), [(id(1), Duty::Tell(FileReason::Changed))]);
         assert!(ledger.end(&id(1), FileReason::Changed).is_err());
         ledger.on_ended(&id(1), FileReason::Refused);
-        assert_eq!((ledger.duties(PEER), ledger.get(&id(1)).unwrap().reason), (vec![], Some(FileReason::Changed)));
+        assert_eq!(
+            (ledger.duties(PEER), ledger.get(&id(1)).unwrap().reason),
+            (vec![], Some(FileReason::Changed))
+        );
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl Offering {
     pub fn handle(&mut self, record: FileRecord) -> Result<Heard, Violation> {
         let heard = match (record, self.state) {
             (FileRecord::Unknown(_), _) => Heard::Nothing,
-            (FileRecord::Noted, State::Offered) => {
+            (FileRecord::Noted, State::Offered | State::Noted) => {
                 self.state = State::Noted;
                 Heard::Noted
             }

@@ -1,4 +1,34 @@
-//! How far a file has come on its way from one node to another.
+//! Files on their way from one node to another.
+
+use std::path::PathBuf;
+
+use super::{FileId, NodeId, UnixTime};
+
+/// A file that this node sends or receives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileInfo {
+    /// Its id on this node.
+    pub id: FileId,
+    /// The node at the other end.
+    pub peer: NodeId,
+    /// Whether this node receives it.
+    pub incoming: bool,
+    /// Its name, without any folder. That of an incoming file is safe to use.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Bytes that the recipient has.
+    pub done: u64,
+    /// How far it is.
+    pub state: FileState,
+    /// Why it will not arrive, if it will not.
+    pub reason: Option<FileReason>,
+    /// Where it lies on this node; of an incoming file, once it has arrived.
+    pub path: Option<PathBuf>,
+    /// When it was offered.
+    pub offered_at: UnixTime,
+}
 
 /// How far a file has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

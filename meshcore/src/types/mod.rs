@@ -12,7 +12,7 @@ mod v1;
 
 pub(crate) use address_map::{AddressMap, HashKey};
 pub(crate) use bucket::TokenBucket;
-pub use file::{FileReason, FileState};
+pub use file::{FileInfo, FileReason, FileState};
 pub use id::{Address, FileId, MessageId, NodeId, ParseIdError};
 pub use link::{Destination, LargerFrames, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};

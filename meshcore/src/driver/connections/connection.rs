@@ -235,7 +235,11 @@ impl Node {
     pub fn connect(&self, to: NodeId) -> Pending<Connection> {
         let (resolve, pending) = Pending::new();
         let reply = Reply::new(resolve);
-        self.submit(Command::Connection(ConnectionCommand::Connect { to, purpose: Purpose::Application, reply }));
+        self.submit(Command::Connection(ConnectionCommand::Connect {
+            to,
+            purpose: Purpose::Application,
+            reply,
+        }));
         pending
     }
 

@@ -11,7 +11,8 @@ use crate::message::store::StoreError;
 ///
 /// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 30
 /// (`Status::Delivered`) is undelivered.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE peers (
         id BLOB PRIMARY KEY,
@@ -37,7 +38,31 @@ const MIGRATIONS: &[&str] = &["
         received INTEGER NOT NULL,
         UNIQUE (sender, id)
     ) STRICT;
-"];
+",
+    FILES,
+];
+
+/// Files, sent and received. Paths are bytes; a state of 20 (`FileState::Done`) or more is the last one.
+const FILES: &str = "
+    CREATE TABLE files (
+        id BLOB PRIMARY KEY,
+        incoming INTEGER NOT NULL,
+        peer BLOB NOT NULL,
+        offer BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        name TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        reason INTEGER,
+        told INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        path BLOB,
+        modified INTEGER NOT NULL,
+        part BLOB,
+        folder BLOB,
+        done INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
 
 /// Latest schema version.
 const LATEST: u32 = MIGRATIONS.len() as u32;

@@ -84,7 +84,7 @@ fn what_was_submitted_is_there_after_closing() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("messages.db");
     let (store, opened, replies) = open(&file);
-    assert_eq!(opened, Opened { peers: vec![], outboxes: OpenedOutboxes::default() });
+    assert_eq!(opened, Opened { peers: vec![], files: vec![], outboxes: OpenedOutboxes::default() });
     (0..1000).for_each(|n| store.submit(enqueue(n, 10)).unwrap());
     store.submit(incoming(1)).unwrap();
     store.submit(incoming(2)).unwrap();
