@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.application import get_app_or_none, run_in_terminal
 
 from .lines import BadLine
 from .safe import safe
@@ -25,6 +25,11 @@ class TerminalScreen:
         self._pending.append((text, then))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())
+
+    def refresh(self) -> None:
+        app = get_app_or_none()
+        if app is not None:
+            app.invalidate()
 
     async def flush(self) -> None:
         while self._pending and self._writer is not None:
@@ -47,6 +52,7 @@ class Prompt:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        session.shows_progress = True
         self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
         self.interrupted = False
         """Whether Ctrl-C ended the input."""
@@ -54,12 +60,16 @@ class Prompt:
     async def lines(self) -> AsyncIterator[str | BadLine]:
         while True:
             try:
-                yield await self._prompt.prompt_async(self._message)
+                yield await self._prompt.prompt_async(self._message, bottom_toolbar=self._toolbar)
             except EOFError:
                 return
             except KeyboardInterrupt:
                 self.interrupted = True
                 return
+
+    def _toolbar(self) -> str | None:
+        """How the files on their way come along; nothing, not even an empty line, when there is none."""
+        return self._session.files.toolbar() or None
 
     def _message(self) -> str:
         partner = self._session.partner

@@ -64,6 +64,15 @@ def add_nickname(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nickname", metavar="NAME", help="the name shown to others (default: that of last time)")
 
 
+def add_downloads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--downloads",
+        metavar="DIR",
+        type=Path,
+        help="folder of the files that are accepted (default: downloads in the home)",
+    )
+
+
 def seconds(text: str) -> float:
     """Type of an option that is a time."""
     value = float(text)

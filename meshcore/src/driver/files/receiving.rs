@@ -16,7 +16,6 @@ use super::disk;
 use super::exchange::{BEAT, Exchange, PATIENCE};
 use super::shared::{Shared, Turnstile, blocking};
 use crate::file::{FileRecord, Taken, Taking, Transfer, sync_interval};
-use crate::node::Warning;
 use crate::types::{FileId, FileReason, FileState};
 
 /// How often a disk that refuses is tried again.
@@ -154,7 +153,6 @@ async fn write(
     (offset, data): (u64, Bytes),
 ) -> Result<(), Broken> {
     let shared = Arc::clone(&exchange.shared);
-    let mut warned = false;
     loop {
         let (part, piece) = (Arc::clone(&part.file), data.clone());
         let written = blocking(move || part.write_all_at(&piece, offset)).await;
@@ -163,9 +161,7 @@ async fn write(
             Ok(Err(error)) => error,
             Err(error) => return Err(Broken::Disk(error.to_string())),
         };
-        if !std::mem::replace(&mut warned, true) {
-            shared.warn(waits(file, &error));
-        }
+        shared.warn_of_file(file, advice(&error));
         tokio::select! {
             () = sleep(DISK_PAUSE) => exchange.channel.send(taking.progress()).await?,
             changed = turnstile.current.changed() => {
@@ -181,17 +177,17 @@ async fn write(
     }
 }
 
-fn waits(file: &Transfer, error: &io::Error) -> Warning {
+fn advice(error: &io::Error) -> String {
     let help = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "make room, and it goes on",
         _ => "check the folder, and it goes on",
     };
-    Warning::FileWaits { name: file.offer.name.clone(), reason: format!("{error}; {help}") }
+    format!("{error}; {help}")
 }
 
 fn refused(shared: &Shared, file: &Transfer, error: &io::Error) -> Broken {
     if !shared.stopping.load(std::sync::atomic::Ordering::Relaxed) {
-        shared.warn(waits(file, error));
+        shared.warn_of_file(file, advice(error));
     }
     Broken::Disk(error.to_string())
 }

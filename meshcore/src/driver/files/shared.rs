@@ -1,6 +1,6 @@
 //! What the exchanges and the service share.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) receiving: Arc<Semaphore>,
     present: Mutex<HashMap<NodeId, Presence>>,
     progress: Mutex<HashMap<FileId, Progress>>,
+    /// Files of which the application knows that the disk refuses them.
+    refused: Mutex<HashSet<FileId>>,
     exchanges: Mutex<HashMap<FileId, Slot>>,
     tasks: Mutex<JoinSet<()>>,
     stop: watch::Sender<bool>,
@@ -123,6 +125,7 @@ impl Shared {
             receiving: Arc::new(Semaphore::new(RECEIVING)),
             present: Mutex::default(),
             progress: Mutex::default(),
+            refused: Mutex::default(),
             exchanges: Mutex::default(),
             tasks: Mutex::new(JoinSet::new()),
             stop: watch::channel(false).0,
@@ -248,6 +251,7 @@ impl Shared {
         let saved = self.store.submit(FileOp::Save(Box::new(file.clone())));
         if file.state.is_over() {
             self.progress.lock().remove(&file.id);
+            self.refused.lock().remove(&file.id);
             for id in ledger.surplus(file.peer) {
                 ledger.remove(&id);
                 // One that comes back at the next start is forgotten then.
@@ -313,6 +317,9 @@ impl Shared {
         let is_due = {
             let mut all = self.progress.lock();
             let progress = all.entry(*id).or_insert(Progress { done, told: None });
+            if done > progress.done {
+                self.refused.lock().remove(id);
+            }
             progress.done = done;
             let is_due = progress.told.is_none_or(|told| now - told >= PROGRESS_GAP);
             if is_due {
@@ -334,6 +341,13 @@ impl Shared {
         let info = self.info(file);
         let is_done = file.state == FileState::Done;
         self.events.push(if is_done { Event::FileDone(info) } else { Event::FileFailed(info) });
+    }
+
+    /// The disk refuses a file: told once, and again after it has taken some of it.
+    pub(super) fn warn_of_file(&self, file: &Transfer, reason: String) {
+        if self.refused.lock().insert(file.id) {
+            self.warn(Warning::FileWaits { name: file.offer.name.clone(), reason });
+        }
     }
 
     pub(super) fn warn(&self, warning: Warning) {
