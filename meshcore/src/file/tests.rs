@@ -210,8 +210,12 @@ impl World {
 
     /// The sender reads, as far as the stream takes it.
     fn read_more(&mut self) {
-        while let (Some(End::Offering(offering)), Some(wires)) = (&mut self.sides[SENDER].end, &mut self.wires) {
-            let Some((offset, len)) = offering.next_read().filter(|_| wires[RECIPIENT].len() < 3000) else { break };
+        while let (Some(End::Offering(offering)), Some(wires)) =
+            (&mut self.sides[SENDER].end, &mut self.wires)
+        {
+            let Some((offset, len)) = offering.next_read().filter(|_| wires[RECIPIENT].len() < 3000) else {
+                break;
+            };
             let data = &self.content[offset as usize..][..len.min(READ)];
             let record = offering.on_read(data.to_vec().into()).unwrap();
             self.chunk_bytes += data.len();

@@ -44,6 +44,8 @@ class Files:
         self._quarters: dict[str, int] = {}
         self.moving: dict[str, FileInfo] = {}
         """Those that are on their way, as they were last."""
+        self.on_moved: Callable[[], None] = lambda: None
+        """Called when `moving` has changed."""
 
     def _label(self, file: FileInfo) -> str:
         number = self._numbers.setdefault(file.id, len(self._numbers) + 1)
@@ -54,7 +56,8 @@ class Files:
         file = event.file
         if isinstance(event, FileProgress):
             return self._progress(file, lines)
-        self.moving.pop(file.id, None)
+        if self.moving.pop(file.id, None) is not None:
+            self.on_moved()
         self._quarters.pop(file.id, None)
         label = self._label(file)
         if isinstance(event, FileOffered):
@@ -67,6 +70,7 @@ class Files:
 
     def _progress(self, file: FileInfo, lines: bool) -> str | None:
         self.moving[file.id] = file
+        self.on_moved()
         quarter = file.done * _QUARTERS // file.size if file.size else 0
         passed = self._quarters.get(file.id)
         self._quarters[file.id] = quarter
@@ -87,7 +91,7 @@ class Files:
     def accepted(self, file: FileInfo) -> str:
         return f"* accepted {self._label(file)}"
 
-    def list(self, files: list[FileInfo]) -> str:
+    def rows(self, files: list[FileInfo]) -> str:
         """The lines of /files."""
         return "\n".join(self._row(file) for file in files) or NO_FILES
 

@@ -64,7 +64,6 @@ class Chat:
             text = self._session.event(event)
             if text is not None:
                 self._screen.show(text, event.confirm if isinstance(event, Message) else None)
-            self._screen.refresh()
 
     # -- input --------------------------------------------------------------------------------------------------
 
@@ -122,7 +121,7 @@ class Chat:
             insecure = await self._node.insecure_nodes() if self._speaks_v1() else []
             self._show(self._session.list_nodes(await self._node.nodes(), insecure))
         elif name == "files":
-            self._show(self._session.files.list(await self._node.files()))
+            self._show(self._session.files.rows(await self._node.files()))
         elif name == "bye":
             await self._bye()
         elif name == "help":

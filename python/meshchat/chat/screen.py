@@ -14,9 +14,6 @@ class Screen(Protocol):
 
     def show(self, text: str, then: Callable[[], None] | None = None) -> None: ...
 
-    def refresh(self) -> None:
-        """Something changed that is shown beside the lines, if anything is."""
-
     async def flush(self) -> None:
         """Waits until everything was written."""
 
@@ -41,9 +38,6 @@ class PlainScreen:
         write(1, text)
         if then is not None:
             then()
-
-    def refresh(self) -> None:
-        pass
 
     async def flush(self) -> None:
         pass

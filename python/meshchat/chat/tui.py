@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app_or_none, run_in_terminal
+from prompt_toolkit.application import run_in_terminal
 
 from .lines import BadLine
 from .safe import safe
@@ -25,11 +25,6 @@ class TerminalScreen:
         self._pending.append((text, then))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())
-
-    def refresh(self) -> None:
-        app = get_app_or_none()
-        if app is not None:
-            app.invalidate()
 
     async def flush(self) -> None:
         while self._pending and self._writer is not None:
@@ -54,6 +49,7 @@ class Prompt:
         self._session = session
         session.shows_progress = True
         self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        session.files.on_moved = self._prompt.app.invalidate
         self.interrupted = False
         """Whether Ctrl-C ended the input."""
 

@@ -16,6 +16,9 @@ use crate::types::{FileId, FileReason, FileState, Instant, NodeId};
 /// How long a peer in reach may be silent where it is to answer at once.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Longest time for telling the end of a file in one exchange, in reach or not.
+const TELLING: Duration = Duration::from_secs(30);
+
 /// How long an offer of ours goes before a question for the same file that crosses it.
 const CROSSING: Duration = Duration::from_secs(5);
 
@@ -56,19 +59,24 @@ impl Exchange {
         }
     }
 
-    /// Tells the end of a file; whether the peer knows it now.
+    /// Tells the end of a file, until the peer has it on disk.
     pub(super) async fn tell(&mut self, id: FileId, record: FileRecord) -> Result<(), Broken> {
+        // Another exchange may wait for the end of this one.
+        timeout(TELLING, self.tell_and_hear(record)).await.map_err(|_| Broken::Silent)??;
+        self.mark_told(id).await
+    }
+
+    async fn tell_and_hear(&mut self, record: FileRecord) -> Result<(), Broken> {
         self.channel.send(record).await?;
         loop {
             match self.recv(PATIENCE).await? {
                 // A cancellation that crosses is an answer as well.
-                FileRecord::Noted | FileRecord::Cancel { .. } => break,
+                FileRecord::Noted | FileRecord::Cancel { .. } => return Ok(()),
                 // What was under way.
                 FileRecord::Chunk { .. } | FileRecord::Progress(_) | FileRecord::Unknown(_) => {}
                 _ => return Err(Violation::Unexpected.into()),
             }
         }
-        self.mark_told(id).await
     }
 
     pub(super) async fn mark_told(&self, id: FileId) -> Result<(), Broken> {
