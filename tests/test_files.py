@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -173,14 +174,15 @@ def test_a_disk_that_refuses_is_waited_for(world: World, host: Namespace) -> Non
     file.write_bytes(random.Random(3).randbytes(16 << 20))
     alice = world.chat(host, world.home("alice"))
     home = world.home("bob")
-    limited = ["prlimit", f"--fsize={8 << 20}", *chat_command("python", home, "--plain")]
+    limited = ["prlimit", f"--fsize={8 << 20}:{1 << 30}", *chat_command("python", home, "--plain")]
     bob = world.start(host, *limited)
     meet(alice, bob)
     alice.type("@bob", f"/send {file}")
     bob.wait_for(r"\* alice offers .*")
     bob.type("/accept")
     bob.wait_for(r"! the file 'large\.bin' waits: .*; check the folder, and it goes on")
-    host.run("prlimit", f"--pid={bob.process.pid}", f"--fsize={1 << 30}")
+    raise_limit = ["prlimit", f"--pid={bob.process.pid}", f"--fsize={1 << 30}:{1 << 30}"]
+    assert subprocess.run([*host.enter(), *raise_limit]).returncode == 0
     bob.wait_for(r"\* \[1\] large\.bin is here, whole and verified: .*")
     assert digest(home / "downloads/large.bin") == digest(file)
 

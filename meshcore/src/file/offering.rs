@@ -6,6 +6,12 @@ use super::Violation;
 use crate::types::FileReason;
 use crate::wire::file::{FileRecord, MAX_CHUNK, Offer};
 
+/// Bytes that are sent beyond what the recipient has told to have, of a file of this size: what is on its way when the recipient
+/// dies is sent again.
+fn window(size: u64) -> u64 {
+    (size / 64).clamp(1 << 20, 16 << 20)
+}
+
 /// What the recipient's record means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Heard {
@@ -102,7 +108,9 @@ impl Offering {
     /// Offset and length of what is to be read from the file next.
     pub fn next_read(&self) -> Option<(u64, usize)> {
         match self.state {
-            State::Sending { next } if next < self.offer.size => {
+            State::Sending { next }
+                if next < self.offer.size && next - self.acknowledged < window(self.offer.size) =>
+            {
                 let left = usize::try_from(self.offer.size - next).unwrap_or(usize::MAX);
                 Some((next, left.min(MAX_CHUNK)))
             }
@@ -157,6 +165,23 @@ mod tests {
         assert_eq!(offering.handle(FileRecord::Progress(300_001)), Err(Violation::OutOfRange));
         assert_eq!(offering.handle(FileRecord::Finished), Ok(Heard::Finished));
         assert_eq!(offering.handle(FileRecord::Finished), Err(Violation::Unexpected));
+    }
+
+    #[test]
+    fn little_is_on_its_way() {
+        for size in [10 << 20, 64 << 20, 1 << 30, 1 << 40] {
+            let mut offering = offering(size);
+            offering.handle(FileRecord::Accept(1000)).unwrap();
+            let mut sent = 0;
+            while let Some((_, len)) = offering.next_read() {
+                offering.on_read(vec![0; len].into()).unwrap();
+                sent += len as u64;
+            }
+            assert!((window(size)..window(size) + MAX_CHUNK as u64).contains(&sent));
+            assert!(window(size) == 1 << 20 || window(size) <= size / 50);
+            offering.handle(FileRecord::Progress(1000 + sent / 2)).unwrap();
+            assert!(offering.next_read().is_some());
+        }
     }
 
     #[test]

@@ -7,12 +7,12 @@ use crate::types::FileReason;
 use crate::wire::file::{FileRecord, Offer};
 
 /// Received bytes after which the sender is told of them at the latest.
-const PROGRESS: u64 = 1 << 20;
+const PROGRESS: u64 = 256 << 10;
 
 /// Bytes that may be lost by a crash, for a file of this size: a small part of it, and never so few that the disk does nothing
 /// but sync.
 pub fn sync_interval(size: u64) -> u64 {
-    (size / 64).clamp(1 << 20, 16 << 20)
+    (size / 128).clamp(512 << 10, 16 << 20)
 }
 
 /// What the sender's record means.
@@ -151,8 +151,8 @@ mod tests {
     fn little_is_lost_by_a_crash() {
         for size in [0, 1 << 20, 64 << 20, 1 << 30, 1 << 53] {
             let interval = sync_interval(size);
-            assert!((1 << 20..=16 << 20).contains(&interval));
-            assert!(interval == 1 << 20 || interval <= size / 50);
+            assert!((512 << 10..=16 << 20).contains(&interval));
+            assert!(interval == 512 << 10 || interval <= size / 100);
         }
     }
 }

@@ -474,7 +474,7 @@ proptest! {
         }
         world.settle();
         prop_assert_eq!(world.placed.len(), 1);
-        prop_assert!(world.chunk_bytes <= 100_000 + (cuts.len() + 1) * (3000 + 2 * READ));
+        prop_assert!(world.chunk_bytes <= 100_000 + (cuts.len() + 1) * (3000 + 3 * READ));
         prop_assert!(world.now <= Instant::default() + Duration::from_secs(30 * 21));
     }
 }
