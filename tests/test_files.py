@@ -68,7 +68,7 @@ class Way:
         self.homes = [world.new_home(f"node{machine}") for machine in range(machines)]
         self.downloads = world.folder("downloads")
         self.file = world.folder("source") / "large.bin"
-        self.file.write_bytes(random.Random(1).randbytes(MIB << 20))
+        write_random(self.file)
 
     def _start(self, machine: int, *command: str | Path) -> Program:
         links = [f"ethernet:{name}" for name in self.network.interfaces(machine)]
@@ -95,16 +95,22 @@ class Way:
         assert digest(self.downloads / "large.bin") == digest(self.file)
 
 
+def write_random(path: Path) -> None:
+    numbers = random.Random(1)
+    with path.open("wb") as file:
+        for _ in range(MIB):
+            file.write(numbers.randbytes(1 << 20))
+
+
 def digest(path: Path) -> str:
+    sha256 = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file.read())
+        while piece := file.read(1 << 20):
+            sha256.update(piece)
+    return sha256.hexdigest()
 
 
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def undisturbed() -> int:
     """Bytes of frames for the same file when nothing happens."""
     with World() as world:
@@ -156,7 +162,7 @@ def test_a_message_overtakes_a_file(world: World) -> None:
     alice, bob = chats
     meet(alice, bob)
     file = world.folder("source") / "large.bin"
-    file.write_bytes(random.Random(2).randbytes(MIB << 20))
+    write_random(file)
     alice.type("@bob", f"/send {file}")
     bob.wait_for(r"\* alice offers \[1\] large\.bin \(.*")
     bob.type("/accept")

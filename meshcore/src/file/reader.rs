@@ -18,7 +18,7 @@ impl Reader {
     }
 
     /// The next whole record.
-    pub fn next(&mut self) -> Result<Option<FileRecord>, Violation> {
+    pub fn next_record(&mut self) -> Result<Option<FileRecord>, Violation> {
         let Some((length, rest)) = self.buffer.split_first_chunk::<LENGTH_LEN>() else { return Ok(None) };
         let length = parse_length(*length)?;
         if rest.len() < length {
@@ -46,7 +46,7 @@ mod tests {
             let (mut reader, mut got) = (Reader::default(), Vec::new());
             for piece in bytes.chunks(size) {
                 reader.push(piece);
-                while let Some(record) = reader.next().unwrap() {
+                while let Some(record) = reader.next_record().unwrap() {
                     got.push(record);
                 }
             }
@@ -59,7 +59,7 @@ mod tests {
         for bytes in [&[0xff; 4][..], &[0; 4], &[0, 0, 0, 1, 0x40]] {
             let mut reader = Reader::default();
             reader.push(bytes);
-            assert!(matches!(reader.next(), Err(Violation::Malformed(_))), "{bytes:?}");
+            assert!(matches!(reader.next_record(), Err(Violation::Malformed(_))), "{bytes:?}");
         }
     }
 }

@@ -202,7 +202,7 @@ impl World {
         let len = len.min(wires[side].len());
         let bytes: Vec<u8> = wires[side].drain(..len).collect();
         self.sides[side].reader.push(&bytes);
-        while let Some(record) = self.sides[side].reader.next().unwrap() {
+        while let Some(record) = self.sides[side].reader.next_record().unwrap() {
             self.handle(side, record);
         }
         self.read_more();

@@ -80,7 +80,7 @@ impl Channel {
     pub(super) async fn turn(&mut self, chunk: Option<&Bytes>) -> Result<Turn, Broken> {
         poll_fn(|cx| {
             loop {
-                if let Some(record) = self.reader.next()? {
+                if let Some(record) = self.reader.next_record()? {
                     return Poll::Ready(Ok(Turn::Came(record)));
                 }
                 match self.stream.poll_read_chunk(cx, READ) {

@@ -101,7 +101,7 @@ pub(super) fn prepare_folder(folder: &Path, needed: u64) -> Result<(), Error> {
     };
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
     let room = statvfs(folder).map_err(|error| failed(error.into()))?;
-    let free = u64::from(room.blocks_available()).saturating_mul(room.fragment_size());
+    let free = room.blocks_available().saturating_mul(room.fragment_size());
     if free < needed {
         let text = format!(
             "{}: {needed} bytes are needed and {free} are free; make room, or choose another folder",
