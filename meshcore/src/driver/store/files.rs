@@ -131,7 +131,7 @@ mod tests {
     fn transfer(number: u8) -> Transfer {
         Transfer {
             id: FileId([number; 16]),
-            direction: if number % 2 == 0 { Direction::Incoming } else { Direction::Outgoing },
+            direction: if number.is_multiple_of(2) { Direction::Incoming } else { Direction::Outgoing },
             peer: NodeId([9; 32]),
             offer: Offer {
                 id: FileId([number + 100; 16]),
