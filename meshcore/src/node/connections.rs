@@ -65,8 +65,13 @@ impl Connections {
 }
 
 impl Stack {
-    /// Opens a connection of the application or of files. [`Stack::poll_connection_event`] tells how it went.
-    pub fn connect(&mut self, now: Now, to: NodeId, purpose: Purpose) -> Result<ConnectionId, OpenError> {
+    /// Opens a connection of the application. [`Stack::poll_connection_event`] tells how it went.
+    pub fn connect(&mut self, now: Now, to: NodeId) -> Result<ConnectionId, OpenError> {
+        self.connect_for(now, to, Purpose::Application)
+    }
+
+    /// [`Stack::connect`] for the application or for files.
+    pub fn connect_for(&mut self, now: Now, to: NodeId, purpose: Purpose) -> Result<ConnectionId, OpenError> {
         if to == self.own {
             return Err(OpenError::Myself);
         }

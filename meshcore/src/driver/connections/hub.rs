@@ -117,7 +117,7 @@ impl Hub {
         command: ConnectionCommand,
     ) {
         match command {
-            ConnectionCommand::Connect { to, purpose, reply } => match stack.connect(now, to, purpose) {
+            ConnectionCommand::Connect { to, purpose, reply } => match stack.connect_for(now, to, purpose) {
                 Ok(id) => drop(self.insert(id, Some(reply))),
                 Err(error) => reply.give(Err(error.into())),
             },
