@@ -20,6 +20,7 @@ struct options {
     const char *home;
     const char *nickname;
     const char *network_key_file;
+    const char *downloads;
     /* Room for as many as there are arguments, here and there. */
     const char **links;
     size_t link_count;
@@ -40,6 +41,7 @@ static const char usage[] =
     "  --network-key-file FILE\n"
     "                   be part of the private mesh with the key in FILE\n"
     "  --nickname NAME  the name shown to others (default: that of last time)\n"
+    "  --downloads DIR  folder of the files that are accepted (default: downloads in the home)\n"
     "  --help           show this\n"
     "\n"
     "The passphrase of a protected key is taken from $MESHCHAT_PASSPHRASE, else asked for on a terminal.\n"
@@ -80,6 +82,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->nickname = value;
         } else if ((value = value_of("--network-key-file", argv, &i)) != NULL) {
             options->network_key_file = value;
+        } else if ((value = value_of("--downloads", argv, &i)) != NULL) {
+            options->downloads = value;
         } else if ((value = value_of("--link", argv, &i)) != NULL) {
             options->links[options->link_count++] = value;
         } else if ((value = value_of("--v1", argv, &i)) != NULL) {
@@ -108,6 +112,8 @@ static int32_t configure(meshchat_config *config, const struct options *options,
         status = meshchat_config_set_nickname(config, options->nickname);
     if (status == MESHCHAT_OK && options->network_key_file != NULL)
         status = meshchat_config_set_network_key_file(config, options->network_key_file);
+    if (status == MESHCHAT_OK && options->downloads != NULL)
+        status = meshchat_config_set_downloads(config, options->downloads);
     if (status == MESHCHAT_OK && passphrase != NULL)
         status = meshchat_config_set_passphrase(config, passphrase);
     for (i = 0; status == MESHCHAT_OK && i < options->link_count; i++)

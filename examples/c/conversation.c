@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "buffer.h"
+#include "files.h"
 #include "insecure.h"
 #include "terminal.h"
 #include "text.h"
@@ -23,6 +24,10 @@
 static const char help[] = "@<name or id> text   start a conversation with a node (the text may be left out)\n"
                            "text                 send a line to the partner of the open conversation\n"
                            "/all text            say something to every node in reach (signed, but everybody can read it)\n"
+                           "/send FILE           offer a file to the partner of the open conversation\n"
+                           "/accept [NUMBER]     take a file that is offered\n"
+                           "/refuse [NUMBER]     refuse a file, or give up one that is on its way\n"
+                           "/files               list the files that are sent and offered\n"
                            "/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)\n"
                            "/nodes               list the nodes that are known\n"
                            "/bye                 end the conversation\n"
@@ -71,7 +76,7 @@ static void add_name(struct buffer *out, const char *nickname, const char *id)
 }
 
 /* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
-static void add_name_of(struct chat *chat, struct buffer *out, const char *id)
+void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id)
 {
     meshchat_node_list *list = NULL;
     const char *nickname = NULL;
@@ -108,7 +113,7 @@ static void add_unique_name(struct chat *chat, struct buffer *out, const char *i
         buffer_add_text(out, id);
         return;
     }
-    add_name_of(chat, &name, id);
+    chat_add_name_of(chat, &name, id);
     buffer_add(&name, "", 1);
     /* What looks like the address of a v1 node is taken for one. */
     if (!insecure_is_meant(name.data) && means(chat, name.data, id)) {
@@ -147,7 +152,7 @@ void chat_prompt(struct chat *chat)
 {
     struct buffer prompt = {NULL, 0, 0};
     if (chat->partner[0] != '\0')
-        add_name_of(chat, &prompt, chat->partner);
+        chat_add_name_of(chat, &prompt, chat->partner);
     buffer_add_text(&prompt, "> ");
     terminal_set_prompt(&prompt);
     buffer_free(&prompt);
@@ -284,7 +289,7 @@ static void add_presence(struct chat *chat, struct buffer *out, bool present, co
         meshchat_route_next_hop(route, next_hop) == MESHCHAT_OK) {
         snprintf(text, sizeof text, ", %lu hops through ", (unsigned long)hops);
         buffer_add_text(out, text);
-        add_name_of(chat, out, next_hop);
+        chat_add_name_of(chat, out, next_hop);
     }
     buffer_add_text(out, "\n");
 }
@@ -369,7 +374,26 @@ static void say_to_all(struct chat *chat, const char *line, size_t len)
         chat_say_bytes(chat, "You to all: ", line, len);
 }
 
-/* `/command`; what follows its word means nothing. False: the end was asked for. */
+/* `/send FILE`, `/accept` and `/refuse`, from behind the word on. False: it is none of them. */
+static bool file_command(struct chat *chat, const char *word, const char *line, size_t len)
+{
+    bool sends = strcmp(word, "/send") == 0;
+    if (!sends && strcmp(word, "/accept") != 0 && strcmp(word, "/refuse") != 0)
+        return false;
+    while (len > 0 && is_space(*line)) {
+        line++;
+        len--;
+    }
+    if (!sends)
+        files_decide(chat, strcmp(word, "/accept") == 0, line, len);
+    else if (len == 0)
+        chat_say(chat, "! name a file: /send FILE", "");
+    else
+        files_send(chat, line, len);
+    return true;
+}
+
+/* `/command`; what follows the word of others than those of files and streams means nothing. False: the end was asked for. */
 static bool command(struct chat *chat, const char *line, size_t len)
 {
     struct buffer word = {NULL, 0, 0};
@@ -380,6 +404,8 @@ static bool command(struct chat *chat, const char *line, size_t len)
         more = false;
     } else if (strcmp(word.data, "/nodes") == 0) {
         list_nodes(chat);
+    } else if (strcmp(word.data, "/files") == 0) {
+        files_list(chat);
     } else if (strcmp(word.data, "/bye") == 0) {
         bye(chat);
     } else if (strcmp(word.data, "/all") == 0) {
@@ -388,7 +414,7 @@ static bool command(struct chat *chat, const char *line, size_t len)
         connect_to(chat, line + word.len - 1, len + 1 - word.len);
     } else if (strcmp(word.data, "/help") == 0) {
         chat_say(chat, help, "");
-    } else {
+    } else if (!file_command(chat, word.data, line + word.len - 1, len + 1 - word.len)) {
         word.len--;
         buffer_add_text(&word, "; /help lists them");
         chat_say_bytes(chat, "! unknown command ", word.data, word.len);
@@ -447,7 +473,7 @@ static bool show_words(struct chat *chat, const meshchat_event *event, const cha
         chat_say_error(chat);
         return false;
     }
-    add_name_of(chat, &line, from);
+    chat_add_name_of(chat, &line, from);
     buffer_add_text(&line, separator);
     add_safe(&line, text, len);
     buffer_add_text(&line, "\n");
@@ -518,6 +544,12 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
     case MESHCHAT_EVENT_BROADCAST:
         handle_broadcast(chat, event);
         break;
+    case MESHCHAT_EVENT_FILE_OFFERED:
+    case MESHCHAT_EVENT_FILE_PROGRESS:
+    case MESHCHAT_EVENT_FILE_DONE:
+    case MESHCHAT_EVENT_FILE_FAILED:
+        files_handle_event(chat, event, type);
+        break;
     case MESHCHAT_EVENT_WARNING:
         handle_warning(chat, event);
         break;
@@ -557,4 +589,5 @@ void chat_free(struct chat *chat)
     free(chat->own);
     free(chat->hinted);
     free(chat->streams);
+    free(chat->files);
 }

@@ -16,6 +16,13 @@ struct stream {
     uint64_t number;
 };
 
+/* A file that was told of. Its number is its place in the list, from 1. */
+struct known_file {
+    char id[MESHCHAT_FILE_ID_TEXT_SIZE];
+    /* Quarters that had passed when it was told of last. */
+    uint64_t quarter;
+};
+
 struct chat {
     meshchat_node *node;
     /* NODE_ID or insecure address of the open conversation's partner; empty when none is open. */
@@ -29,6 +36,9 @@ struct chat {
     /* Insecure streams, of each node the newest. */
     struct stream *streams;
     size_t stream_count;
+    /* Files of this run, in the order in which they came up. */
+    struct known_file *files;
+    size_t file_count;
     /* Standard output takes no more. */
     bool output_failed;
 };
@@ -41,6 +51,9 @@ void chat_say_bytes(struct chat *chat, const char *prefix, const char *text, siz
 
 /* A line with the text of the last error. */
 void chat_say_error(struct chat *chat);
+
+/* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
+void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id);
 
 /* Shows the lines and empties the buffer. */
 void chat_show(struct chat *chat, struct buffer *lines);

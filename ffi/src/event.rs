@@ -2,9 +2,10 @@
 
 use std::ffi::{CString, c_char};
 
-use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
+use meshcore::{Event, FileInfo, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
 
 use crate::error::Failure;
+use crate::file::MeshFile;
 use crate::insecure;
 use crate::list::{nickname_text, nullable};
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, MESHCHAT_MESSAGE_ID_TEXT_SIZE};
@@ -31,6 +32,16 @@ pub const MESHCHAT_EVENT_ROUTE_CHANGED: i32 = 6;
 /// text.
 pub const MESHCHAT_EVENT_BROADCAST: i32 = 7;
 
+/// A node offers a file, or still does after a restart of this node: `meshchat_node_accept_file` or
+/// `meshchat_node_refuse_file` decides. Has: node id (the sender), file.
+pub const MESHCHAT_EVENT_FILE_OFFERED: i32 = 8;
+/// A file has come further: some times a second at the most. Has: node id (the other end), file.
+pub const MESHCHAT_EVENT_FILE_PROGRESS: i32 = 9;
+/// A file is whole at its recipient, and verified. Has: node id (the other end), file.
+pub const MESHCHAT_EVENT_FILE_DONE: i32 = 10;
+/// A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
+pub const MESHCHAT_EVENT_FILE_FAILED: i32 = 11;
+
 /// The message is safely on this node's disk.
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
 /// The message was handed to an encrypted session with the recipient.
@@ -52,6 +63,7 @@ pub struct MeshEvent {
     route: Option<Route>,
     /// Text of a message or a warning, and a NUL behind it.
     text: Option<Vec<u8>>,
+    file: Option<MeshFile>,
 }
 
 impl MeshEvent {
@@ -64,7 +76,8 @@ impl MeshEvent {
             _ => None,
         };
         let info = node_info(&event);
-        Self { nickname: info.and_then(nickname_text), route: info.and_then(Route::of), event, text }
+        let file = file_info(&event).cloned().map(MeshFile::new);
+        Self { nickname: info.and_then(nickname_text), route: info.and_then(Route::of), event, text, file }
     }
 
     fn kind(&self) -> i32 {
@@ -76,6 +89,10 @@ impl MeshEvent {
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
+            Event::FileOffered(_) => MESHCHAT_EVENT_FILE_OFFERED,
+            Event::FileProgress(_) => MESHCHAT_EVENT_FILE_PROGRESS,
+            Event::FileDone(_) => MESHCHAT_EVENT_FILE_DONE,
+            Event::FileFailed(_) => MESHCHAT_EVENT_FILE_FAILED,
             Event::Insecure(event) => insecure::kind(event).0,
             _ => MESHCHAT_EVENT_OTHER,
         }
@@ -90,6 +107,10 @@ impl MeshEvent {
             Event::Status { .. } => "status",
             Event::Warning(_) => "warning",
             Event::RouteChanged(_) => "changed route",
+            Event::FileOffered(_) => "offered file",
+            Event::FileProgress(_) => "progress of a file",
+            Event::FileDone(_) => "file that is done",
+            Event::FileFailed(_) => "file that failed",
             Event::Insecure(event) => insecure::kind(event).1,
             _ => "newer kind",
         };
@@ -104,12 +125,19 @@ impl MeshEvent {
             Event::Message(message) => Ok(message.from),
             Event::Broadcast { from, .. } => Ok(*from),
             Event::Status { to, .. } => Ok(*to),
-            _ => Ok(self.info("node id")?.id),
+            event => match file_info(event) {
+                Some(file) => Ok(file.peer),
+                None => Ok(self.info("node id")?.id),
+            },
         }
     }
 
     fn info(&self, what: &str) -> Result<&NodeInfo, Failure> {
         node_info(&self.event).ok_or_else(|| self.lacks(what))
+    }
+
+    pub(crate) fn file(&self) -> Result<&MeshFile, Failure> {
+        self.file.as_ref().ok_or_else(|| self.lacks("file"))
     }
 
     pub(crate) fn message(&self, what: &str) -> Result<&IncomingMessage, Failure> {
@@ -143,6 +171,17 @@ fn node_info(event: &Event) -> Option<&NodeInfo> {
     }
 }
 
+/// The file that an event is about.
+fn file_info(event: &Event) -> Option<&FileInfo> {
+    match event {
+        Event::FileOffered(file)
+        | Event::FileProgress(file)
+        | Event::FileDone(file)
+        | Event::FileFailed(file) => Some(file),
+        _ => None,
+    }
+}
+
 fn terminated(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 1);
     bytes.extend_from_slice(text.as_bytes());
@@ -166,7 +205,7 @@ pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type
 }
 
 /// NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
-/// status' recipient, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+/// status' recipient, of the other end of a file, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
     guard! {

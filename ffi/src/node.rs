@@ -65,6 +65,8 @@ const _: () = {
     shared::<MeshNode>();
     shared::<MeshEvent>();
     shared::<NodeList>();
+    shared::<crate::file::FileList>();
+    shared::<crate::file::MeshFile>();
     shared::<Route>();
     shared::<Trace>();
     shared::<crate::identity::MeshIdentity>();

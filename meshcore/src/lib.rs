@@ -16,6 +16,7 @@
 pub mod types;
 pub mod wire;
 
+pub mod file;
 pub mod mesh;
 pub mod message;
 pub mod stream;
@@ -38,6 +39,6 @@ pub use node::{
 };
 pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
-    MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime,
-    V1Address,
+    FileId, FileInfo, FileReason, FileState, MessageId, Nickname, NicknameError, NodeId, ParseIdError,
+    ParseV1AddressError, Status, UnixTime, V1Address,
 };

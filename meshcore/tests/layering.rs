@@ -13,8 +13,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stream", &["types", "wire"]),
     ("message", &["types", "wire"]),
     ("v1", &["types", "wire"]),
+    ("file", &["types", "wire"]),
     ("node", &["types", "wire", "mesh", "stream", "message", "v1"]),
-    ("driver", &["types", "mesh", "message", "stream", "v1", "node"]),
+    ("driver", &["types", "mesh", "message", "stream", "v1", "file", "node"]),
 ];
 
 /// Files of `wire` that belong to one layer: no other may read them.
@@ -23,6 +24,7 @@ const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
     ("stream", &["packet", "segment"]),
     ("message", &["content", "post", "record"]),
     ("v1", &["v1"]),
+    ("file", &["file"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

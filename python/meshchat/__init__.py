@@ -29,6 +29,7 @@ from .errors import (
     StoppedError,
     StreamClosedError,
     TimedOutError,
+    UnknownFileError,
     UnknownNodeError,
     WrongPassphraseError,
 )
@@ -48,6 +49,7 @@ from .events import (
     TraceHop,
     Warning,
 )
+from .files import FileDone, FileEvent, FileFailed, FileInfo, FileOffered, FileProgress, FileState
 from .identity import Identity, create_network_key, default_home
 from .insecure import (
     InsecureDelivered,
@@ -78,6 +80,13 @@ __all__ = [
     "DisconnectedError",
     "EmptyMessageError",
     "Event",
+    "FileDone",
+    "FileEvent",
+    "FileFailed",
+    "FileInfo",
+    "FileOffered",
+    "FileProgress",
+    "FileState",
     "HomeInUseError",
     "Identity",
     "InsecureDelivered",
@@ -122,6 +131,7 @@ __all__ = [
     "StreamClosedError",
     "TimedOutError",
     "TraceHop",
+    "UnknownFileError",
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
 from .errors import MeshChatError
+from .files import FileEvent, file_event_of
 from .insecure import InsecureEvent, insecure_event_of
 
 if TYPE_CHECKING:
@@ -186,12 +187,12 @@ class Warning:
     """Something went wrong that a person should know of; the node goes on."""
 
     kind: str
-    """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage``, ``mailbox-refused`` or
-    ``other``."""
+    """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage``, ``mailbox-refused``,
+    ``file-waits`` or ``other``."""
     text: str
 
 
-Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, FileEvent, InsecureEvent]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
@@ -216,6 +217,8 @@ def event_of(
         return StatusChanged(message, to, Status(code))
     if raw[0] == "warning":
         return Warning(*raw[1])
+    if raw[0] == "file-offered" or raw[0] == "file-progress" or raw[0] == "file-done" or raw[0] == "file-failed":
+        return file_event_of(raw)
     if raw[0] != "message":
         return insecure_event_of(raw)
     incoming = raw[1]

@@ -12,6 +12,7 @@ from .blocking import BlockingNode
 from .connection import Connection, Listener
 from .errors import ArgumentError, StoppedError
 from .events import Event, LinkStatus, Mailbox, Message, NodeInfo, TraceHop, event_of, node_info
+from .files import FileInfo, file_info
 from .identity import StrPath
 from .insecure import InsecureNode
 
@@ -32,6 +33,8 @@ class Node:
     With a `mailbox` the node keeps sealed messages for nodes that are away, and hands them over when they come into reach. It
     cannot read them; it learns who sends to whom, when, and about how much.
 
+    `downloads` is the folder of files that are accepted (default: ``downloads`` in the home).
+
     All methods belong to the event loop that started the node.
     """
 
@@ -47,6 +50,7 @@ class Node:
         key_bits: int | None = None,
         network_key_file: StrPath | None = None,
         mailbox: Mailbox | None = None,
+        downloads: StrPath | None = None,
     ) -> None:
         for name, value, what in (("links", links, "links"), ("v1", v1, "interfaces")):
             if isinstance(value, str):
@@ -62,6 +66,7 @@ class Node:
             list(v1),
             network_key_file,
             None if mailbox is None else (mailbox.quota, mailbox.sender_quota, mailbox.keep),
+            downloads,
         )
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -244,6 +249,38 @@ class Node:
                 future.set_exception(error)
         return bool(answers)
 
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    async def send_file(self, to: str | NodeInfo, path: StrPath) -> str:
+        """Offers a file to a node and returns the file's id.
+
+        `to` is a node, or whatever :meth:`resolve` understands. When this returns, the file was read once, for its
+        SHA-256, and the offer is on this node's disk; from then on it is made whenever the recipient is in reach, also
+        after a restart, until it is decided. :class:`FileProgress`, :class:`FileDone` and :class:`FileFailed` events
+        tell how it goes on. The file must stay where it is, and as it is, until it has arrived.
+        """
+        return await _jobs.finish(self._core.send_file(await self._id_of(to), path))
+
+    async def accept_file(self, file: str | FileInfo, folder: StrPath | None = None) -> None:
+        """Accepts a file that is offered, into `folder`, which is made if need be (default: that of the downloads).
+
+        It gets its name there when it is whole and verified; a file that is there already is never overwritten.
+        :class:`StorageError` when the folder cannot be used, or has no room for it.
+        """
+        await _jobs.finish(self._core.accept_file(_file_id(file), folder))
+
+    async def refuse_file(self, file: str | FileInfo) -> None:
+        """Refuses a file that is offered. The sender is told when it is in reach."""
+        await _jobs.finish(self._core.refuse_file(_file_id(file)))
+
+    async def cancel_file(self, file: str | FileInfo) -> None:
+        """Gives up a file that is sent or received. The other side is told when it is in reach."""
+        await _jobs.finish(self._core.cancel_file(_file_id(file)))
+
+    async def files(self) -> list[FileInfo]:
+        """The files that are sent and received, and those that were lately, in the order in which they were offered."""
+        return [file_info(raw) for raw in await _jobs.finish(self._core.files())]
+
     # -- connections ----------------------------------------------------------------------------------------------
 
     async def connect(self, to: str | NodeInfo) -> Connection:
@@ -384,3 +421,7 @@ def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
         answer.set_exception(error)
         # Whoever awaits it hears of it; if nobody does, that is no reason for a log entry.
         answer.exception()
+
+
+def _file_id(file: str | FileInfo) -> str:
+    return file.id if isinstance(file, FileInfo) else file

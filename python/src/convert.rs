@@ -3,7 +3,7 @@
 use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, RouteInfo, TraceHop, UnixTime, Warning};
 use pyo3::prelude::*;
 
-use crate::{error, insecure};
+use crate::{error, files, insecure};
 
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
@@ -56,7 +56,7 @@ impl Incoming {
     }
 }
 
-fn seconds(time: UnixTime) -> f64 {
+pub(crate) fn seconds(time: UnixTime) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
@@ -95,6 +95,10 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
         Event::Warning(warning) => {
             ("warning", (warning_kind(&warning), warning.to_string())).into_pyobject(py)?.into_any()
         }
+        Event::FileOffered(file) => ("file-offered", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::FileProgress(file) => ("file-progress", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::FileDone(file) => ("file-done", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::FileFailed(file) => ("file-failed", files::info(file)).into_pyobject(py)?.into_any(),
         Event::Insecure(event) => return insecure::event(py, event),
         _ => return Ok(None),
     };
@@ -109,6 +113,7 @@ fn warning_kind(warning: &Warning) -> &'static str {
         Warning::InsecureDropped { .. } => "insecure-dropped",
         Warning::Storage(_) => "storage",
         Warning::MailboxRefused { .. } => "mailbox-refused",
+        Warning::FileWaits { .. } => "file-waits",
         _ => "other",
     }
 }

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::answers::{Answer, Answers, Value};
 use crate::convert::{self, Incoming};
-use crate::{error, insecure, job::Job, streams, tasks};
+use crate::{error, files, insecure, job::Job, streams, tasks};
 
 /// A running node. Dropping it stops the node.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -45,6 +45,7 @@ pub(crate) fn start(
     v1: Vec<String>,
     network_key_file: Option<PathBuf>,
     mailbox: Option<(u64, u64, f64)>,
+    downloads: Option<PathBuf>,
 ) -> PyResult<Job> {
     let mut builder = meshcore::Node::builder();
     if let Some(home) = home {
@@ -68,6 +69,9 @@ pub(crate) fn start(
     if let Some((quota, sender_quota, keep)) = mailbox {
         let keep = seconds(py, keep)?;
         builder = builder.mailbox(meshcore::MailboxConfig { quota, sender_quota, keep });
+    }
+    if let Some(folder) = downloads {
+        builder = builder.downloads(folder);
     }
     builder = links.into_iter().fold(builder, meshcore::Builder::link);
     builder = v1.into_iter().fold(builder, meshcore::Builder::v1);
@@ -181,6 +185,31 @@ impl Node {
     fn listen(&self, token: u64) {
         let pending = self.core.listen();
         tasks::ask(&self.answers, token, async { pending.await.map(Value::Listener) });
+    }
+
+    /// Offers a file; a Job of its id.
+    fn send_file(&self, py: Python<'_>, to: &str, path: PathBuf) -> PyResult<Job> {
+        files::send(py, &self.core, to, path)
+    }
+
+    /// Accepts a file, into the folder of the downloads or another one; a Job.
+    fn accept_file(&self, py: Python<'_>, id: &str, folder: Option<PathBuf>) -> PyResult<Job> {
+        files::accept(py, &self.core, id, folder)
+    }
+
+    /// Refuses a file; a Job.
+    fn refuse_file(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        files::done(self.core.refuse_file(files::parse(py, id)?))
+    }
+
+    /// Gives up a file; a Job.
+    fn cancel_file(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        files::done(self.core.cancel_file(files::parse(py, id)?))
+    }
+
+    /// The files; a Job.
+    fn files(&self) -> PyResult<Job> {
+        files::list(&self.core)
     }
 
     /// The v1 nodes that were heard lately; a Job.

@@ -11,6 +11,7 @@ use tokio::runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::engine::{Answer, Clock};
+use super::files::FileParts;
 use super::home::{Home, HomeError};
 use super::identity::check_key_bits;
 use super::launch::{Parts, Prepared};
@@ -41,6 +42,7 @@ pub struct Builder {
     links: Vec<String>,
     network_key_file: Option<PathBuf>,
     v1: Vec<String>,
+    downloads: Option<PathBuf>,
     on_current_runtime: bool,
     mailbox: Option<MailboxConfig>,
 }
@@ -106,6 +108,13 @@ impl Builder {
         self
     }
 
+    /// The folder of files that are accepted ([`Node::accept_file`]). Default: `downloads` in the home. It is made when the
+    /// first file is accepted.
+    pub fn downloads(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.downloads = Some(folder.into());
+        self
+    }
+
     /// Runs the node as a task of the tokio runtime that [`Builder::start`] is awaited in, instead of on a thread of its own.
     /// That saves a change of threads for everything that passes between application and node: the way to the lowest
     /// latency and the highest throughput. In return the node works only while that runtime does: code that blocks a runtime of one thread
@@ -157,7 +166,11 @@ impl Builder {
         // The engine outlives the store's last answer.
         let deliver = move |batch| drop(answer.send(Answer::Store(batch)));
         let (store, opened) = Store::open(&home.database(), Box::new(deliver))?;
-        let Opened { mut peers, mut outboxes } = opened;
+        let Opened { mut peers, files, mut outboxes } = opened;
+        let downloads = self.downloads.clone().unwrap_or_else(|| home.downloads());
+        let downloads =
+            std::path::absolute(downloads).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
+        let files = FileParts { files, store: store.files()?, downloads };
         let cursor = Cursor::open(&home.cursor(), outboxes.confirmed, outboxes.last_arrival)
             .map_err(|error| Error::new(ErrorKind::Storage, error))?;
         outboxes.confirmed = cursor.confirmed();
@@ -188,6 +201,7 @@ impl Builder {
         let parts = Parts {
             stack,
             store,
+            files,
             events: Arc::clone(&events),
             sealer,
             answers,
@@ -220,6 +234,7 @@ impl fmt::Debug for Builder {
             .field("links", &self.links)
             .field("network_key_file", &self.network_key_file)
             .field("v1", &self.v1)
+            .field("downloads", &self.downloads)
             .field("on_current_runtime", &self.on_current_runtime)
             .field("mailbox", &self.mailbox)
             .finish_non_exhaustive()

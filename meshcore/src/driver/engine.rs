@@ -15,6 +15,7 @@ use super::connections::{ConnectionCommand, Hub};
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
+use super::files::{FileCommand, Files, Notice};
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
@@ -25,7 +26,7 @@ use super::timer::Timer;
 use super::trouble::Trouble;
 use crate::message::JobOutcome;
 use crate::message::store::StoreReply;
-use crate::node::{Event, NodeInfo, Now, Stack, Warning};
+use crate::node::{Event, NodeInfo, Now, SendError, Stack, Warning};
 use crate::types::{Instant, LinkId, MessageId, NodeId, UnixTime};
 
 /// Commands handled before the outputs are emptied.
@@ -69,6 +70,7 @@ pub(super) enum Command {
     Confirmed { arrival: u64 },
     Insecure(InsecureCommand),
     Connection(ConnectionCommand),
+    File(FileCommand),
     Stop,
 }
 
@@ -125,6 +127,7 @@ pub(super) struct Engine {
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
     pub(super) hub: Hub,
+    pub(super) files: Files,
     pub(super) signals: Signals,
 }
 
@@ -249,8 +252,19 @@ impl Engine {
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             Command::Insecure(command) => self.insecure.handle_command(now, command),
             Command::Connection(command) => self.hub.handle_command(now, &mut self.stack, command),
+            Command::File(command) => self.handle_file_command(command),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
+        }
+    }
+
+    /// Files only go to nodes of which this one knows something.
+    fn handle_file_command(&mut self, command: FileCommand) {
+        match command {
+            FileCommand::Send { to, reply, .. } if !self.stack.knows(to) => {
+                reply.give(Err(SendError::UnknownNode(to).into()));
+            }
+            command => self.files.submit(command),
         }
     }
 
@@ -343,7 +357,10 @@ impl Engine {
         while let Some(event) = self.insecure.poll_event() {
             self.events.push(Event::Insecure(event));
         }
-        deliver(&mut self.stack, &self.events, &mut self.waiting);
+        while let Some(node) = self.stack.poll_restarted() {
+            self.files.tell(Notice::Restarted(node));
+        }
+        deliver(&mut self.stack, (&self.events, Some(&self.files)), &mut self.waiting);
         more
     }
 
@@ -355,13 +372,15 @@ impl Engine {
         for (link, counters) in self.links.counters() {
             tracing::debug!(?link, ?counters, "a link ends");
         }
-        let Self { mut stack, store, sealer, events, mut answers, clock, mut waiting, .. } = self;
+        let Self { mut stack, store, sealer, events, mut answers, clock, mut waiting, files, .. } = self;
         drop(sealer);
+        // Before the store, in which it notes how far everything has come.
+        drop(files);
         store.close();
         while let Ok(answer) = answers.try_recv() {
             take_in(&mut stack, clock.now(), answer);
         }
-        deliver(&mut stack, &events, &mut waiting);
+        deliver(&mut stack, (&events, None), &mut waiting);
     }
 }
 
@@ -373,13 +392,25 @@ fn take_in(stack: &mut Stack, now: Now, answer: Answer) {
 }
 
 /// Hands over answers, then events: a status never overtakes the answer to its send.
-fn deliver(stack: &mut Stack, events: &Events, waiting: &mut HashMap<MessageId, Reply<MessageId>>) {
+fn deliver(
+    stack: &mut Stack,
+    (events, files): (&Events, Option<&Files>),
+    waiting: &mut HashMap<MessageId, Reply<MessageId>>,
+) {
     while let Some((id, result)) = stack.poll_accepted() {
         if let Some(reply) = waiting.remove(&id) {
             reply.give(result.map(|()| id).map_err(Error::from));
         }
     }
     while let Some(event) = stack.poll_event() {
+        let notice = match &event {
+            Event::NodeFound(node) => Some(Notice::Found(node.id)),
+            Event::NodeLost(node) => Some(Notice::Lost(node.id)),
+            _ => None,
+        };
+        if let (Some(files), Some(notice)) = (files, notice) {
+            files.tell(notice);
+        }
         events.push(event);
     }
 }

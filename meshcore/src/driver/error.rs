@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::home::HomeError;
 use super::link::{LinkError, ParseLinkError};
+use crate::file::DecideError;
 use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
@@ -26,6 +27,8 @@ pub enum ErrorKind {
     MessageTooLong,
     /// Nobody of that name or id is known.
     UnknownNode,
+    /// No file with this id is known.
+    UnknownFile,
     /// A name or id prefix fits several nodes.
     AmbiguousNode,
     /// There is no way to the node now.
@@ -136,6 +139,11 @@ kinds! {
     ResolveError: resolve => match resolve {
         ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
         ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
+    },
+    DecideError: decide => match decide {
+        DecideError::Unknown(_) => ErrorKind::UnknownFile,
+        DecideError::TooMany => ErrorKind::Busy,
+        _ => ErrorKind::InvalidArgument,
     },
     BroadcastError: broadcast => match broadcast {
         BroadcastError::Empty => ErrorKind::EmptyMessage,

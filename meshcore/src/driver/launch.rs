@@ -15,6 +15,7 @@ use super::connections::Hub;
 use super::echoes::Echoes;
 use super::engine::{Answer, Clock, Command, Engine};
 use super::events::StopOnDrop;
+use super::files::{FileParts, Files};
 use super::home::Home;
 use super::insecure::InsecureLinks;
 use super::link::LinkSpec;
@@ -32,6 +33,7 @@ const NO_IO: &str = "the node cannot run in this tokio runtime: enable its I/O a
 pub(super) struct Parts {
     pub(super) stack: Stack,
     pub(super) store: Store,
+    pub(super) files: FileParts,
     pub(super) events: Arc<Events>,
     pub(super) sealer: Sealer,
     pub(super) answers: UnboundedReceiver<Answer>,
@@ -130,13 +132,18 @@ impl Prepared {
 /// The life of the engine; `answer` gets the links, or why there are none.
 async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>) {
     // First, to be dropped last: the home stays locked until everything in it is closed, also after a failure.
-    let Parts { home, stack, store, sealer, events, answers, commands, handles, clock, specs, v1 } = parts;
+    let Parts { home, stack, store, sealer, files, events, answers, commands, handles, clock, specs, v1 } =
+        parts;
     let (links, mut statuses) = match Links::open(specs) {
         Ok(opened) => opened,
         Err(error) => return drop(answer.send(Err(error))),
     };
     let (insecure, insecure_statuses) = InsecureLinks::open(&v1);
     statuses.extend(insecure_statuses);
+    let files = match Files::start(files, Arc::clone(&events), clock, handles.clone()) {
+        Ok(files) => files,
+        Err(error) => return drop(answer.send(Err(error))),
+    };
     let _stop = StopOnDrop(Arc::clone(&events));
     if answer.send(Ok(statuses)).is_err() {
         // Nobody waits for the start any more, so nobody would ever stop the node.
@@ -158,6 +165,7 @@ async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error
         waiting,
         echoes,
         hub,
+        files,
         signals,
     };
     engine.run().await;

@@ -9,6 +9,7 @@ mod echoes;
 mod engine;
 mod error;
 mod events;
+mod files;
 mod handle;
 pub mod home;
 mod identity;

@@ -3,7 +3,7 @@
 use super::InsecureEvent;
 pub use crate::message::IncomingMessage;
 use crate::message::messenger;
-use crate::types::{MessageId, Nickname, NodeId, Status, UnixTime};
+use crate::types::{FileInfo, MessageId, Nickname, NodeId, Status, UnixTime};
 use crate::wire::broadcast::MAX_CONTENT;
 
 /// Something that the application may want to know.
@@ -34,6 +34,14 @@ pub enum Event {
         /// What it says.
         text: String,
     },
+    /// A node offers a file, or still does after a restart of this node. `Node::accept_file` or `Node::refuse_file` decides.
+    FileOffered(FileInfo),
+    /// A file has come further: some times a second at the most.
+    FileProgress(FileInfo),
+    /// A file is whole at its recipient, and verified.
+    FileDone(FileInfo),
+    /// A file will not arrive: its state tells whether it was refused, cancelled or failed, its reason why.
+    FileFailed(FileInfo),
     /// Something went wrong that a person should know of; the node goes on.
     Warning(Warning),
     /// Something happened among the programs that speak AlexMesh v1, if they were asked for. **Insecure.**
@@ -147,5 +155,13 @@ pub enum Warning {
         mailbox: NodeId,
         /// Why.
         reason: &'static str,
+    },
+    /// A file that is being received cannot be written now; it goes on as soon as it can.
+    #[error("the file '{name}' waits: {reason}")]
+    FileWaits {
+        /// Its name.
+        name: String,
+        /// What the disk says and what helps.
+        reason: String,
     },
 }

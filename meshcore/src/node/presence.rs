@@ -23,6 +23,16 @@ impl Stack {
         })
     }
 
+    /// The next node that has begun anew, as it seems: its connections may be dead. Only a hint, which can be forged.
+    pub fn poll_restarted(&mut self) -> Option<NodeId> {
+        self.restarted.pop_front()
+    }
+
+    /// Whether something can be kept for this node: it was in reach once, or is connected.
+    pub fn knows(&self, id: NodeId) -> bool {
+        self.directory.node(&id).is_some() || self.sessions.is_connected(id)
+    }
+
     /// The way to a node in reach.
     pub fn route_to(&self, id: NodeId) -> Option<RouteInfo> {
         self.route_info(id.address())
@@ -46,6 +56,7 @@ impl Stack {
             MeshEvent::Unreachable { node } => self.on_unreachable(now, node),
             MeshEvent::RouteChanged { node } => self.on_route_changed(now, node),
             MeshEvent::Restarted { node } => {
+                self.restarted.extend(self.directory.by_address(&node).map(|entry| entry.id));
                 self.sessions.suspect(node);
                 self.connect_anew(now, node);
             }

@@ -70,8 +70,8 @@ pub enum StackError {
 ///    [`Stack::poll_connection_event`], first, as what is done about it by [`Stack::transport`] makes frames; and in any order
 ///    [`Stack::poll_transmit`] (frames for the links), [`Stack::poll_store`] (operations for the disk, to be done in this
 ///    order and answered by [`Stack::handle_store`]), [`Stack::poll_job`] (for another thread, in this order; [`Stack::handle_job`]
-///    takes the outcome), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and
-///    [`Stack::poll_event`].
+///    takes the outcome), [`Stack::poll_accepted`] (answers to [`Stack::send`]), [`Stack::poll_restarted`] (for those who keep
+///    connections) and [`Stack::poll_event`].
 /// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
 ///
 /// To end, call [`Stack::leave`] and empty the outputs once more.
@@ -95,6 +95,8 @@ pub struct Stack {
     pub(super) echoes: Echoes,
     pub(super) rng: StdRng,
     pub(super) events: VecDeque<Event>,
+    /// Nodes that seem to have begun anew.
+    pub(super) restarted: VecDeque<NodeId>,
     pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
     pub(super) store_ops: VecDeque<StoreOp>,
     pub(super) storage_trouble: Trouble,
@@ -142,6 +144,7 @@ impl Stack {
             echoes: Echoes::default(),
             rng: StdRng::from_rng(&mut rng),
             events: VecDeque::new(),
+            restarted: VecDeque::new(),
             accepted: VecDeque::new(),
             store_ops: VecDeque::new(),
             storage_trouble: Trouble::default(),
@@ -268,7 +271,7 @@ impl Stack {
             return Err(SendError::Myself);
         }
         // A node that has written to us can be answered, even when its identity record is still on its way.
-        if self.directory.node(&to).is_none() && !self.sessions.is_connected(to) {
+        if !self.knows(to) {
             return Err(SendError::UnknownNode(to));
         }
         let id = MessageId(self.rng.random());

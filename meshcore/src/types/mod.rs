@@ -2,6 +2,7 @@
 
 mod address_map;
 mod bucket;
+mod file;
 mod id;
 mod link;
 mod nickname;
@@ -11,7 +12,8 @@ mod v1;
 
 pub(crate) use address_map::{AddressMap, HashKey};
 pub(crate) use bucket::TokenBucket;
-pub use id::{Address, MessageId, NodeId, ParseIdError};
+pub use file::{FileInfo, FileReason, FileState};
+pub use id::{Address, FileId, MessageId, NodeId, ParseIdError};
 pub use link::{Destination, LargerFrames, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};
 pub use status::Status;

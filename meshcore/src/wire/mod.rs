@@ -7,6 +7,7 @@ pub mod broadcast;
 pub(crate) mod cbor;
 pub mod content;
 pub mod echo;
+pub mod file;
 pub mod frame;
 pub mod hello;
 pub mod identity;

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Union
 
 from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged, Warning
+from ..files import FileDone, FileFailed, FileOffered, FileProgress
 from ..insecure import (
     InsecureDelivered,
     InsecureEvent,
@@ -19,6 +20,7 @@ from ..insecure import (
     InsecureStreamData,
     InsecureStreamOpened,
 )
+from .files import Files
 from .insecure import NEW_INSECURE, InsecurePeer, Streams, describe, means_v1, message_key
 from .safe import safe
 
@@ -30,6 +32,10 @@ HELP = """\
 @<name or id> text   start a conversation with a node (the text may be left out)
 text                 send a line to the partner of the open conversation
 /all text            say something to every node in reach (signed, but everybody can read it)
+/send FILE           offer a file to the partner of the open conversation
+/accept [NUMBER]     take a file that is offered
+/refuse [NUMBER]     refuse a file, or give up one that is on its way
+/files               list the files that are sent and offered
 /connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)
 /nodes               list the nodes that are known
 /bye                 end the conversation
@@ -79,8 +85,23 @@ class Shout:
 
 
 @dataclass(frozen=True)
+class SendFile:
+    """Offer the file with this path to the open conversation's partner."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Decide:
+    """Accept or refuse the file with this number, or the only one that is offered."""
+
+    accept: bool
+    number: int | None
+
+
+@dataclass(frozen=True)
 class Order:
-    """``nodes``, ``bye``, ``exit`` or ``help``."""
+    """``nodes``, ``files``, ``bye``, ``exit`` or ``help``."""
 
     name: str
 
@@ -92,7 +113,7 @@ class Wrong:
     text: str
 
 
-Command = Union[Open, Say, Connect, Shout, Order, Wrong]
+Command = Union[Open, Say, Connect, Shout, SendFile, Decide, Order, Wrong]
 
 
 def parse(line: str) -> Command | None:
@@ -105,8 +126,14 @@ def parse(line: str) -> Command | None:
         text = line[len(line) - len(rest) :].lstrip(" \t")
         return Open(word[1:], text) if word[1:] else Wrong("! name somebody: @<name or id> text")
     if line.startswith("/"):
-        if word in ("/nodes", "/bye", "/exit", "/help"):
+        if word in ("/nodes", "/files", "/bye", "/exit", "/help"):
             return Order(word[1:])
+        if word == "/send":
+            # A name may end with what looks like white space here, but hardly begins with it.
+            path = line[len(word) :].lstrip(" \t")
+            return SendFile(path) if path else Wrong("! name a file: /send FILE")
+        if word in ("/accept", "/refuse"):
+            return _decide(word, rest.strip())
         if word == "/connect":
             return Connect(rest.strip()) if rest.strip() else Wrong("! name a node: /connect v1:<address>")
         if word == "/all":
@@ -115,12 +142,21 @@ def parse(line: str) -> Command | None:
     return Say(line)
 
 
+def _decide(word: str, number: str) -> Command:
+    if number and not (number.isascii() and number.isdigit() and len(number) < 10):
+        return Wrong(f"! name a file by its number: {word} NUMBER; /files shows the numbers")
+    return Decide(word == "/accept", int(number) if number else None)
+
+
 class Session:
     """What the chat knows. Methods take what happened and return the text to show."""
 
     def __init__(self) -> None:
         self.partner: NodeInfo | InsecurePeer | None = None
         self.streams = Streams()
+        self.files = Files(self.name)
+        self.shows_progress = False
+        """Something else than lines shows how files come along."""
         self._nodes: dict[str, NodeInfo] = {}
         self._hinted: set[str] = set()
         self._count = 0
@@ -266,6 +302,8 @@ class Session:
             return self._said(event.sender, f"{self.name(event.sender)}: {safe(event.text)}")
         if isinstance(event, Warning):
             return f"! {safe(event.text)}"
+        if isinstance(event, (FileOffered, FileProgress, FileDone, FileFailed)):
+            return self.files.event(event, lines=not self.shows_progress)
         return self._insecure(event)
 
     def _insecure(self, event: InsecureEvent) -> str | None:

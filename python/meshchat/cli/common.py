@@ -119,6 +119,15 @@ def period(text: str) -> float:
     return value * _PERIODS[unit]
 
 
+def add_downloads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--downloads",
+        metavar="DIR",
+        type=Path,
+        help="folder of the files that are accepted (default: downloads in the home)",
+    )
+
+
 def seconds(text: str) -> float:
     """Type of an option that is a time."""
     value = float(text)

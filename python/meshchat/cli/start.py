@@ -33,6 +33,7 @@ async def start(
         v1=getattr(options, "v1", None) or [],
         network_key_file=options.network_key_file,
         mailbox=mailbox(options),
+        downloads=getattr(options, "downloads", None),
     )
     if not temporary and Identity.exists(home):
         await node.start()

@@ -4,6 +4,7 @@
 //! one sync, and a single one waits for no timer.
 
 mod cursor;
+mod files;
 mod schema;
 mod writer;
 
@@ -19,10 +20,12 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 pub use cursor::Cursor;
+pub(super) use files::{FileOp, FileStore, Saved};
 
+use crate::file::Transfer;
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::types::UnixTime;
-use writer::Writer;
+use writer::{Writer, time, unsigned};
 
 /// Gets the replies to a batch, on the writer's thread; must not wait for the store.
 pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send>;
@@ -32,6 +35,8 @@ pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send>;
 pub struct Opened {
     /// The known nodes.
     pub peers: Vec<StoredPeer>,
+    /// The files, sent and received.
+    pub files: Vec<Transfer>,
     /// For [`StoreReply::Opened`]. The [`Cursor`] may know a larger confirmed number: put it here.
     pub outboxes: OpenedOutboxes,
 }
@@ -40,6 +45,7 @@ pub struct Opened {
 enum Command {
     Op(StoreOp),
     RecordNumber { now: UnixTime, reply: oneshot::Sender<Result<u64, StoreError>> },
+    File { op: FileOp, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
 /// The store. Dropping it, like [`Store::close`], waits until everything submitted is on disk.
@@ -75,6 +81,12 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.command(Command::RecordNumber { now, reply })?;
         answer.blocking_recv().unwrap_or_else(|_| Err(self.closed()))
+    }
+
+    /// The store as the files use it; to be dropped before the store is closed.
+    pub(super) fn files(&self) -> Result<FileStore, StoreError> {
+        let commands = self.commands.clone().ok_or_else(|| self.closed())?;
+        Ok(FileStore { file: self.file.clone(), commands })
     }
 
     /// Writes what is queued and closes the database.

@@ -95,7 +95,30 @@ pub(super) const MIGRATIONS: &[&str] = &[
         DELETE FROM letter_sizes WHERE sender = OLD.sender AND bytes <= 0;
     END;
 ",
+    FILES,
 ];
+
+/// Files, sent and received. Paths are bytes; a state of 20 (`FileState::Done`) or more is the last one.
+const FILES: &str = "
+    CREATE TABLE files (
+        id BLOB PRIMARY KEY,
+        incoming INTEGER NOT NULL,
+        peer BLOB NOT NULL,
+        offer BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        name TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        reason INTEGER,
+        told INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        path BLOB,
+        modified INTEGER NOT NULL,
+        part BLOB,
+        folder BLOB,
+        done INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
 
 /// Latest schema version.
 const LATEST: u32 = MIGRATIONS.len() as u32;

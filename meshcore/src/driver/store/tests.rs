@@ -129,7 +129,7 @@ fn a_database_of_the_first_version_keeps_its_contents() {
     .unwrap();
     drop(old);
     let mut writer = Writer::open(&file).unwrap();
-    let Opened { peers, outboxes } = writer.load().unwrap();
+    let Opened { peers, outboxes, .. } = writer.load().unwrap();
     let peer = NodeId([0; 32]);
     assert_eq!((peers.len(), &peers[0].record[..]), (1, &[1, 2][..]));
     let expected = OpenedOutboxes { backlog: vec![peer], letters_for: vec![], confirmed: 1, last_arrival: 1 };
@@ -164,7 +164,7 @@ fn what_was_submitted_is_there_after_closing() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("messages.db");
     let (store, opened, replies) = open(&file);
-    assert_eq!(opened, Opened { peers: vec![], outboxes: OpenedOutboxes::default() });
+    assert_eq!(opened, Opened { peers: vec![], files: vec![], outboxes: OpenedOutboxes::default() });
     (0..1000).for_each(|n| store.submit(enqueue(n, 10)).unwrap());
     store.submit(incoming(1)).unwrap();
     store.submit(incoming(2)).unwrap();

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Command, Opened, ReplyHandler, connect, schema, sqlite_error};
+use super::{Command, Opened, ReplyHandler, connect, files, schema, sqlite_error};
 use crate::message::store::{
     Content, Deposit, IncomingMessage, Keeping, Letter, OpenedOutboxes, OutgoingMessage, PageLimit,
     StoreError, StoreOp, StoreReply, StoredPeer,
@@ -94,7 +94,11 @@ impl Writer {
             confirmed: self.confirmed,
             last_arrival,
         };
-        Ok(Opened { peers: peers.collect::<Result<_, _>>()?, outboxes })
+        Ok(Opened {
+            peers: peers.collect::<Result<_, _>>()?,
+            files: files::load(&self.connection)?,
+            outboxes,
+        })
     }
 
     /// Works until all senders are gone and the queue is empty.
@@ -166,6 +170,7 @@ impl Writer {
         match command {
             Command::RecordNumber { now, .. } => self.next_record_number(*now),
             Command::Op(op) => self.run_op(op),
+            Command::File { op, .. } => files::run(&self.connection, op).map(|()| Outcome::Done),
         }
     }
 
@@ -254,6 +259,11 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
             let _ = reply.send(number);
             return None;
         }
+        Command::File { reply, .. } => {
+            // A transfer that has ended meanwhile does not wait for it.
+            let _ = reply.send(answer.map(drop));
+            return None;
+        }
     };
     let outcome = match answer {
         Ok(Outcome::DuplicateId) => return Some(op.failed(StoreError::DuplicateId)),
@@ -324,11 +334,11 @@ fn signed(time: UnixTime) -> i64 {
     time.as_millis().cast_signed()
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixTime> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixTime> {
     unsigned(row, column).map(UnixTime::from_millis)
 }
 
