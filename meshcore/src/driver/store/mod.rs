@@ -81,8 +81,8 @@ impl Store {
     pub fn close(self) {}
 
     fn command(&self, command: Command) -> Result<(), StoreError> {
-        let sent = self.commands.as_ref().map(|commands| commands.send(command));
-        if let Some(Ok(())) = sent { Ok(()) } else { Err(self.closed()) }
+        let sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+        if sent { Ok(()) } else { Err(self.closed()) }
     }
 
     fn closed(&self) -> StoreError {
