@@ -118,6 +118,8 @@ pub(super) struct Engine {
     pub(super) stack: Stack,
     pub(super) links: Links,
     pub(super) insecure: InsecureLinks,
+    /// Dropped before the store, which waits until nobody can ask it for anything.
+    pub(super) files: Files,
     pub(super) store: Store,
     pub(super) events: Arc<Events>,
     pub(super) commands: UnboundedReceiver<Command>,
@@ -127,7 +129,6 @@ pub(super) struct Engine {
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
     pub(super) hub: Hub,
-    pub(super) files: Files,
     pub(super) signals: Signals,
 }
 

@@ -261,7 +261,7 @@ fn a_later_schema_is_left_alone() {
     drop(store.writer);
     let before = fs::read(&store.file).unwrap();
     let error = opening_fails(&store.file);
-    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 2 });
+    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 3 });
     assert!(error.to_string().contains("update MeshChat"), "{error}");
     assert_eq!(fs::read(&store.file).unwrap(), before);
 }

@@ -384,7 +384,7 @@ fn what_was_given_up_on_its_way_may_arrive_all_the_same() {
         }
     }
     node.wait();
-    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + SWEEP, wall: NOW.wall + SWEEP });
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + 2 * SWEEP, wall: NOW.wall + SWEEP });
     assert_eq!(node.settle(), [status(1, Status::Expired), status(2, Status::Expired)]);
     assert!(node.take(Channel::Outgoing).is_empty(), "what was not on its way stays here");
     node.data(Channel::Outgoing, &receipt(&[1, 2])).unwrap();
