@@ -118,17 +118,17 @@ pub(super) struct Engine {
     pub(super) stack: Stack,
     pub(super) links: Links,
     pub(super) insecure: InsecureLinks,
-    /// Dropped before the store, which waits until nobody can ask it for anything.
+    // In this order they are dropped: files may wait for an answer to a command, and the store until nobody can ask it.
+    pub(super) commands: UnboundedReceiver<Command>,
+    pub(super) hub: Hub,
     pub(super) files: Files,
     pub(super) store: Store,
     pub(super) events: Arc<Events>,
-    pub(super) commands: UnboundedReceiver<Command>,
     pub(super) sealer: Sealer,
     pub(super) answers: UnboundedReceiver<Answer>,
     pub(super) clock: Clock,
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
-    pub(super) hub: Hub,
     pub(super) signals: Signals,
 }
 
