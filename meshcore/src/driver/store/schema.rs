@@ -39,7 +39,8 @@ pub(super) const MIGRATIONS: &[&str] = &[
         UNIQUE (sender, id)
     ) STRICT;
 ",
-    // Mailboxes. `told`: of which messages from others a receipt in the outbox tells. A message of another kind than 1 (text) has its content in a column of its own, and an empty text.
+    // Mailboxes. A message of another kind than 1 (text) has its content in a column of its own, and an empty text. `told`: of which
+    // messages from others a receipt in the outbox tells.
     "
     ALTER TABLE outgoing ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE outgoing ADD COLUMN content BLOB;
