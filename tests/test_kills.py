@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
 import meshchat
 
@@ -68,6 +69,7 @@ def test_everybody_is_killed(world: World) -> None:
 
     def start(machine: int) -> Program:
         links = [f"ethernet:{name}" for name in network.interfaces(machine)]
+        command: list[str | Path]
         if machine == 1:
             options = [word for link in links for word in ("--link", link)]
             command = ["-m", "meshchat", "node", "--home", homes[1], *options]
