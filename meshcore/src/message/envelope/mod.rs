@@ -16,15 +16,15 @@ mod padding;
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ciborium::Value;
 use coset::{
-    CborSerializable as _, CoseEncryptBuilder, CoseRecipientBuilder, CoseSign1Builder, EncryptionContext,
-    Header, HeaderBuilder, ProtectedHeader, SignatureContext, TaggedCborSerializable as _,
-    enc_structure_data, iana, sig_structure_data,
+    CborSerializable as _, CoseEncryptBuilder, CoseRecipientBuilder, EncryptionContext, Header,
+    HeaderBuilder, ProtectedHeader, TaggedCborSerializable as _, enc_structure_data, iana,
 };
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use self::padding::MAX_PLAINTEXT;
 use super::identity::{IdentityKey, PublicKey};
+use super::signed::{Signed, sign};
 use crate::types::{MessageId, NodeId, UnixTime};
 use crate::wire::Malformed;
 use crate::wire::cbor::Reader;
@@ -43,8 +43,6 @@ const KEY_LEN: usize = 32;
 const BEFORE_IV: &[u8] = &[0xd8, 0x60, 0x84, 0x43, 0xa1, 0x01, 0x03, 0xa1, 0x05];
 /// One recipient of three items: no protected header, `{1: -41}`.
 const BEFORE_KEY: &[u8] = &[0x81, 0x83, 0x40, 0xa1, 0x01, 0x38, 0x28];
-/// COSE_Sign1 up to its payload: tag 18, four items, the protected header `{1: -37}`, no unprotected one.
-const BEFORE_PAYLOAD: &[u8] = &[0xd2, 0x84, 0x44, 0xa1, 0x01, 0x38, 0x24, 0xa0];
 
 /// What is written in an envelope.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,7 +121,8 @@ impl Envelope {
         }
         let payload = |padding| payload(recipient.node_id(), sender, letter, kind, &content, padding);
         let padding = padding::len(payload(0).len(), sender.signature_len()).ok_or(SealError::Failed)?;
-        encrypt(recipient, &sign(sender, payload(padding))?, rng)
+        let signed = sign(sender, AAD, payload(padding)).ok_or(SealError::Failed)?;
+        encrypt(recipient, &signed, rng)
     }
 
     /// Opens what was sealed for `recipient`. Cheap checks come first; at most one operation with the private key is
@@ -135,19 +134,18 @@ impl Envelope {
             return Err(OpenError::TooLong(bytes.len()));
         }
         let plaintext = decrypt(recipient, &Sealed::parse(bytes)?)?;
-        let signed = Signed::parse(&plaintext)?;
-        if signed.recipient != recipient.node_id() {
+        let signed = Signed::parse(&plaintext).map_err(OpenError::MalformedLetter)?;
+        let written = Written::parse(signed.payload)?;
+        if written.recipient != recipient.node_id() {
             return Err(OpenError::OtherRecipient);
         }
-        let sender = PublicKey::from_spki(signed.sender).map_err(|_| OpenError::MalformedLetter("sender"))?;
-        let message =
-            sig_structure_data(SignatureContext::CoseSign1, protected(PS256), None, AAD, signed.payload);
-        sender.verify(&message, signed.signature).map_err(|_| OpenError::BadSignature)?;
-        Ok(Self { sender, letter: signed.letter })
+        let sender =
+            PublicKey::from_spki(written.sender).map_err(|_| OpenError::MalformedLetter("sender"))?;
+        signed.verify(&sender, AAD).map_err(|_| OpenError::BadSignature)?;
+        Ok(Self { sender, letter: written.letter })
     }
 }
 
-const PS256: iana::Algorithm = iana::Algorithm::PS256;
 const A256GCM: iana::Algorithm = iana::Algorithm::A256GCM;
 const RSAES_OAEP: iana::Algorithm = iana::Algorithm::RSAES_OAEP_SHA_256;
 
@@ -179,17 +177,6 @@ fn payload(
         Value::Bytes(vec![0; padding]),
     ]);
     items.to_vec().unwrap_or_default()
-}
-
-fn sign(sender: &IdentityKey, payload: Vec<u8>) -> Result<Vec<u8>, SealError> {
-    CoseSign1Builder::new()
-        .protected(header(PS256))
-        .payload(payload)
-        .try_create_signature(AAD, |message| sender.sign(message))
-        .map_err(|_| SealError::Failed)?
-        .build()
-        .to_tagged_vec()
-        .map_err(|_| SealError::Failed)
 }
 
 /// The recipient's header names no key: whoever keeps the envelope is not to learn from it whose it is.
@@ -259,25 +246,17 @@ impl<'a> Sealed<'a> {
     }
 }
 
-/// The inner layer, as it lies in the plaintext; nothing of it is proven.
+/// What was signed, as it lies in the payload; nothing of it is proven.
 #[derive(Debug)]
-struct Signed<'a> {
-    payload: &'a [u8],
-    signature: &'a [u8],
+struct Written<'a> {
     recipient: NodeId,
     sender: &'a [u8],
     letter: Letter,
 }
 
-impl<'a> Signed<'a> {
-    fn parse(bytes: &'a [u8]) -> Result<Self, OpenError> {
+impl<'a> Written<'a> {
+    fn parse(payload: &'a [u8]) -> Result<Self, OpenError> {
         let malformed = OpenError::MalformedLetter;
-        let mut reader = Reader::new(bytes);
-        reader.expect(BEFORE_PAYLOAD).ok_or(malformed("header"))?;
-        let payload = reader.bytes().ok_or(malformed("payload"))?;
-        let signature = reader.bytes().ok_or(malformed("signature"))?;
-        reader.finish().ok_or(malformed("bytes after the end"))?;
-
         let mut reader = Reader::new(payload);
         let items = reader.items().ok_or(malformed("payload"))?;
         let version = reader.uint().ok_or(malformed("version"))?;
@@ -302,7 +281,7 @@ impl<'a> Signed<'a> {
             return Err(malformed("padding"));
         }
         reader.finish().ok_or(malformed("payload"))?;
-        Ok(Self { payload, signature, recipient, sender, letter: Letter { id, sent_at, content } })
+        Ok(Self { recipient, sender, letter: Letter { id, sent_at, content } })
     }
 }
 

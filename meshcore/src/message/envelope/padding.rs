@@ -4,7 +4,7 @@
 //! longest length. So a length tells at most 4.4 bits of what is inside, for at most half as much again to carry. Padmé
 //! (<https://arxiv.org/abs/1806.03160>) would cost a sixteenth, and tell short texts apart by every 64 bytes.
 
-use super::BEFORE_PAYLOAD;
+use crate::message::signed::BEFORE_PAYLOAD;
 use crate::wire::cbor::head_len;
 
 /// Longest plaintext: the longest content with the largest key has more than 1 MiB, and less than this.

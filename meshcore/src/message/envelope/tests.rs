@@ -3,6 +3,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::message::signed::BEFORE_PAYLOAD;
 use crate::types::Status;
 use crate::wire::content::{KIND_TEXT, MAX_CONTENT};
 
@@ -119,7 +120,7 @@ fn a_letter_cannot_be_passed_on_as_if_it_had_been_written_to_another() {
 fn nobody_writes_in_anothers_name() {
     let (alice, bob, carol) = (key(ALICE), key(BOB), key(CAROL));
     let content = payload(bob.node_id(), &alice, &letter(""), KIND_TEXT, b"text", 0);
-    let by = |signer| Envelope::open(&bob, &reseal(&bob, &sign(signer, content.clone()).unwrap()));
+    let by = |signer| Envelope::open(&bob, &reseal(&bob, &sign(signer, AAD, content.clone()).unwrap()));
     assert_eq!(by(&alice).unwrap().sender, public(&alice));
     assert_eq!(by(&carol), Err(OpenError::BadSignature));
 }
@@ -217,7 +218,8 @@ fn content_is_bounded_whatever_its_kind() {
     let bob = key(BOB);
     let open = |kind: u8, content: &[u8]| {
         let content = payload(bob.node_id(), &bob, &letter(""), kind, content, 0);
-        Envelope::open(&bob, &reseal(&bob, &sign(&bob, content).unwrap())).map(|opened| opened.letter.content)
+        Envelope::open(&bob, &reseal(&bob, &sign(&bob, AAD, content).unwrap()))
+            .map(|opened| opened.letter.content)
     };
     assert_eq!(open(2, b""), Ok(Content::Unknown(2)));
     assert_eq!(open(255, &[0xff; MAX_TEXT]), Ok(Content::Unknown(255)));
@@ -245,6 +247,8 @@ proptest! {
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), prefixed: bool) {
         let with = |prefix: &[u8]| if prefixed { [prefix, &bytes].concat() } else { bytes.clone() };
         prop_assert!(Sealed::parse(&with(BEFORE_IV)).is_err());
-        prop_assert!(Signed::parse(&with(BEFORE_PAYLOAD)).is_err());
+        let signed = with(BEFORE_PAYLOAD);
+        let signed = Signed::parse(&signed).map_err(OpenError::MalformedLetter);
+        prop_assert!(signed.and_then(|signed| Written::parse(signed.payload)).is_err());
     }
 }
