@@ -40,5 +40,5 @@ pub use node::{
 pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
     FileId, FileInfo, FileReason, FileState, MessageId, Nickname, NicknameError, NodeId, ParseIdError,
-    ParseV1AddressError, Status, UnixTime, V1Address,
+    ParseV1AddressError, RoomChange, RoomId, RoomInfo, RoomStanding, Status, UnixTime, V1Address,
 };

@@ -19,6 +19,7 @@ use super::files::{FileCommand, Files, Notice};
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
+use super::rooms::{self, RoomsCommand};
 use super::sealer::Sealer;
 use super::signals::{Input, Signals};
 use super::store::Store;
@@ -71,6 +72,7 @@ pub(super) enum Command {
     Insecure(InsecureCommand),
     Connection(ConnectionCommand),
     File(FileCommand),
+    Rooms(RoomsCommand),
     Stop,
 }
 
@@ -254,6 +256,7 @@ impl Engine {
             Command::Insecure(command) => self.insecure.handle_command(now, command),
             Command::Connection(command) => self.hub.handle_command(now, &mut self.stack, command),
             Command::File(command) => self.handle_file_command(command),
+            Command::Rooms(command) => rooms::handle(&mut self.stack, now, &mut self.waiting, command),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
         }

@@ -8,9 +8,10 @@ use crate::file::DecideError;
 use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
+use crate::message::room::RoomError;
 use crate::message::store::StoreError;
 use crate::node::connections::OpenError;
-use crate::node::{BroadcastError, EchoError, InsecureError, SendError};
+use crate::node::{BroadcastError, EchoError, InsecureError, ResolveRoomError, SendError};
 use crate::stream::DatagramError;
 use crate::types::{NicknameError, ParseIdError, ParseV1AddressError};
 use crate::v1::V1Error;
@@ -29,6 +30,10 @@ pub enum ErrorKind {
     UnknownNode,
     /// No file with this id is known.
     UnknownFile,
+    /// No room with this id is known.
+    UnknownRoom,
+    /// The room does not allow it: this node is not its owner or no member, or it is full or closed.
+    Room,
     /// A name or id prefix fits several nodes.
     AmbiguousNode,
     /// There is no way to the node now.
@@ -130,7 +135,11 @@ kinds! {
     ParseLinkError: _ => ErrorKind::InvalidArgument,
     ParseV1AddressError: _ => ErrorKind::InvalidArgument,
     KeyError: _ => ErrorKind::KeyCorrupt,
-    StoreError: _ => ErrorKind::Storage,
+    StoreError: store => match store {
+        StoreError::Room(RoomError::Unknown) => ErrorKind::UnknownRoom,
+        StoreError::Room(_) => ErrorKind::Room,
+        _ => ErrorKind::Storage,
+    },
     HomeError: home => home_kind(home),
     LinkError: link => match link {
         LinkError::Permission { .. } => ErrorKind::Permission,
@@ -139,6 +148,10 @@ kinds! {
     ResolveError: resolve => match resolve {
         ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
         ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
+    },
+    ResolveRoomError: resolve => match resolve {
+        ResolveRoomError::Unknown { .. } => ErrorKind::UnknownRoom,
+        ResolveRoomError::Ambiguous { .. } => ErrorKind::InvalidArgument,
     },
     DecideError: decide => match decide {
         DecideError::Unknown(_) => ErrorKind::UnknownFile,

@@ -220,6 +220,7 @@ mod tests {
             arrival,
             from: NodeId([1; 32]),
             id: MessageId([2; 16]),
+            room: None,
             text: "hello".into(),
             sent_at: UnixTime::default(),
             received_at: UnixTime::default(),

@@ -19,6 +19,7 @@ pub mod link;
 mod links;
 mod network_key;
 mod pending;
+mod rooms;
 mod sealer;
 mod signals;
 pub mod store;

@@ -46,14 +46,14 @@ impl Inbound {
     }
 
     /// The next operation, when none is in flight.
-    pub(super) fn store(&mut self, session: SessionId, from: NodeId) -> Option<StoreOp> {
+    pub(super) fn store(&mut self, session: SessionId, from: NodeId, own: NodeId) -> Option<StoreOp> {
         if self.in_flight || self.waiting.is_empty() {
             return None;
         }
         self.in_flight = true;
         self.held = Held { waiting: (0, 0), in_flight: self.held.waiting };
         let (origin, messages) = (Origin::Session(session), std::mem::take(&mut self.waiting));
-        Some(StoreOp::StoreIncoming { origin, from, messages, receipt: None })
+        Some(StoreOp::StoreIncoming { origin, from, to: own, messages, receipt: None })
     }
 
     pub(super) fn stored(&mut self, ids: Vec<MessageId>) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
+use self::rooms::Rooms;
 use super::absence::Absence;
 use super::framing::{RecordReader, WriteBuffer};
 use super::inbound::{HandOver, Inbound};
@@ -20,9 +21,11 @@ use crate::wire::post::Outcome;
 use crate::wire::record::Record;
 
 mod interface;
+mod rooms;
 
 pub use interface::{
-    Channel, MessengerConfig, MessengerEvent, ProtocolViolation, SendError, SessionId, check_text,
+    Channel, MessengerConfig, MessengerEvent, ProtocolViolation, SendError, SessionId, check_room_text,
+    check_text,
 };
 
 /// How often it is looked what is due by the clock: messages to be given up, letters to be dropped.
@@ -55,6 +58,7 @@ struct Session {
 /// At [`Messenger::poll_timeout`] call [`Messenger::handle_timeout`].
 #[derive(Debug)]
 pub struct Messenger {
+    own: NodeId,
     config: MessengerConfig,
     rng: StdRng,
     sessions: BTreeMap<SessionId, Session>,
@@ -63,6 +67,7 @@ pub struct Messenger {
     absence: Absence,
     mailboxes: BTreeSet<NodeId>,
     post: Post,
+    rooms: Rooms,
     /// Messages and bytes of the application that wait for their commit.
     sending: (usize, usize),
     sent: Sent,
@@ -70,6 +75,7 @@ pub struct Messenger {
     last_token: u64,
     sweep_at: Instant,
     ops: VecDeque<StoreOp>,
+    jobs: VecDeque<Job>,
     events: VecDeque<MessengerEvent>,
 }
 
@@ -78,6 +84,7 @@ impl Messenger {
     pub fn new(own: NodeId, config: MessengerConfig, seed: [u8; 32]) -> Self {
         let post = Post::new(own, config.mailbox);
         Self {
+            own,
             config,
             rng: StdRng::from_seed(seed),
             sessions: BTreeMap::new(),
@@ -86,12 +93,14 @@ impl Messenger {
             absence: Absence::default(),
             mailboxes: BTreeSet::new(),
             post,
+            rooms: Rooms::default(),
             sending: (0, 0),
             sent: Sent::default(),
             any_unsaved: false,
             last_token: 0,
             sweep_at: Instant::default(),
             ops: VecDeque::new(),
+            jobs: VecDeque::new(),
             events: VecDeque::new(),
         }
     }
@@ -106,11 +115,7 @@ impl Messenger {
         expires: Option<UnixTime>,
     ) -> Result<(), SendError> {
         check_text(&text)?;
-        let (messages, bytes) = (self.sending.0 + 1, self.sending.1 + text.len());
-        if messages > self.config.send_queue.messages || bytes > self.config.send_queue.bytes {
-            return Err(SendError::Busy);
-        }
-        self.sending = (messages, bytes);
+        self.reserve_sending(text.len())?;
         self.ops.push_back(StoreOp::Enqueue { id, to, created: now, expires, text });
         Ok(())
     }
@@ -197,7 +202,7 @@ impl Messenger {
         };
         state.failed = result.is_err();
         let peer = state.peer;
-        self.ops.extend(state.inbound.store(session, peer));
+        self.ops.extend(state.inbound.store(session, peer, self.own));
         self.settle_post(now);
         self.delivered(now, peer, result?);
         Ok(())
@@ -289,7 +294,10 @@ impl Messenger {
 
     /// What came of a job.
     pub fn handle_job(&mut self, now: Now, outcome: JobOutcome) {
-        self.post.handle_job(now, outcome);
+        match outcome {
+            JobOutcome::Signed { room, signed } => self.room_signed(now.wall, room, signed),
+            outcome => self.post.handle_job(now, outcome),
+        }
         self.settle_post(now);
     }
 
@@ -302,6 +310,8 @@ impl Messenger {
                     self.outboxes.entry(peer).or_insert_with(Outbox::on_disk);
                     self.review(now, peer);
                 }
+                self.rooms.opened(opened.rooms);
+                self.sign_rooms(now.monotonic);
                 opened.letters_for.into_iter().for_each(|recipient| self.post.has_letters(recipient));
                 self.ops.extend(self.hand_over.load(&self.config));
             }
@@ -316,6 +326,15 @@ impl Messenger {
             StoreReply::NotEnqueued { id, len, error } => {
                 self.release_sending(len);
                 self.events.push_back(MessengerEvent::Refused { id, error });
+            }
+            StoreReply::RoomDone { id, len, outcome } => {
+                self.release_sending(len);
+                self.room_done(now, id, *outcome);
+                self.retry_unsaved();
+            }
+            StoreReply::RoomsChanged(outcomes) => {
+                outcomes.into_iter().for_each(|outcome| self.room_published(now, outcome));
+                self.retry_unsaved();
             }
             StoreReply::StatusSaved { to, ids, status } => {
                 self.raised(now, to, ids, status);
@@ -352,7 +371,8 @@ impl Messenger {
             StoreReply::DepositPageFailed { token, .. } | StoreReply::LetterPageFailed { token, .. } => {
                 self.post.on_page_failed(now, token);
             }
-            StoreReply::Stored { origin, from, ids, new, raised, receipt } => {
+            StoreReply::Stored { origin, from, ids, new, raised, receipt, rooms } => {
+                rooms.into_iter().for_each(|outcome| self.room_changed(now, outcome));
                 self.arrived(new);
                 for (id, status) in raised {
                     self.raised(now, from, vec![id], status);
@@ -414,9 +434,9 @@ impl Messenger {
         self.ops.pop_front().or_else(|| self.post.poll_store())
     }
 
-    /// The next letter to be sealed, or envelope to be opened.
+    /// The next letter to be sealed, envelope to be opened, or room to be signed.
     pub fn poll_job(&mut self) -> Option<Job> {
-        self.post.poll_job()
+        self.jobs.pop_front().or_else(|| self.post.poll_job())
     }
 
     /// The next event.
@@ -444,6 +464,7 @@ impl Messenger {
         if now.monotonic >= self.sweep_at {
             self.sweep_at = now.monotonic + SWEEP;
             self.ops.push_back(StoreOp::Sweep { now: now.wall });
+            self.sign_rooms(now.monotonic);
             // Again, if the disk could not be read.
             self.ops.extend(self.hand_over.load(&self.config));
         }
@@ -485,7 +506,7 @@ impl Messenger {
         if let Some(state) = self.sessions.get_mut(&session) {
             state.inbound.stored(ids);
             if !state.failed {
-                self.ops.extend(state.inbound.store(session, state.peer));
+                self.ops.extend(state.inbound.store(session, state.peer, self.own));
             }
         }
     }
@@ -499,6 +520,15 @@ impl Messenger {
             self.refill(peer);
             self.review(now, peer);
         }
+    }
+
+    fn reserve_sending(&mut self, len: usize) -> Result<(), SendError> {
+        let (messages, bytes) = (self.sending.0 + 1, self.sending.1 + len);
+        if messages > self.config.send_queue.messages || bytes > self.config.send_queue.bytes {
+            return Err(SendError::Busy);
+        }
+        self.sending = (messages, bytes);
+        Ok(())
     }
 
     fn release_sending(&mut self, len: usize) {

@@ -9,7 +9,9 @@ mod inbound;
 pub mod messenger;
 mod outbound;
 mod post;
+pub mod room;
 mod sent;
+mod signed;
 pub mod store;
 
 pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};

@@ -96,7 +96,7 @@ impl Outbox {
 
     fn push(&mut self, message: OutgoingMessage) {
         let OutgoingMessage { seq, id, created, status, content, .. } = message;
-        let (len, is_text) = (content.weight(), matches!(content, Content::Text(_)));
+        let (len, is_text) = (content.weight(), content.is_text());
         self.last_seq = seq;
         self.bytes += len;
         self.window.push_back(Entry { id, created, status, content: Some(content), len, is_text });

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::messenger::SessionId;
-use crate::types::{MessageId, NodeId, Status, UnixTime};
-pub use crate::wire::content::{Content, KIND_TEXT, MAX_RECEIPT_IDS};
+use super::room::{Room, RoomError};
+use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
+pub use crate::wire::content::{Content, KIND_ROOM_TEXT, KIND_TEXT, MAX_RECEIPT_IDS, Stamp};
 
 /// Why the store could not do something. Each text names the file and what helps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +45,9 @@ pub enum StoreError {
     /// A message with this id was accepted before.
     #[error("a message with this id was sent before; choose a new id")]
     DuplicateId,
+    /// The room does not allow it.
+    #[error(transparent)]
+    Room(#[from] RoomError),
     /// The store has been closed.
     #[error("{}: the database is closed", file.display())]
     Closed {
@@ -91,8 +95,8 @@ pub struct OutgoingMessage {
 pub struct Deposit {
     /// The message.
     pub message: OutgoingMessage,
-    /// The pending message to the same recipient before it, so that the recipient shows them in this order. Receipts
-    /// neither follow nor are followed.
+    /// The pending text of the same conversation before it, so that the recipient shows them in this order. What is no text neither
+    /// follows nor is followed.
     pub after: Option<MessageId>,
 }
 
@@ -105,6 +109,8 @@ pub struct IncomingMessage {
     pub from: NodeId,
     /// The id that the sender gave; unique together with the sender.
     pub id: MessageId,
+    /// The room that it was written to; `None`: to this node alone.
+    pub room: Option<RoomId>,
     /// The text.
     pub text: String,
     /// The sender's clock when it was written.
@@ -199,11 +205,16 @@ pub struct OpenedOutboxes {
     pub confirmed: u64,
     /// The last incoming message, 0 when there was none.
     pub last_arrival: u64,
+    /// The rooms.
+    pub rooms: Vec<Room>,
 }
 
 /// How long a message waits at the recipient for one that its sender wrote before it. Then it is shown without, and the
 /// other one when it comes.
 pub const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How long a text to a room waits for the version in which it was written; then it is dropped, for its owner has never signed that.
+pub const ROOM_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Messages of one sender that wait for others at most. One more is shown without waiting.
 pub const MAX_HELD: u32 = 1024;

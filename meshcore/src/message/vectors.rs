@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey, safety_words};
 use crate::types::{MessageId, NodeId, Status, UnixTime};
-use crate::wire::content::Content;
+use crate::wire::content::{Content, RoomRequest, Stamp};
 use crate::wire::post::{self, Outcome, PostRecord};
 use crate::wire::record::{Record, parse_length};
 
@@ -35,11 +35,49 @@ struct RecordVector {
 #[derive(Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 enum Value {
-    Message { id: String, sent_at: String, text: String },
-    Receipt { ids: Vec<String> },
-    Receipts { id: String, sent_at: String, status: u8, ids: Vec<String> },
-    Following { id: String, sent_at: String, after: String, text: String },
-    Unknown { code: u8 },
+    Message {
+        id: String,
+        sent_at: String,
+        text: String,
+    },
+    Receipt {
+        ids: Vec<String>,
+    },
+    Receipts {
+        id: String,
+        sent_at: String,
+        status: u8,
+        ids: Vec<String>,
+    },
+    Following {
+        id: String,
+        sent_at: String,
+        after: String,
+        text: String,
+    },
+    RoomText {
+        id: String,
+        sent_at: String,
+        room: String,
+        version: String,
+        text: String,
+        after: Option<String>,
+    },
+    Room {
+        id: String,
+        sent_at: String,
+        bytes: String,
+    },
+    RoomRequest {
+        id: String,
+        sent_at: String,
+        room: String,
+        version: String,
+        request: u8,
+    },
+    Unknown {
+        code: u8,
+    },
 }
 
 #[derive(Deserialize)]
@@ -76,6 +114,10 @@ fn message_id(hex: &str) -> MessageId {
     MessageId(array(hex))
 }
 
+fn stamp(room: &str, version: &str) -> Stamp {
+    Stamp { room: room.parse().unwrap(), version: version.parse().unwrap() }
+}
+
 fn time(millis: &str) -> UnixTime {
     UnixTime::from_millis(millis.parse().unwrap())
 }
@@ -98,7 +140,28 @@ fn records() {
             Value::Following { id, sent_at, after, text } => Record::Message {
                 id: message_id(&id),
                 sent_at: time(&sent_at),
-                content: Content::Following { after: message_id(&after), text },
+                content: Content::Following { after: message_id(&after), stamp: None, text },
+            },
+            Value::RoomText { id, sent_at, room, version, text, after } => {
+                let content = Content::RoomText { stamp: stamp(&room, &version), text };
+                let content = match after {
+                    Some(after) => content.following(message_id(&after)),
+                    None => content,
+                };
+                Record::Message { id: message_id(&id), sent_at: time(&sent_at), content }
+            }
+            Value::Room { id, sent_at, bytes } => Record::Message {
+                id: message_id(&id),
+                sent_at: time(&sent_at),
+                content: Content::Room(hex::decode(bytes).unwrap()),
+            },
+            Value::RoomRequest { id, sent_at, room, version, request } => Record::Message {
+                id: message_id(&id),
+                sent_at: time(&sent_at),
+                content: Content::RoomRequest {
+                    stamp: stamp(&room, &version),
+                    request: [RoomRequest::Join, RoomRequest::Leave][usize::from(request) - 1],
+                },
             },
             Value::Receipt { ids } => Record::Receipt(ids.iter().map(|id| message_id(id)).collect()),
             Value::Unknown { code } => Record::Unknown(code),

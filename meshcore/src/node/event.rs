@@ -3,7 +3,7 @@
 use super::InsecureEvent;
 pub use crate::message::IncomingMessage;
 use crate::message::messenger;
-use crate::types::{FileInfo, MessageId, Nickname, NodeId, Status, UnixTime};
+use crate::types::{FileInfo, MessageId, Nickname, NodeId, RoomChange, RoomId, Status, UnixTime};
 use crate::wire::broadcast::MAX_CONTENT;
 
 /// Something that the application may want to know.
@@ -26,6 +26,15 @@ pub enum Event {
         to: NodeId,
         /// How far it has come now.
         status: Status,
+    },
+    /// Who belongs to a room has changed, or what this node has to do with it.
+    Room {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: Nickname,
+        /// What has changed.
+        change: RoomChange,
     },
     /// A few words of a node for all nodes: signed by it, readable by everybody, not stored.
     Broadcast {

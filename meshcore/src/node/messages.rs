@@ -134,6 +134,9 @@ impl Stack {
                 }
                 self.events.push_back(Event::Status { id, to, status });
             }
+            MessengerEvent::Room { room, name, change } => {
+                self.events.push_back(Event::Room { room, name, change });
+            }
             MessengerEvent::Received(message) => self.events.push_back(Event::Message(message)),
             MessengerEvent::MailboxRefused { mailbox, outcome } => {
                 self.events

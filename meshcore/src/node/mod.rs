@@ -7,6 +7,7 @@ mod event;
 mod insecure;
 mod messages;
 mod presence;
+mod rooms;
 mod sessions;
 mod stack;
 mod storage;
@@ -18,4 +19,5 @@ pub use insecure::{
     Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId,
 };
+pub use rooms::ResolveRoomError;
 pub use stack::{Stack, StackConfig, StackError};

@@ -63,6 +63,7 @@ fn outcome(reply: &StoreReply) -> Outcome<'_> {
         | StoreReply::IncomingPageFailed { error }
         | StoreReply::NotSaved { error, .. } => Outcome::Failed(error),
         StoreReply::Enqueued { .. }
+        | StoreReply::RoomDone { .. }
         | StoreReply::StatusSaved { .. }
         | StoreReply::Stored { .. }
         | StoreReply::MarkedRead { .. }
@@ -75,6 +76,7 @@ fn outcome(reply: &StoreReply) -> Outcome<'_> {
         | StoreReply::LetterPage { .. }
         // Mostly there is nothing to write.
         | StoreReply::Swept { .. }
+        | StoreReply::RoomsChanged(_)
         | StoreReply::IncomingPage { .. } => Outcome::Other,
     }
 }

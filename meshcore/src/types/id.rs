@@ -88,6 +88,11 @@ id_type! {
     FileId, 16
 }
 
+id_type! {
+    /// Identifier of a room: the first 16 bytes of a hash of its owner and of a random number (docs/PROTOCOL.md, "Rooms").
+    RoomId, 16
+}
+
 impl NodeId {
     /// The id that a public key certifies. `spki` is a DER `SubjectPublicKeyInfo`.
     pub fn of_public_key(spki: &[u8]) -> Self {

@@ -97,6 +97,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
     END;
 ",
     FILES,
+    ROOMS,
 ];
 
 /// Files, sent and received. Paths are bytes; a state of 20 (`FileState::Done`) or more is the last one.
@@ -119,6 +120,48 @@ const FILES: &str = "
         folder BLOB,
         done INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+";
+
+/// Rooms. An id in the outbox is now used once for each recipient: a message to a room has a copy for each of its members. `room` is that
+/// of a text to a room, `version` the version of it that the text belongs to.
+const ROOMS: &str = "
+    CREATE TABLE outgoing_anew (
+        seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        id BLOB NOT NULL,
+        peer BLOB NOT NULL,
+        text TEXT NOT NULL,
+        created INTEGER NOT NULL,
+        status INTEGER NOT NULL,
+        kind INTEGER NOT NULL DEFAULT 1,
+        content BLOB,
+        expires INTEGER,
+        room BLOB,
+        version INTEGER,
+        UNIQUE (id, peer)
+    ) STRICT;
+    INSERT INTO sqlite_sequence SELECT 'outgoing_anew', seq FROM sqlite_sequence WHERE name = 'outgoing';
+    INSERT INTO outgoing_anew SELECT seq, id, peer, text, created, status, kind, content, expires, NULL, NULL FROM outgoing;
+    DROP TABLE outgoing;
+    ALTER TABLE outgoing_anew RENAME TO outgoing;
+    CREATE INDEX backlog ON outgoing (peer, seq) WHERE status < 25;
+    CREATE INDEX expiring ON outgoing (expires) WHERE status < 25 AND expires IS NOT NULL;
+
+    ALTER TABLE incoming ADD COLUMN room BLOB;
+    ALTER TABLE held ADD COLUMN room BLOB;
+    ALTER TABLE held ADD COLUMN version INTEGER;
+    CREATE TABLE rooms (id BLOB PRIMARY KEY, invitation INTEGER NOT NULL, room BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE waiting (
+        number INTEGER PRIMARY KEY,
+        room BLOB NOT NULL,
+        version INTEGER NOT NULL,
+        sender BLOB NOT NULL,
+        id BLOB NOT NULL,
+        text TEXT NOT NULL,
+        sent INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        UNIQUE (sender, id)
+    ) STRICT;
+    CREATE INDEX waiting_by_room ON waiting (room, version);
 ";
 
 /// Latest schema version.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::SessionId;
-use crate::message::store::testing::{TestStore, check_delivery, check_store, random};
+use crate::message::store::testing::{TestStore, check_delivery, check_rooms, check_store, random};
 use crate::message::store::{Content, MemoryStore, Origin, PageLimit, ReceivedMessage};
 use crate::types::{MessageId, NodeId, Status};
 
@@ -74,6 +74,7 @@ fn incoming(n: u32) -> StoreOp {
     StoreOp::StoreIncoming {
         origin: Origin::Session(SessionId(1)),
         from: PEER,
+        to: NodeId([9; 32]),
         messages: vec![message],
         receipt: None,
     }
@@ -97,6 +98,8 @@ fn sqlite_is_a_store() {
     check_store(&mut store);
     let (_directory, mut store) = direct();
     check_delivery(&mut store);
+    let ((_owners, mut owners), (_members, mut members)) = (direct(), direct());
+    check_rooms(&mut owners, &mut members);
 }
 
 proptest! {
@@ -132,7 +135,8 @@ fn a_database_of_the_first_version_keeps_its_contents() {
     let Opened { peers, outboxes, .. } = writer.load().unwrap();
     let peer = NodeId([0; 32]);
     assert_eq!((peers.len(), &peers[0].record[..]), (1, &[1, 2][..]));
-    let expected = OpenedOutboxes { backlog: vec![peer], letters_for: vec![], confirmed: 1, last_arrival: 1 };
+    let expected =
+        OpenedOutboxes { backlog: vec![peer], confirmed: 1, last_arrival: 1, ..OpenedOutboxes::default() };
     assert_eq!(outboxes, expected);
     let limit = PageLimit { messages: 10, bytes: 1000 };
     let at = UnixTime::from_millis;
@@ -182,7 +186,7 @@ fn what_was_submitted_is_there_after_closing() {
     assert_eq!(opened.peers, [peer]);
     assert_eq!(
         opened.outboxes,
-        OpenedOutboxes { backlog: vec![PEER], letters_for: vec![], confirmed: 1, last_arrival: 2 }
+        OpenedOutboxes { backlog: vec![PEER], confirmed: 1, last_arrival: 2, ..OpenedOutboxes::default() }
     );
     for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
         assert_eq!(fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
@@ -261,7 +265,7 @@ fn a_later_schema_is_left_alone() {
     drop(store.writer);
     let before = fs::read(&store.file).unwrap();
     let error = opening_fails(&store.file);
-    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 3 });
+    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 4 });
     assert!(error.to_string().contains("update MeshChat"), "{error}");
     assert_eq!(fs::read(&store.file).unwrap(), before);
 }

@@ -3,6 +3,7 @@
 mod incoming;
 mod letters;
 mod outgoing;
+mod rooms;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -10,6 +11,7 @@ use std::sync::mpsc;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::{Command, Opened, ReplyHandler, connect, files, schema, sqlite_error};
+use crate::message::room::RoomOutcome;
 use crate::message::store::{
     Content, Deposit, IncomingMessage, Keeping, Letter, OpenedOutboxes, OutgoingMessage, PageLimit,
     StoreError, StoreOp, StoreReply, StoredPeer,
@@ -28,7 +30,9 @@ const RECORD_NUMBER: &str = "record_number";
 /// What an operation brought, until the commit allows to tell.
 enum Outcome {
     Enqueued { seq: u64 },
-    DuplicateId,
+    Refused(StoreError),
+    Room(Box<RoomOutcome>),
+    Rooms(Vec<RoomOutcome>),
     Raised(Vec<MessageId>),
     Outgoing { messages: Vec<OutgoingMessage>, complete: bool },
     Deposits { deposits: Vec<Deposit>, complete: bool },
@@ -48,6 +52,7 @@ struct Stored {
     new: Vec<IncomingMessage>,
     raised: Vec<(MessageId, Status)>,
     receipt: Option<OutgoingMessage>,
+    rooms: Vec<RoomOutcome>,
 }
 
 type Answer = Result<Outcome, StoreError>;
@@ -93,6 +98,7 @@ impl Writer {
             letters_for: nodes("SELECT DISTINCT recipient FROM letters ORDER BY recipient")?,
             confirmed: self.confirmed,
             last_arrival,
+            rooms: self.rooms()?,
         };
         Ok(Opened {
             peers: peers.collect::<Result<_, _>>()?,
@@ -177,8 +183,10 @@ impl Writer {
     fn run_op(&self, op: &StoreOp) -> rusqlite::Result<Outcome> {
         match op {
             StoreOp::Enqueue { id, to, created, expires, text } => {
-                self.enqueue(id, to, *created, *expires, text)
+                self.enqueue_text(id, to, *created, *expires, text)
             }
+            StoreOp::Room { own, id, now, command } => self.room_command(*own, *id, *now, command),
+            StoreOp::PublishRoom { room, signed, now } => self.publish_room(*room, signed, *now),
             StoreOp::SetStatus { to, ids, status } => self.raise(to, ids, *status).map(Outcome::Raised),
             StoreOp::LoadOutbox { peer, after, limit, .. } => self.load_outbox(peer, *after, *limit),
             StoreOp::LoadDeposits { peer, mailbox, after, now, limit, .. } => {
@@ -187,8 +195,8 @@ impl Writer {
             StoreOp::Deposited { to, ids, mailbox, until } => {
                 self.deposited(to, ids, mailbox, *until).map(Outcome::Raised)
             }
-            StoreOp::StoreIncoming { origin, from, messages, receipt } => {
-                self.store_incoming(origin, from, messages, receipt.as_ref()).map(Outcome::Stored)
+            StoreOp::StoreIncoming { origin, from, to, messages, receipt } => {
+                self.store_incoming(origin, (from, to), messages, receipt.as_ref()).map(Outcome::Stored)
             }
             StoreOp::LoadIncoming { after, limit } => self.load_incoming(*after, *limit),
             StoreOp::Confirmed { .. } => Ok(Outcome::Done),
@@ -202,6 +210,7 @@ impl Writer {
             StoreOp::RemoveLetters { recipient, numbers } => self.remove_letters(recipient, numbers),
             StoreOp::Sweep { now } => {
                 self.drop_letters(*now)?;
+                self.drop_waiting(*now)?;
                 Ok(Outcome::Swept { expired: self.give_up(*now)?, released: self.release(*now)? })
             }
             StoreOp::SavePeer(StoredPeer { id, record, first_seen, last_seen }) => {
@@ -266,7 +275,7 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         }
     };
     let outcome = match answer {
-        Ok(Outcome::DuplicateId) => return Some(op.failed(StoreError::DuplicateId)),
+        Ok(Outcome::Refused(error)) => return Some(op.failed(error)),
         Ok(outcome) => outcome,
         Err(error) => return Some(op.failed(error)),
     };
@@ -276,6 +285,10 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
             let message = OutgoingMessage { seq, id, created, expires, content, status };
             Some(StoreReply::Enqueued { to, message })
         }
+        (StoreOp::Room { id, command, .. }, Outcome::Room(outcome)) => {
+            Some(StoreReply::RoomDone { id, len: command.weight(), outcome })
+        }
+        (StoreOp::PublishRoom { .. }, Outcome::Rooms(outcomes)) => Some(StoreReply::RoomsChanged(outcomes)),
         (StoreOp::SetStatus { to, status, .. }, Outcome::Raised(ids)) => {
             Some(StoreReply::StatusSaved { to, ids, status })
         }
@@ -289,9 +302,9 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
             Some(StoreReply::DepositPage { token, deposits, complete })
         }
         (StoreOp::StoreIncoming { origin, from, messages, .. }, Outcome::Stored(stored)) => {
-            let Stored { new, raised, receipt } = stored;
+            let Stored { new, raised, receipt, rooms } = stored;
             let ids = messages.iter().map(|message| message.id).collect();
-            Some(StoreReply::Stored { origin, from, ids, new, raised, receipt })
+            Some(StoreReply::Stored { origin, from, ids, new, raised, receipt, rooms })
         }
         (StoreOp::LoadIncoming { .. }, Outcome::Incoming { messages, complete }) => {
             Some(StoreReply::IncomingPage { messages, complete })

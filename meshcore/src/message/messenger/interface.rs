@@ -2,9 +2,9 @@
 
 use crate::message::post::MailboxConfig;
 use crate::message::store::{IncomingMessage, PageLimit, StoreError};
-use crate::types::{MessageId, NodeId, Status};
+use crate::types::{MessageId, Nickname, NodeId, RoomChange, RoomId, Status};
 use crate::wire::Malformed;
-use crate::wire::content::MAX_TEXT;
+use crate::wire::content::{MAX_ROOM_TEXT, MAX_TEXT};
 use crate::wire::post::Outcome;
 
 /// An encrypted connection with a peer. Numbers are given by the composer and never reused.
@@ -75,10 +75,19 @@ pub enum SendError {
 
 /// Whether a text can be a message.
 pub fn check_text(text: &str) -> Result<(), SendError> {
+    check_len(text, MAX_TEXT)
+}
+
+/// Whether a text can be a message to a room.
+pub fn check_room_text(text: &str) -> Result<(), SendError> {
+    check_len(text, MAX_ROOM_TEXT)
+}
+
+fn check_len(text: &str, limit: usize) -> Result<(), SendError> {
     match text.len() {
         0 => Err(SendError::Empty),
-        1..=MAX_TEXT => Ok(()),
-        _ => Err(SendError::TooLong { limit: MAX_TEXT }),
+        len if len <= limit => Ok(()),
+        _ => Err(SendError::TooLong { limit }),
     }
 }
 
@@ -96,12 +105,12 @@ pub enum ProtocolViolation {
 /// What the application should know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MessengerEvent {
-    /// A message of the application is on disk; followed by the status `Queued`.
+    /// A message of the application is on disk, or a command on a room is carried out; followed by the status `Queued` for each recipient.
     Accepted {
         /// Its id.
         id: MessageId,
     },
-    /// A message of the application could not be stored.
+    /// A message of the application could not be stored, or a command not be carried out.
     Refused {
         /// Its id.
         id: MessageId,
@@ -119,6 +128,15 @@ pub enum MessengerEvent {
     },
     /// A message for the application, in order of arrival. Those not confirmed come again after a restart.
     Received(IncomingMessage),
+    /// A room has changed, and the disk knows it.
+    Room {
+        /// The room.
+        room: RoomId,
+        /// Its name.
+        name: Nickname,
+        /// What has changed.
+        change: RoomChange,
+    },
     /// Messages that came by this session could not be stored, or those to be sent on it could not be loaded: close it.
     /// Their sender keeps them; another session is another attempt.
     StorageFailed {

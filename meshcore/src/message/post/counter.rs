@@ -150,7 +150,8 @@ impl Counter {
             }
             let origin = Origin::Envelopes { session, numbers };
             let receipt = Some(MessageId(rng.random()));
-            out.ops.push_back(StoreOp::StoreIncoming { origin, from: sender, messages, receipt });
+            let to = self.own;
+            out.ops.push_back(StoreOp::StoreIncoming { origin, from: sender, to, messages, receipt });
         }
     }
 

@@ -14,7 +14,6 @@ use crate::message::envelope;
 use crate::message::messenger::SessionId;
 use crate::message::store::{Deposit, Letter, OutgoingMessage, PageLimit, StoreOp};
 use crate::types::{Instant, MessageId, NodeId, Now, UnixTime};
-use crate::wire::content::Content;
 use crate::wire::post::{Outcome, PostRecord};
 
 /// Mailboxes that get a copy of each message.
@@ -365,9 +364,9 @@ impl Dispatch {
     fn seal(&mut self, now: UnixTime, route: Route, run: u64, deposit: Deposit, out: &mut Out<'_>) {
         let Deposit { message: OutgoingMessage { id, created, expires, content, .. }, after } = deposit;
         let keep = expires.map_or(KEEP, |expires| expires.saturating_since(now));
-        let content = match (content, after) {
-            (Content::Text(text), Some(after)) => Content::Following { after, text },
-            (content, _) => content,
+        let content = match after {
+            Some(after) => content.following(after),
+            None => content,
         };
         let letter = envelope::Letter { id, sent_at: created, content };
         let token = out.token();

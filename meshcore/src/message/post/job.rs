@@ -1,12 +1,13 @@
-//! Sealing and opening: operations with private keys, which take milliseconds and are done elsewhere.
+//! Sealing, opening and signing: operations with private keys, which take milliseconds and are done elsewhere.
 
 use rand::CryptoRng;
 
 use crate::message::envelope::{Envelope, Letter, OpenError};
 use crate::message::identity::{IdentityKey, IdentityRecord, PublicKey};
-use crate::types::NodeId;
+use crate::message::room::Unsigned;
+use crate::types::{NodeId, RoomId};
 
-/// Something to be sealed or opened. Any thread may do it; those of one node are to be done in order.
+/// Something to be sealed, opened or signed. Any thread may do it; those of one node are to be done in order.
 #[derive(Debug)]
 pub enum Job {
     /// Seals a letter.
@@ -17,6 +18,11 @@ pub enum Job {
         to: NodeId,
         /// What is written.
         letter: Letter,
+    },
+    /// Signs who belongs to a room of this node.
+    Sign {
+        /// What is signed.
+        room: Unsigned,
     },
     /// Opens an envelope.
     Open {
@@ -36,6 +42,13 @@ pub enum JobOutcome {
         token: u64,
         /// The envelope.
         envelope: Option<Vec<u8>>,
+    },
+    /// The room as it was signed; `None` when that failed.
+    Signed {
+        /// Which.
+        room: RoomId,
+        /// The bytes.
+        signed: Option<Vec<u8>>,
     },
     /// The letter and who wrote it, or why there is none.
     Opened {
@@ -60,6 +73,7 @@ impl Job {
                 let envelope = key.and_then(|key| Envelope::seal(own, &key, &letter, rng).ok());
                 JobOutcome::Sealed { token, envelope }
             }
+            Self::Sign { room } => JobOutcome::Signed { room: room.room(), signed: room.sign(own) },
             Self::Open { token, envelope } => {
                 let opened = Envelope::open(own, &envelope);
                 let letter = opened.map(|Envelope { sender, letter }| (sender.node_id(), letter));

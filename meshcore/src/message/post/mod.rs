@@ -266,6 +266,8 @@ impl Post {
         match outcome {
             JobOutcome::Sealed { token, envelope } => dispatch.on_sealed(now, token, envelope, &mut out),
             JobOutcome::Opened { token, letter } => counter.on_opened(now, token, letter, &mut out),
+            // Letters have nothing to do with it.
+            JobOutcome::Signed { .. } => {}
         }
     }
 

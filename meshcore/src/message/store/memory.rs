@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::mailbox::Mailbox;
+use self::rooms::Rooms;
 use super::{
     Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
     ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
@@ -12,6 +13,7 @@ use crate::types::{MessageId, NodeId, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
 
 mod mailbox;
+mod rooms;
 
 /// A store with the meaning of the real one and no disk: for simulations, and for nodes that are to keep nothing. In a
 /// simulation it is the disk that survives a crash.
@@ -20,8 +22,8 @@ pub struct MemoryStore {
     pub(crate) outgoing: BTreeMap<u64, (NodeId, OutgoingMessage)>,
     /// Pending messages of each peer.
     pending: BTreeMap<NodeId, BTreeSet<u64>>,
-    /// Places in the outbox; an id is used once.
-    seqs: BTreeMap<MessageId, u64>,
+    /// Places in the outbox. An id is used once, but for the copies of a message to a room.
+    seqs: BTreeMap<(MessageId, NodeId), u64>,
     last_seq: u64,
     /// What mailboxes keep, and until when.
     copies: BTreeMap<(u64, NodeId), UnixTime>,
@@ -36,6 +38,7 @@ pub struct MemoryStore {
     /// Of which message a receipt in the outbox tells.
     told: BTreeMap<(NodeId, MessageId), u64>,
     mailbox: Mailbox,
+    rooms: Rooms,
     peers: BTreeMap<NodeId, StoredPeer>,
     confirmed: u64,
 }
@@ -57,6 +60,7 @@ impl MemoryStore {
             letters_for: self.mailbox.recipients(),
             confirmed: self.confirmed,
             last_arrival: self.last_arrival,
+            rooms: self.rooms.all(),
         }
     }
 
@@ -89,7 +93,7 @@ impl MemoryStore {
     pub fn execute(&mut self, op: StoreOp) -> Option<StoreReply> {
         Some(match op {
             StoreOp::Enqueue { id, to, created, expires, text } => {
-                if self.seqs.contains_key(&id) {
+                if self.has_sent(id) {
                     return Some(StoreReply::NotEnqueued {
                         id,
                         len: text.len(),
@@ -99,13 +103,15 @@ impl MemoryStore {
                 let message = self.enqueue(id, to, created, expires, Content::Text(text));
                 StoreReply::Enqueued { to, message }
             }
+            StoreOp::Room { own, id, now, command } => self.room_command(own, id, now, command),
+            StoreOp::PublishRoom { room, signed, now } => self.publish_room(room, &signed, now),
             StoreOp::SetStatus { to, ids, status } => {
                 let ids = self.raise(to, ids, status);
                 StoreReply::StatusSaved { to, ids, status }
             }
             StoreOp::Deposited { to, ids, mailbox, until } => {
                 for id in &ids {
-                    let seq = self.seqs.get(id).filter(|seq| self.is_pending(to, **seq));
+                    let seq = self.seqs.get(&(*id, to)).filter(|seq| self.is_pending(to, **seq));
                     self.copies.extend(seq.map(|seq| ((*seq, mailbox), until)));
                 }
                 let status = Status::Stored;
@@ -123,8 +129,8 @@ impl MemoryStore {
                 let (deposits, complete) = page(all, limit, |deposit| deposit.message.content.weight());
                 StoreReply::DepositPage { token, deposits, complete }
             }
-            StoreOp::StoreIncoming { origin, from, messages, receipt } => {
-                self.store_incoming(origin, from, messages, receipt)
+            StoreOp::StoreIncoming { origin, from, to, messages, receipt } => {
+                self.store_incoming(origin, (from, to), messages, receipt)
             }
             StoreOp::LoadIncoming { after, limit } => {
                 let all = self.incoming.range(after + 1..).map(|(_, message)| message.clone());
@@ -136,8 +142,12 @@ impl MemoryStore {
                 return None;
             }
             StoreOp::MarkRead { from, arrival, receipt, now } => {
-                let unread = self.unread.range((from, 0)..=(from, arrival)).take(MAX_RECEIPT_IDS);
-                let unread: Vec<_> = unread.copied().collect();
+                let room = self.incoming.get(&arrival).and_then(|message| message.room);
+                let is_there = |(_, arrival): &&(NodeId, u64)| {
+                    self.incoming.get(arrival).is_some_and(|message| message.room == room)
+                };
+                let unread = self.unread.range((from, 0)..=(from, arrival)).filter(is_there);
+                let unread: Vec<_> = unread.take(MAX_RECEIPT_IDS).copied().collect();
                 for read in &unread {
                     self.unread.remove(read);
                 }
@@ -164,6 +174,7 @@ impl MemoryStore {
             }
             StoreOp::Sweep { now } => {
                 self.mailbox.expire(now);
+                self.rooms.expire(now);
                 StoreReply::Swept { expired: self.expire(now), released: self.release(now) }
             }
             StoreOp::SavePeer(peer) => {
@@ -190,8 +201,13 @@ impl MemoryStore {
         let message = OutgoingMessage { seq, id, created, expires, content, status: Status::Queued };
         self.outgoing.insert(seq, (to, message.clone()));
         self.pending.entry(to).or_default().insert(seq);
-        self.seqs.insert(id, seq);
+        self.seqs.insert((id, to), seq);
         message
+    }
+
+    fn has_sent(&self, id: MessageId) -> bool {
+        let ends = [0, 0xff].map(|byte| (id, NodeId([byte; NodeId::LEN])));
+        self.seqs.range(ends[0]..=ends[1]).next().is_some()
     }
 
     fn is_pending(&self, to: NodeId, seq: u64) -> bool {
@@ -204,11 +220,11 @@ impl MemoryStore {
     }
 
     fn deposit(&self, peer: NodeId, message: &OutgoingMessage) -> Deposit {
-        let is_text = |message: &&OutgoingMessage| matches!(message.content, Content::Text(_));
+        let before = |earlier: &&OutgoingMessage| is_of_conversation(&earlier.content, &message.content);
         let earlier =
             self.pending.get(&peer).into_iter().flat_map(|pending| pending.range(..message.seq).rev());
         let earlier = earlier.filter_map(|seq| self.outgoing.get(seq)).map(|(_, message)| message);
-        let after = Some(message).filter(is_text).and_then(|_| earlier.into_iter().find(is_text));
+        let after = earlier.into_iter().find(before);
         Deposit { message: message.clone(), after: after.map(|message| message.id) }
     }
 
@@ -218,15 +234,13 @@ impl MemoryStore {
     }
 
     fn raise_one(&mut self, to: NodeId, id: &MessageId, status: Status) -> bool {
-        let Some(&seq) = self.seqs.get(id) else { return false };
-        let Some((_, message)) = self.outgoing.get_mut(&seq).filter(|(peer, _)| *peer == to) else {
-            return false;
-        };
+        let Some(&seq) = self.seqs.get(&(*id, to)) else { return false };
+        let Some((_, message)) = self.outgoing.get_mut(&seq) else { return false };
         if message.status >= status {
             return false;
         }
         message.status = status;
-        let is_text = matches!(message.content, Content::Text(_));
+        let is_text = message.content.is_text();
         if !status.is_pending() {
             let ends = [0, 0xff].map(|byte| (seq, NodeId([byte; NodeId::LEN])));
             self.copies.extract_if(ends[0]..=ends[1], |_, _| true).for_each(drop);
@@ -237,8 +251,8 @@ impl MemoryStore {
                 }
             }
             if !is_text
-                && let Some((_, OutgoingMessage { content: Content::Receipts { ids, .. }, .. })) =
-                    self.outgoing.remove(&seq)
+                && let Some((_, message)) = self.outgoing.remove(&seq)
+                && let Content::Receipts { ids, .. } = message.content
             {
                 for id in ids {
                     if self.told.get(&(to, id)) == Some(&seq) {
@@ -253,22 +267,26 @@ impl MemoryStore {
     fn store_incoming(
         &mut self,
         origin: Origin,
-        from: NodeId,
+        (from, to): (NodeId, NodeId),
         messages: Vec<ReceivedMessage>,
         receipt: Option<MessageId>,
     ) -> StoreReply {
         let ids = messages.iter().map(|message| message.id).collect();
         let now = messages.first().map_or_else(UnixTime::default, |message| message.received_at);
-        let (mut new, mut raised, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut new, mut raised, mut told, mut rooms) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for message in messages {
-            match message.content {
+            match &message.content {
                 Content::Receipts { status, ids } => {
-                    let ids = self.raise(from, ids, status);
-                    raised.extend(ids.into_iter().map(|id| (id, status)));
+                    let ids = self.raise(from, ids.clone(), *status);
+                    raised.extend(ids.into_iter().map(|id| (id, *status)));
                     continue;
                 }
                 Content::Unknown(_) => continue,
-                Content::Text(_) | Content::Following { .. } => {}
+                Content::Text(_) | Content::Following { .. } | Content::RoomText { .. } => {}
+                Content::Room(bytes) => rooms.extend(self.meet_room(to, from, bytes, &mut new)),
+                Content::RoomRequest { stamp, request } => {
+                    rooms.extend(self.answer_request(from, *stamp, *request));
+                }
             }
             if receipt.is_some()
                 && !self.told.contains_key(&(from, message.id))
@@ -276,7 +294,10 @@ impl MemoryStore {
             {
                 told.push(message.id);
             }
-            if matches!((&origin, &message.content), (Origin::Session(_), Content::Text(_))) {
+            if !message.content.is_text() {
+                continue;
+            }
+            if matches!(origin, Origin::Session(_)) && !matches!(message.content, Content::Following { .. }) {
                 self.release_before(from, message.sent_at, &mut new);
             }
             self.store(from, message, &mut new);
@@ -287,13 +308,16 @@ impl MemoryStore {
             self.told.extend(told.into_iter().map(|id| ((from, id), message.seq)));
             message
         });
-        StoreReply::Stored { origin, from, ids, new, raised, receipt }
+        StoreReply::Stored { origin, from, ids, new, raised, receipt, rooms }
     }
 
     fn store(&mut self, from: NodeId, mut message: ReceivedMessage, new: &mut Vec<IncomingMessage>) {
-        if let Content::Following { after, text } = message.content {
-            message.content = Content::Text(text);
-            let known = self.seen.contains(&(from, after)) || self.seen.contains(&(from, message.id));
+        if let Content::Following { after, stamp, text } = message.content {
+            message.content = match stamp {
+                Some(stamp) => Content::RoomText { stamp, text },
+                None => Content::Text(text),
+            };
+            let known = [after, message.id].into_iter().any(|id| self.has_arrived(from, id));
             if !known && self.held_of(from).count() < MAX_HELD as usize {
                 self.last_held += 1;
                 let held = Held { number: self.last_held, follows: after, message };
@@ -317,15 +341,29 @@ impl MemoryStore {
         self.held.range(ends[0]..=ends[1]).map(|(_, held)| held)
     }
 
+    /// Whether a message is stored, or waits for nothing but a version of its room.
+    fn has_arrived(&self, from: NodeId, id: MessageId) -> bool {
+        self.seen.contains(&(from, id)) || self.rooms.is_waiting(from, id)
+    }
+
     fn arrive(&mut self, from: NodeId, message: ReceivedMessage) -> Option<IncomingMessage> {
-        let ReceivedMessage { id, content, sent_at, received_at } = message;
-        let Content::Text(text) = content else { return None };
-        if !self.seen.insert((from, id)) {
+        if self.has_arrived(from, message.id) {
             return None;
         }
+        let ReceivedMessage { id, content, sent_at, received_at } = message;
+        let (room, text) = match content {
+            Content::RoomText { stamp, text } => {
+                let message = Content::RoomText { stamp, text: text.clone() };
+                let message = ReceivedMessage { id, content: message, sent_at, received_at };
+                (Some(self.admit(from, stamp, message)?), text)
+            }
+            Content::Text(text) => (None, text),
+            _ => return None,
+        };
+        self.seen.insert((from, id));
         self.last_arrival += 1;
         let arrival = self.last_arrival;
-        let message = IncomingMessage { arrival, from, id, text, sent_at, received_at };
+        let message = IncomingMessage { arrival, from, id, room, text, sent_at, received_at };
         self.incoming.insert(arrival, message.clone());
         self.unread.insert((from, arrival));
         Some(message)
@@ -376,6 +414,17 @@ impl MemoryStore {
             }
         }
         Some(first.message.clone())
+    }
+}
+
+/// Whether both are texts, to the same room or to none.
+fn is_of_conversation(one: &Content, other: &Content) -> bool {
+    match (one, other) {
+        (Content::Text(_), Content::Text(_)) => true,
+        (Content::RoomText { stamp: one, .. }, Content::RoomText { stamp: other, .. }) => {
+            one.room == other.room
+        }
+        _ => false,
     }
 }
 

@@ -5,7 +5,8 @@ use super::{
     ReceivedMessage, StoreError, StoredPeer,
 };
 use crate::message::SessionId;
-use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::message::room::{RoomCommand, RoomOutcome};
+use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
 /// An operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,28 @@ pub enum StoreOp {
         expires: Option<UnixTime>,
         /// The text.
         text: String,
+    },
+    /// Does something with a room; to write to it adds a copy for each member to the outbox. Answered by [`StoreReply::RoomDone`] or
+    /// [`StoreReply::NotEnqueued`].
+    Room {
+        /// This node.
+        own: NodeId,
+        /// The id of the messages that this sends; refused when it was used before.
+        id: MessageId,
+        /// When.
+        now: UnixTime,
+        /// What.
+        command: RoomCommand,
+    },
+    /// Puts a version of a room into force that this node has signed as the owner, and adds it to the outbox for all who are to know.
+    /// Answered by [`StoreReply::RoomsChanged`] or [`StoreReply::NotSaved`].
+    PublishRoom {
+        /// The room.
+        room: RoomId,
+        /// The version.
+        signed: Vec<u8>,
+        /// When.
+        now: UnixTime,
     },
     /// Raises the status of messages to one peer; a status never falls. Receipts that are delivered are forgotten.
     /// Answered by [`StoreReply::StatusSaved`] or [`StoreReply::StatusNotSaved`].
@@ -73,14 +96,16 @@ pub enum StoreOp {
         /// When it drops them.
         until: UnixTime,
     },
-    /// Takes messages from one sender in, in order: new texts are stored, those that follow one that is missing aside;
-    /// receipts raise the status of messages of this node. Answered by [`StoreReply::Stored`] or
+    /// Takes messages from one sender in, in order: new texts are stored, those that follow one that is missing, or were written in a
+    /// later version of their room, aside; receipts raise the status of messages of this node; what is about rooms changes these. Answered by [`StoreReply::Stored`] or
     /// [`StoreReply::NotStored`].
     StoreIncoming {
         /// The way that they came.
         origin: Origin,
         /// Sender.
         from: NodeId,
+        /// Recipient: this node.
+        to: NodeId,
         /// In the order of arrival.
         messages: Vec<ReceivedMessage>,
         /// The id of the message that tells the sender, by whatever way, that its texts are delivered; but for those of which a
@@ -175,6 +200,17 @@ pub enum StoreReply {
         /// Why.
         error: StoreError,
     },
+    /// What was done with a room is on disk.
+    RoomDone {
+        /// From the operation.
+        id: MessageId,
+        /// Length of its text in bytes.
+        len: usize,
+        /// What has changed.
+        outcome: Box<RoomOutcome>,
+    },
+    /// Rooms have changed.
+    RoomsChanged(Vec<RoomOutcome>),
     /// The status is on disk.
     StatusSaved {
         /// Recipient.
@@ -245,6 +281,8 @@ pub enum StoreReply {
         raised: Vec<(MessageId, Status)>,
         /// The message to the sender that acknowledges.
         receipt: Option<OutgoingMessage>,
+        /// What has changed in rooms.
+        rooms: Vec<RoomOutcome>,
     },
     /// None of the messages of a [`StoreOp::StoreIncoming`] is on disk.
     NotStored {
@@ -342,6 +380,8 @@ impl StoreOp {
     pub fn failed(self, error: StoreError) -> StoreReply {
         match self {
             Self::Enqueue { id, text, .. } => StoreReply::NotEnqueued { id, len: text.len(), error },
+            Self::Room { id, command, .. } => StoreReply::NotEnqueued { id, len: command.weight(), error },
+            Self::PublishRoom { .. } => StoreReply::NotSaved { what: "a signed room", error },
             Self::SetStatus { to, ids, status } => StoreReply::StatusNotSaved { to, ids, status, error },
             Self::Deposited { to, ids, .. } => {
                 StoreReply::StatusNotSaved { to, ids, status: Status::Stored, error }

@@ -3,8 +3,10 @@
 mod delivery;
 #[cfg(feature = "driver")]
 pub(crate) mod random;
+mod rooms;
 
 pub(crate) use delivery::check_delivery;
+pub(crate) use rooms::check_rooms;
 
 use super::*;
 use crate::types::{MessageId, NodeId, Status, UnixTime};
@@ -42,6 +44,7 @@ impl TestStore for MemoryStore {
 fn the_store_in_memory_is_a_store() {
     check_store(&mut MemoryStore::default());
     check_delivery(&mut MemoryStore::default());
+    check_rooms(&mut MemoryStore::default(), &mut MemoryStore::default());
 }
 
 /// The behaviour of an empty store, operation by operation.
@@ -51,12 +54,13 @@ pub(crate) fn check_store(store: &mut dyn TestStore) {
     check_inbox(store);
     assert_eq!(
         store.reopen(),
-        OpenedOutboxes { backlog: vec![PEER], letters_for: vec![], confirmed: 2, last_arrival: 5 }
+        OpenedOutboxes { backlog: vec![PEER], confirmed: 2, last_arrival: 5, ..OpenedOutboxes::default() }
     );
 }
 
 const PEER: NodeId = NodeId([1; 32]);
 const OTHER: NodeId = NodeId([2; 32]);
+const OWN: NodeId = NodeId([9; 32]);
 
 fn id(byte: u8) -> MessageId {
     MessageId([byte; 16])
@@ -148,7 +152,7 @@ fn check_inbox(store: &mut dyn TestStore) {
     };
     let mut incoming = |from, messages| {
         let origin = Origin::Session(SessionId(9));
-        let op = StoreOp::StoreIncoming { origin: origin.clone(), from, messages, receipt: None };
+        let op = StoreOp::StoreIncoming { origin: origin.clone(), from, to: OWN, messages, receipt: None };
         match <[_; 1]>::try_from(store.execute_batch(vec![op])).unwrap() {
             [StoreReply::Stored { origin: same, ids, new, .. }] if same == origin => (ids, new),
             [other] => panic!("{other:?}"),

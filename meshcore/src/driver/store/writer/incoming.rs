@@ -3,32 +3,36 @@
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
+use crate::message::room::ledger;
 use crate::message::store::{
     Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit,
-    ReceivedMessage,
+    ReceivedMessage, Stamp,
 };
-use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
 /// A text on its way to the table.
-struct Text {
-    id: MessageId,
-    text: String,
-    sent_at: UnixTime,
-    received_at: UnixTime,
+pub(super) struct Text {
+    pub(super) id: MessageId,
+    /// The room that it was written to, if it was.
+    pub(super) stamp: Option<Stamp>,
+    pub(super) text: String,
+    pub(super) sent_at: UnixTime,
+    pub(super) received_at: UnixTime,
 }
 
 impl Writer {
     pub(super) fn store_incoming(
         &self,
         origin: &Origin,
-        from: &NodeId,
+        (from, own): (&NodeId, &NodeId),
         messages: &[ReceivedMessage],
         receipt: Option<&MessageId>,
     ) -> rusqlite::Result<Stored> {
         let (mut stored, mut told) = (Stored::default(), Vec::new());
         for ReceivedMessage { id, content, sent_at, received_at } in messages {
-            let text = |text: &String| Text {
+            let text = |stamp: Option<Stamp>, text: &String| Text {
                 id: *id,
+                stamp,
                 text: text.clone(),
                 sent_at: *sent_at,
                 received_at: *received_at,
@@ -40,13 +44,19 @@ impl Writer {
                     continue;
                 }
                 Content::Text(words) => {
-                    if matches!(origin, Origin::Session(_)) {
-                        self.release_before(from, *sent_at, &mut stored.new)?;
-                    }
-                    self.arrive(from, text(words), &mut stored.new)?;
+                    self.arrive_in_order(origin, from, text(None, words), &mut stored.new)?;
                 }
-                Content::Following { after, text: words } => {
-                    let text = text(words);
+                Content::RoomText { stamp, text: words } => {
+                    self.arrive_in_order(origin, from, text(Some(*stamp), words), &mut stored.new)?;
+                }
+                Content::Room(bytes) => {
+                    stored.rooms.extend(self.meet_room((from, own), bytes, &mut stored.new)?);
+                }
+                Content::RoomRequest { stamp, request } => {
+                    stored.rooms.extend(ledger::answer(&mut &*self, *from, *stamp, *request)?);
+                }
+                Content::Following { after, stamp, text: words } => {
+                    let text = text(*stamp, words);
                     if self.must_wait(from, after, id)? {
                         self.hold(from, after, &text)?;
                     } else {
@@ -64,12 +74,13 @@ impl Writer {
         {
             let receipts = (Status::Delivered, told.clone());
             let message = self.enqueue_receipt(id, from, first.received_at, receipts)?;
+            let seq = message.as_ref().map_or(0, |message| message.seq);
             let sql = "INSERT OR REPLACE INTO told VALUES (?, ?, ?)";
             let mut statement = self.connection.prepare_cached(sql)?;
             for id in told {
-                statement.execute(params![from.0, id.0, number(message.seq)])?;
+                statement.execute(params![from.0, id.0, number(seq)])?;
             }
-            stored.receipt = Some(message);
+            stored.receipt = message;
         }
         Ok(stored)
     }
@@ -80,22 +91,46 @@ impl Writer {
         self.connection.prepare_cached(sql)?.exists(params![from.0, id.0])
     }
 
-    /// Stores a text, if it is new, and those that have waited for it.
-    fn arrive(&self, from: &NodeId, text: Text, new: &mut Vec<IncomingMessage>) -> rusqlite::Result<()> {
+    /// Takes a text that its sender has not bound to an earlier one.
+    fn arrive_in_order(
+        &self,
+        origin: &Origin,
+        from: &NodeId,
+        text: Text,
+        new: &mut Vec<IncomingMessage>,
+    ) -> rusqlite::Result<()> {
+        if matches!(origin, Origin::Session(_)) {
+            self.release_before(from, text.sent_at, new)?;
+        }
+        self.arrive(from, text, new)
+    }
+
+    /// Stores a text, if it is new and its room admits it, and those that have waited for it.
+    pub(super) fn arrive(
+        &self,
+        from: &NodeId,
+        text: Text,
+        new: &mut Vec<IncomingMessage>,
+    ) -> rusqlite::Result<()> {
         let has_held = self.any("held")?;
         let mut next = vec![text];
-        while let Some(Text { id, text, sent_at, received_at }) = next.pop() {
+        while let Some(text) = next.pop() {
+            let is_due = match text.stamp {
+                Some(stamp) => !self.is_waiting(from, &text.id)? && self.admit(from, stamp, &text)?,
+                None => true,
+            };
+            let Text { id, stamp, text, sent_at, received_at } = text;
+            let room = stamp.map(|stamp| stamp.room);
             // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate.
-            let added = self
-                .connection
-                .prepare_cached(
-                    "INSERT INTO incoming (sender, id, text, sent, received) SELECT ?1, ?2, ?3, ?4, ?5
-                     WHERE NOT EXISTS (SELECT 1 FROM incoming WHERE sender = ?1 AND id = ?2)",
-                )?
-                .execute(params![from.0, id.0, text, signed(sent_at), signed(received_at)])?;
-            if added > 0 {
+            let sql =
+                "INSERT INTO incoming (sender, id, text, sent, received, room) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                     WHERE NOT EXISTS (SELECT 1 FROM incoming WHERE sender = ?1 AND id = ?2)";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let (sent, received) = (signed(sent_at), signed(received_at));
+            let parameters = params![from.0, id.0, text, sent, received, room.map(|room| room.0)];
+            if is_due && statement.execute(parameters)? > 0 {
                 let arrival = self.connection.last_insert_rowid().cast_unsigned();
-                new.push(IncomingMessage { arrival, from: *from, id, text, sent_at, received_at });
+                new.push(IncomingMessage { arrival, from: *from, id, room, text, sent_at, received_at });
             }
             if !has_held {
                 continue;
@@ -103,9 +138,10 @@ impl Writer {
             let sql = "DELETE FROM held WHERE sender = ? AND id = ?";
             self.connection.prepare_cached(sql)?.execute(params![from.0, id.0])?;
             let mut waiting = self.connection.prepare_cached(
-                "SELECT id, text, sent, received FROM held WHERE sender = ? AND follows = ? ORDER BY number DESC",
+                "SELECT id, text, sent, received, room, version FROM held
+                 WHERE sender = ? AND follows = ? ORDER BY number DESC",
             )?;
-            let rows = waiting.query_map(params![from.0, id.0], held)?;
+            let rows = waiting.query_map(params![from.0, id.0], |row| text_of(row, 0))?;
             next.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
         }
         Ok(())
@@ -120,13 +156,19 @@ impl Writer {
             .query_row(params![from.0, after.0, id.0], |row| row.get(0))?;
         let sql = "SELECT count(*) FROM held WHERE sender = ?";
         let held: u32 = self.connection.prepare_cached(sql)?.query_row([from.0], |row| row.get(0))?;
-        Ok(known == 0 && held < MAX_HELD)
+        if known > 0 || held >= MAX_HELD {
+            return Ok(false);
+        }
+        Ok(!(self.is_waiting(from, after)? || self.is_waiting(from, id)?))
     }
 
     fn hold(&self, from: &NodeId, after: &MessageId, text: &Text) -> rusqlite::Result<()> {
-        let Text { id, text, sent_at, received_at } = text;
-        let sql = "INSERT OR IGNORE INTO held (sender, follows, id, text, sent, received) VALUES (?, ?, ?, ?, ?, ?)";
-        let parameters = params![from.0, after.0, id.0, text, signed(*sent_at), signed(*received_at)];
+        let Text { id, stamp, text, sent_at, received_at } = text;
+        let sql = "INSERT OR IGNORE INTO held (sender, follows, id, text, sent, received, room, version)
+                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let (room, version) = (stamp.map(|stamp| stamp.room.0), stamp.map(|stamp| number(stamp.version)));
+        let (sent, received) = (signed(*sent_at), signed(*received_at));
+        let parameters = params![from.0, after.0, id.0, text, sent, received, room, version];
         self.connection.prepare_cached(sql)?.execute(parameters).map(drop)
     }
 
@@ -171,11 +213,12 @@ impl Writer {
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.
     fn first_of_chain(&self, from: &NodeId, mut id: MessageId) -> rusqlite::Result<Option<Text>> {
         let mut first = None;
-        let sql = "SELECT id, text, sent, received, follows FROM held WHERE sender = ? AND id = ?";
+        let sql =
+            "SELECT id, text, sent, received, room, version, follows FROM held WHERE sender = ? AND id = ?";
         let mut statement = self.connection.prepare_cached(sql)?;
         for _ in 0..=MAX_HELD {
-            let found =
-                statement.query_row(params![from.0, id.0], |row| Ok((held(row)?, MessageId(row.get(4)?))));
+            let found = statement
+                .query_row(params![from.0, id.0], |row| Ok((text_of(row, 0)?, MessageId(row.get(6)?))));
             let Some((text, follows)) = found.optional()? else { break };
             (first, id) = (Some(text), follows);
         }
@@ -184,7 +227,7 @@ impl Writer {
 
     pub(super) fn load_incoming(&self, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {
         let mut statement = self.connection.prepare_cached(
-            "SELECT arrival, sender, id, text, sent, received FROM incoming WHERE arrival > ? ORDER BY arrival",
+            "SELECT arrival, sender, id, text, sent, received, room FROM incoming WHERE arrival > ? ORDER BY arrival",
         )?;
         let rows = statement.query_map([number(after)], |row| {
             Ok(IncomingMessage {
@@ -194,6 +237,7 @@ impl Writer {
                 text: row.get(3)?,
                 sent_at: time(row, 4)?,
                 received_at: time(row, 5)?,
+                room: row.get::<_, Option<_>>(6)?.map(RoomId),
             })
         })?;
         let (messages, complete) = page(rows, limit, |message| message.text.len())?;
@@ -209,7 +253,8 @@ impl Writer {
     ) -> rusqlite::Result<Option<OutgoingMessage>> {
         let mut statement = self.connection.prepare_cached(
             "UPDATE incoming SET read = 1 WHERE arrival IN
-                (SELECT arrival FROM incoming WHERE read = 0 AND sender = ? AND arrival <= ? ORDER BY arrival LIMIT ?)
+                (SELECT arrival FROM incoming WHERE read = 0 AND sender = ?1 AND arrival <= ?2
+                    AND room IS (SELECT room FROM incoming WHERE arrival = ?2) ORDER BY arrival LIMIT ?3)
              RETURNING arrival, id",
         )?;
         let parameters = params![from.0, number(arrival), MAX_RECEIPT_IDS as u32];
@@ -220,15 +265,19 @@ impl Writer {
         }
         read.sort_unstable();
         let ids = read.into_iter().map(|(_, id)| id).collect();
-        self.enqueue_receipt(receipt, from, now, (Status::Read, ids)).map(Some)
+        self.enqueue_receipt(receipt, from, now, (Status::Read, ids))
     }
 }
 
-fn held(row: &Row<'_>) -> rusqlite::Result<Text> {
+/// Reads id, text, times, room and version from this column on.
+pub(super) fn text_of(row: &Row<'_>, first: usize) -> rusqlite::Result<Text> {
+    let room: Option<[u8; RoomId::LEN]> = row.get(first + 4)?;
+    let stamp = |room| unsigned(row, first + 5).map(|version| Stamp { room: RoomId(room), version });
     Ok(Text {
-        id: MessageId(row.get(0)?),
-        text: row.get(1)?,
-        sent_at: time(row, 2)?,
-        received_at: time(row, 3)?,
+        id: MessageId(row.get(first)?),
+        stamp: room.map(stamp).transpose()?,
+        text: row.get(first + 1)?,
+        sent_at: time(row, first + 2)?,
+        received_at: time(row, first + 3)?,
     })
 }

@@ -4,18 +4,21 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Writer, number, page, signed, time, unsigned};
-use crate::message::store::{Content, Deposit, KIND_TEXT, OutgoingMessage, PageLimit};
-use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::message::room::ledger::NewMessage;
+use crate::message::store::{
+    Content, Deposit, KIND_ROOM_TEXT, KIND_TEXT, OutgoingMessage, PageLimit, Stamp, StoreError,
+};
+use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
 /// What [`message`] reads.
 macro_rules! columns {
     () => {
-        "seq, id, created, expires, status, kind, text, content"
+        "seq, id, created, expires, status, kind, text, content, room, version"
     };
 }
 
 impl Writer {
-    pub(super) fn enqueue(
+    pub(super) fn enqueue_text(
         &self,
         id: &MessageId,
         to: &NodeId,
@@ -39,7 +42,7 @@ impl Writer {
                 Status::Queued.code()
             ])?;
         let seq = self.connection.last_insert_rowid().cast_unsigned();
-        Ok(if added == 0 { Outcome::DuplicateId } else { Outcome::Enqueued { seq } })
+        Ok(if added == 0 { Outcome::Refused(StoreError::DuplicateId) } else { Outcome::Enqueued { seq } })
     }
 
     /// Adds receipts for `to` to its outbox.
@@ -49,23 +52,41 @@ impl Writer {
         to: &NodeId,
         created: UnixTime,
         (status, ids): (Status, Vec<MessageId>),
-    ) -> rusqlite::Result<OutgoingMessage> {
+    ) -> rusqlite::Result<Option<OutgoingMessage>> {
         let content = Content::Receipts { status, ids };
-        self.connection
+        self.enqueue(NewMessage { id: *id, to: *to, created, expires: None, content })
+    }
+
+    /// Adds a message to the outbox; `None` when it is there, with this id and recipient.
+    pub(super) fn enqueue(&self, message: NewMessage) -> rusqlite::Result<Option<OutgoingMessage>> {
+        let NewMessage { id, to, created, expires, content } = message;
+        let (text, bytes, stamp) = match &content {
+            Content::Text(text) => (text.as_str(), None, None),
+            Content::RoomText { stamp, text } => (text.as_str(), None, Some(*stamp)),
+            other => ("", Some(other.bytes()), None),
+        };
+        let added = self
+            .connection
             .prepare_cached(
-                "INSERT INTO outgoing (id, peer, text, created, status, kind, content)
-                 VALUES (?, ?, '', ?, ?, ?, ?)",
+                "INSERT INTO outgoing (id, peer, text, created, expires, status, kind, content, room, version)
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
+                 WHERE NOT EXISTS (SELECT 1 FROM outgoing WHERE id = ?1 AND peer = ?2)",
             )?
             .execute(params![
                 id.0,
                 to.0,
+                text,
                 signed(created),
+                expires.map(signed),
                 Status::Queued.code(),
                 content.kind(),
-                content.bytes()
+                bytes,
+                stamp.map(|stamp| stamp.room.0),
+                stamp.map(|stamp| number(stamp.version))
             ])?;
         let seq = self.connection.last_insert_rowid().cast_unsigned();
-        Ok(OutgoingMessage { seq, id: *id, created, expires: None, content, status: Status::Queued })
+        let message = OutgoingMessage { seq, id, created, expires, content, status: Status::Queued };
+        Ok((added > 0).then_some(message))
     }
 
     /// Raises the status of messages; gives the texts of which it rose. Other messages are forgotten when they are
@@ -86,7 +107,8 @@ impl Writer {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, u8>(1)?))
             });
             let Some((seq, kind)) = row.optional()? else { continue };
-            if kind == KIND_TEXT {
+            let is_text = matches!(kind, KIND_TEXT | KIND_ROOM_TEXT);
+            if is_text {
                 raised.push(*id);
             }
             if status.is_pending() {
@@ -95,7 +117,7 @@ impl Writer {
             if has_copies {
                 self.connection.prepare_cached("DELETE FROM copies WHERE seq = ?")?.execute([seq])?;
             }
-            if kind != KIND_TEXT {
+            if !is_text {
                 self.connection.prepare_cached("DELETE FROM outgoing WHERE seq = ?")?.execute([seq])?;
                 self.connection.prepare_cached("DELETE FROM told WHERE seq = ?")?.execute([seq])?;
             }
@@ -130,15 +152,15 @@ impl Writer {
             "SELECT ",
             columns!(),
             ", (SELECT id FROM outgoing AS earlier
-                 WHERE status < 25 AND peer = ?1 AND seq < outgoing.seq AND kind = 1 AND outgoing.kind = 1
-                 ORDER BY seq DESC LIMIT 1)
+                 WHERE status < 25 AND peer = ?1 AND seq < outgoing.seq AND kind = outgoing.kind AND kind IN (1, 5)
+                 AND room IS outgoing.room ORDER BY seq DESC LIMIT 1)
               FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
                 (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
               ORDER BY seq"
         ))?;
         let parameters = params![peer.0, number(after), mailbox.0, signed(now)];
         let rows = statement.query_map(parameters, |row| {
-            let after = row.get::<_, Option<[u8; MessageId::LEN]>>(8)?.map(MessageId);
+            let after = row.get::<_, Option<[u8; MessageId::LEN]>>(10)?.map(MessageId);
             Ok(Deposit { message: message(row)?, after })
         })?;
         let (deposits, complete) = page(rows, limit, |deposit| deposit.message.content.weight())?;
@@ -188,6 +210,10 @@ fn message(row: &Row<'_>) -> rusqlite::Result<OutgoingMessage> {
         expires: expires.map(|at| UnixTime::from_millis(at.cast_unsigned())),
         content: match kind {
             KIND_TEXT => Content::Text(row.get(6)?),
+            KIND_ROOM_TEXT => {
+                let stamp = Stamp { room: RoomId(row.get(8)?), version: unsigned(row, 9)? };
+                Content::RoomText { stamp, text: row.get(6)? }
+            }
             kind => match row.get(7)? {
                 Value::Blob(bytes) => Content::parse(kind, &bytes).map_err(|_| foreign(7, kind))?,
                 _ => return Err(foreign(7, kind)),
@@ -198,6 +224,6 @@ fn message(row: &Row<'_>) -> rusqlite::Result<OutgoingMessage> {
 }
 
 /// A value that this program does not write.
-fn foreign(column: usize, value: u8) -> rusqlite::Error {
+pub(super) fn foreign(column: usize, value: u8) -> rusqlite::Error {
     rusqlite::Error::IntegralValueOutOfRange(column, value.into())
 }

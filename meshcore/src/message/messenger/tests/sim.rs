@@ -12,6 +12,7 @@ use self::world::{Plan, World};
 use crate::types::Status;
 
 mod node;
+mod rooms;
 mod wire;
 mod world;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{OTHER, PEER, TestStore, id};
+use super::{OTHER, OWN, PEER, TestStore, id};
 use crate::message::SessionId;
 use crate::message::store::*;
 use crate::types::{MessageId, NodeId, Status, UnixTime};
@@ -52,7 +52,7 @@ fn incoming(store: &mut dyn TestStore, messages: Vec<(u8, Content)>, receipt: Op
     let message = |(n, content)| ReceivedMessage { id: id(n), content, sent_at: NOW, received_at: NOW };
     let origin = Origin::Envelopes { session: SessionId(1), numbers: vec![] };
     let messages = messages.into_iter().map(message).collect();
-    one(store, StoreOp::StoreIncoming { origin, from: PEER, messages, receipt: receipt.map(id) })
+    one(store, StoreOp::StoreIncoming { origin, from: PEER, to: OWN, messages, receipt: receipt.map(id) })
 }
 
 fn new_and_told(reply: StoreReply) -> (Vec<u8>, Option<Vec<u8>>) {
@@ -70,7 +70,7 @@ fn text(n: u8) -> (u8, Content) {
 }
 
 fn following(n: u8, after: u8) -> (u8, Content) {
-    (n, Content::Following { after: id(after), text: format!("{n}") })
+    (n, Content::Following { after: id(after), stamp: None, text: format!("{n}") })
 }
 
 fn set(store: &mut dyn TestStore, n: u8, status: Status) -> Vec<MessageId> {
@@ -181,6 +181,7 @@ fn check_order(store: &mut dyn TestStore) {
     let by_session = |sent_at| StoreOp::StoreIncoming {
         origin: Origin::Session(SessionId(1)),
         from: PEER,
+        to: OWN,
         messages: vec![ReceivedMessage { id: id(n), content: content.clone(), sent_at, received_at: later }],
         receipt: None,
     };
@@ -202,12 +203,13 @@ fn check_order(store: &mut dyn TestStore) {
     };
     let messages = (1..=MAX_HELD + 1).map(|n| ReceivedMessage {
         id: number(n),
-        content: Content::Following { after: number(0), text: "x".into() },
+        content: Content::Following { after: number(0), stamp: None, text: "x".into() },
         sent_at: NOW,
         received_at: NOW,
     });
     let origin = Origin::Session(SessionId(1));
-    let op = StoreOp::StoreIncoming { origin, from: PEER, messages: messages.collect(), receipt: None };
+    let op =
+        StoreOp::StoreIncoming { origin, from: PEER, to: OWN, messages: messages.collect(), receipt: None };
     let StoreReply::Stored { new, .. } = one(store, op) else { panic!() };
     assert_eq!(new.iter().map(|message| message.id).collect::<Vec<_>>(), [number(MAX_HELD + 1)]);
     let StoreReply::Swept { released, .. } = one(store, StoreOp::Sweep { now: NOW + PATIENCE }) else {
@@ -224,7 +226,8 @@ fn check_reading(store: &mut dyn TestStore) {
         ReceivedMessage { id: MessageId(id), content, sent_at: NOW, received_at: NOW }
     });
     let origin = Origin::Session(SessionId(1));
-    let op = StoreOp::StoreIncoming { origin, from: OTHER, messages: messages.collect(), receipt: None };
+    let op =
+        StoreOp::StoreIncoming { origin, from: OTHER, to: OWN, messages: messages.collect(), receipt: None };
     let StoreReply::Stored { new, .. } = one(store, op) else { panic!() };
     let last = new.last().unwrap().arrival;
     let mut read = |arrival, receipt| {

@@ -40,7 +40,7 @@ fn content() -> impl Strategy<Value = Content> {
     let status = select(vec![Status::Delivered, Status::Read]);
     prop_oneof![
         3 => "[a-z]{1,20}".prop_map(Content::Text),
-        4 => (id(), "[a-z]{1,20}").prop_map(|(after, text)| Content::Following { after, text }),
+        4 => (id(), "[a-z]{1,20}").prop_map(|(after, text)| Content::Following { after, stamp: None, text }),
         2 => (status, ids()).prop_map(|(status, ids)| Content::Receipts { status, ids }),
         1 => Just(Content::Unknown(77)),
     ]
@@ -88,6 +88,7 @@ fn operation() -> impl Strategy<Value = StoreOp> {
             move |(from, messages, told)| StoreOp::StoreIncoming {
                 origin: origin(),
                 from,
+                to: NodeId([9; 32]),
                 messages,
                 receipt: told.then_some(receipt),
             }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::rooms::Act;
 use crate::message::messenger::*;
 use crate::message::post::MailboxConfig;
 use crate::message::store::testing::{execute_failing, full};
@@ -53,7 +54,16 @@ pub(super) struct Node {
     pub(super) sent: BTreeMap<MessageId, Sent>,
     /// What the application was told to be accepted.
     pub(super) accepted: Vec<MessageId>,
-    pub(super) statuses: BTreeMap<MessageId, Status>,
+    pub(super) statuses: BTreeMap<(MessageId, NodeId), Status>,
+    /// What the application has asked of rooms, until that is carried out.
+    pub(super) acts: BTreeMap<MessageId, Act>,
+    /// Acts that were carried out, and of which the world does not know yet.
+    pub(super) done: Vec<Act>,
+    /// The recipients of what it wrote to a room.
+    pub(super) readers: BTreeMap<MessageId, BTreeSet<NodeId>>,
+    /// What it was shown of a room, and the latest of each author.
+    pub(super) shown_in_room: BTreeSet<(NodeId, MessageId)>,
+    latest_in_room: BTreeMap<NodeId, MessageId>,
     pub(super) last_number: u32,
     /// Counts the starts.
     pub(super) life: u32,
@@ -98,6 +108,11 @@ impl Node {
             sent: BTreeMap::new(),
             accepted: Vec::new(),
             statuses: BTreeMap::new(),
+            acts: BTreeMap::new(),
+            done: Vec::new(),
+            readers: BTreeMap::new(),
+            shown_in_room: BTreeSet::new(),
+            latest_in_room: BTreeMap::new(),
             last_number: 0,
             life: 0,
             running: None,
@@ -173,10 +188,10 @@ impl Node {
         }
     }
 
-    /// The message that the application deals with next.
+    /// The message that the application deals with next, if it is one to this node alone.
     pub(super) fn next_to_show(&self) -> Option<(NodeId, MessageId)> {
         let message = self.running.as_ref()?.screen.front()?;
-        Some((message.from, message.id))
+        message.room.is_none().then_some((message.from, message.id))
     }
 
     /// The application deals with the next message, and may tell its sender that it was read. One that was given up may have
@@ -186,15 +201,22 @@ impl Node {
         let Some(running) = &mut self.running else { return };
         let Some(message) = running.screen.pop_front() else { return };
         assert!(message.arrival > self.cursor, "shown again after its confirmation: {message:?}");
-        assert!(self.shown.insert((message.from, message.id)), "shown twice: {message:?}");
-        if in_order {
+        let shown = if message.room.is_some() { &mut self.shown_in_room } else { &mut self.shown };
+        assert!(shown.insert((message.from, message.id)), "shown twice: {message:?}");
+        if message.room.is_some() {
+            let before = self.latest_in_room.insert(message.from, message.id);
+            assert!(before < Some(message.id), "{message:?} comes after {before:?}");
+        } else if in_order {
             let before = self.latest.insert(message.from, message.id);
             assert!(before < Some(message.id), "{message:?} comes after {before:?}");
         }
-        let unread = self.unread.entry(message.from).or_default();
-        unread.push(message.id);
         self.cursor = message.arrival;
         running.messenger.handle_confirmed(self.cursor);
+        if message.room.is_some() {
+            return;
+        }
+        let unread = self.unread.entry(message.from).or_default();
+        unread.push(message.id);
         if reads {
             running.messenger.mark_read(now.wall, message.from, message.arrival);
             self.read.extend(unread.drain(..).map(|id| (message.from, id)));
@@ -213,12 +235,20 @@ impl Node {
         running.ops.extend(std::iter::from_fn(|| running.messenger.poll_store()));
         while let Some(event) = running.messenger.poll_event() {
             match event {
-                MessengerEvent::Accepted { id } => self.accepted.push(id),
+                MessengerEvent::Accepted { id } => match self.acts.remove(&id) {
+                    Some(act) => self.done.push(act),
+                    None => self.accepted.push(id),
+                },
                 MessengerEvent::Status { id, to, status } => {
-                    let before = self.statuses.insert(id, status);
+                    let before = self.statuses.insert((id, to), status);
                     assert!(before < Some(status), "{id:?}: {before:?} became {status:?}");
-                    raised.push((id, to, status));
+                    if self.sent.contains_key(&id) {
+                        raised.push((id, to, status));
+                    } else {
+                        self.readers.entry(id).or_default().insert(to);
+                    }
                 }
+                MessengerEvent::Room { .. } => {}
                 MessengerEvent::Received(message) => {
                     assert!(message.arrival > running.handed, "handed over twice: {message:?}");
                     running.handed = message.arrival;

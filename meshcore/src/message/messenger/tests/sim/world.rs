@@ -33,7 +33,7 @@ pub(super) struct Plan {
     pub(super) seed: u64,
 }
 
-enum Happening {
+pub(super) enum Happening {
     Send {
         node: usize,
     },
@@ -77,12 +77,14 @@ enum Happening {
     Mend {
         node: usize,
     },
+    /// Somebody does something with the room.
+    Room,
     Trouble,
 }
 
 pub(super) struct World {
-    plan: Plan,
-    rng: StdRng,
+    pub(super) plan: Plan,
+    pub(super) rng: StdRng,
     pub(super) now: Instant,
     pub(super) nodes: Vec<Node>,
     /// Nodes with the same number reach each other.
@@ -100,6 +102,7 @@ pub(super) struct World {
     pub(super) seen: BTreeMap<Status, usize>,
     /// Most messages that waited for others at one node.
     pub(super) held: usize,
+    pub(super) room: super::rooms::RoomLog,
 }
 
 impl World {
@@ -137,6 +140,7 @@ impl World {
             happenings: 0,
             seen: BTreeMap::new(),
             held: 0,
+            room: super::rooms::RoomLog::default(),
         };
         for node in 0..plan.nodes {
             world.start(node);
@@ -193,13 +197,13 @@ impl World {
         self.agenda.insert((at, self.planned), happening);
     }
 
-    fn within(&mut self, least: f64, most: f64, happening: Happening) {
+    pub(super) fn within(&mut self, least: f64, most: f64, happening: Happening) {
         let delay = self.rng.random_range(least..most);
         self.plan_at(self.now + Duration::from_secs_f64(delay), happening);
     }
 
     /// After this many seconds on average.
-    fn later(&mut self, mean: f64, happening: Happening) {
+    pub(super) fn later(&mut self, mean: f64, happening: Happening) {
         self.within(0.0, 2.0 * mean, happening);
     }
 
@@ -212,6 +216,7 @@ impl World {
             Happening::Send { node } => self.send(node),
             Happening::Trouble => self.trouble(),
             Happening::Start { node } => self.start(node),
+            Happening::Room => self.act_in_room(),
             Happening::Mend { node } => self.nodes[node].fault = Fault::None,
             Happening::Connect { ends, lives } => self.connect(ends, lives),
             Happening::Arrive { session, side } => self.arrive(session, side),
@@ -245,7 +250,7 @@ impl World {
         }
     }
 
-    fn with<R>(&mut self, node: usize, act: impl FnOnce(&mut Messenger, Now) -> R) -> Option<R> {
+    pub(super) fn with<R>(&mut self, node: usize, act: impl FnOnce(&mut Messenger, Now) -> R) -> Option<R> {
         let now = self.nodes[node].now(self.now);
         let running = self.nodes[node].running.as_mut()?;
         let result = act(&mut running.messenger, now);
@@ -309,6 +314,7 @@ impl World {
                 self.close(session, side);
             }
             raised.into_iter().for_each(|(id, to, status)| self.check_status(node, id, to, status));
+            self.note_acts(node);
             self.start_jobs(node);
             if !self.exchange(node) {
                 break;

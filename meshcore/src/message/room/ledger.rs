@@ -1,0 +1,252 @@
+//! What a store does with rooms, in the commit of the operation that causes it. The logic is here once; a store lends its tables.
+
+pub(crate) use super::Admission;
+use super::state::{self, State};
+use super::{Room, RoomCommand, RoomError, RoomOutcome};
+use crate::message::store::OutgoingMessage;
+use crate::types::{MessageId, NodeId, RoomId, UnixTime};
+use crate::wire::content::{Content, RoomRequest, Stamp};
+
+/// Most rooms that a node knows.
+pub(crate) const MAX_ROOMS: usize = 1024;
+
+/// Most rooms to which a node is invited without having answered: anybody may invite.
+const MAX_INVITATIONS: usize = 64;
+
+/// A message on its way to the outbox.
+#[derive(Debug)]
+pub(crate) struct NewMessage {
+    pub(crate) id: MessageId,
+    pub(crate) to: NodeId,
+    pub(crate) created: UnixTime,
+    pub(crate) expires: Option<UnixTime>,
+    pub(crate) content: Content,
+}
+
+/// What a store lends.
+pub(crate) trait Tables {
+    /// Why a table cannot be read or written.
+    type Error;
+
+    /// A room.
+    fn room(&mut self, id: RoomId) -> Result<Option<Room>, Self::Error>;
+
+    /// How many rooms there are, and how many of them are invitations.
+    fn count(&mut self) -> Result<(usize, usize), Self::Error>;
+
+    /// Keeps a room, replacing what was kept.
+    fn keep(&mut self, id: RoomId, room: &Room) -> Result<(), Self::Error>;
+
+    /// Forgets a room, and the texts that wait for it.
+    fn forget(&mut self, id: RoomId) -> Result<(), Self::Error>;
+
+    /// Whether a message of this id was sent before, to whomever.
+    fn is_used(&mut self, id: MessageId) -> Result<bool, Self::Error>;
+
+    /// Adds a message to the outbox; `None` when it is there, with this id and recipient.
+    fn enqueue(&mut self, message: NewMessage) -> Result<Option<OutgoingMessage>, Self::Error>;
+}
+
+/// Why a command was not carried out.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Room(RoomError),
+    DuplicateId,
+}
+
+impl From<RoomError> for Refusal {
+    fn from(error: RoomError) -> Self {
+        Self::Room(error)
+    }
+}
+
+/// Carries out a command of the application. What it sends gets `id`.
+pub(crate) fn command<T: Tables>(
+    tables: &mut T,
+    own: NodeId,
+    id: MessageId,
+    now: UnixTime,
+    command: &RoomCommand,
+) -> Result<Result<RoomOutcome, Refusal>, T::Error> {
+    if tables.is_used(id)? {
+        return Ok(Err(Refusal::DuplicateId));
+    }
+    let id_of_room = match command {
+        RoomCommand::Create { nonce, .. } => state::room_id(own, nonce),
+        RoomCommand::Invite(room, _)
+        | RoomCommand::Remove(room, _)
+        | RoomCommand::Join(room)
+        | RoomCommand::Leave(room)
+        | RoomCommand::Send { room, .. } => *room,
+    };
+    let known = tables.room(id_of_room)?;
+    let changed = match (command, known.clone()) {
+        (RoomCommand::Create { .. }, Some(_)) => return Ok(Err(Refusal::DuplicateId)),
+        (RoomCommand::Create { nonce, owner_key, name }, None) => {
+            if tables.count()?.0 >= MAX_ROOMS {
+                return Ok(Err(RoomError::TooManyRooms.into()));
+            }
+            Ok((Room::created(own, State::new(owner_key, *nonce, name.clone())), Vec::new()))
+        }
+        (_, None) => return Ok(Err(RoomError::Unknown.into())),
+        (command, Some(room)) => changed_by(room, command),
+    };
+    let (mut room, outgoing) = match changed {
+        Ok(changed) => changed,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let mut queued = Vec::new();
+    for (to, content) in outgoing {
+        if matches!(content, Content::RoomText { .. }) {
+            tell(tables, &mut room, to, now, &mut queued)?;
+        }
+        let expires = match command {
+            RoomCommand::Send { expires, .. } => *expires,
+            _ => None,
+        };
+        let message = tables.enqueue(NewMessage { id, to, created: now, expires, content })?;
+        queued.extend(message.map(|message| (to, message)));
+    }
+    finish(tables, id_of_room, known.as_ref(), room, queued).map(Ok)
+}
+
+/// A room after a command, and what is to be sent.
+type Changed = (Room, Vec<(NodeId, Content)>);
+
+fn changed_by(mut room: Room, command: &RoomCommand) -> Result<Changed, RoomError> {
+    let request =
+        |(owner, stamp): (NodeId, Stamp), request| vec![(owner, Content::RoomRequest { stamp, request })];
+    let outgoing = match command {
+        RoomCommand::Create { .. } => Vec::new(),
+        RoomCommand::Invite(_, node) => room.invite(*node).map(|()| Vec::new())?,
+        RoomCommand::Remove(_, node) => room.remove(*node).map(|()| Vec::new())?,
+        RoomCommand::Join(_) => request(room.join()?, RoomRequest::Join),
+        RoomCommand::Leave(_) if room.is_over() => {
+            room.joined = false;
+            Vec::new()
+        }
+        RoomCommand::Leave(_) if room.is_own() => room.close().map(|()| Vec::new())?,
+        RoomCommand::Leave(_) => request(room.leave()?, RoomRequest::Leave),
+        RoomCommand::Send { text, .. } => {
+            let (stamp, readers) = room.readers()?;
+            let copy = |reader| (reader, Content::RoomText { stamp, text: text.clone() });
+            readers.into_iter().map(copy).collect()
+        }
+    };
+    Ok((room, outgoing))
+}
+
+/// New messages in the outbox, with their recipients.
+type Queued = Vec<(NodeId, OutgoingMessage)>;
+
+/// Sends a reader the version of which the texts that follow are, if it was not sent.
+fn tell<T: Tables>(
+    tables: &mut T,
+    room: &mut Room,
+    reader: NodeId,
+    now: UnixTime,
+    queued: &mut Queued,
+) -> Result<(), T::Error> {
+    match room.news_for(reader) {
+        Some(bytes) => send_signed(tables, reader, bytes, now, queued),
+        None => Ok(()),
+    }
+}
+
+fn send_signed<T: Tables>(
+    tables: &mut T,
+    to: NodeId,
+    bytes: Vec<u8>,
+    now: UnixTime,
+    queued: &mut Queued,
+) -> Result<(), T::Error> {
+    let id = state::message_id(&bytes);
+    let message = NewMessage { id, to, created: now, expires: None, content: Content::Room(bytes) };
+    queued.extend(tables.enqueue(message)?.map(|message| (to, message)));
+    Ok(())
+}
+
+/// Takes a signed room that somebody has sent; `None` when nothing has changed by it.
+pub(crate) fn meet<T: Tables>(
+    tables: &mut T,
+    own: NodeId,
+    from: NodeId,
+    bytes: &[u8],
+) -> Result<Option<RoomOutcome>, T::Error> {
+    let Some(state) = state::verified(bytes) else { return Ok(None) };
+    let id = state.id();
+    let known = tables.room(id)?;
+    let mut room = match known.clone() {
+        Some(room) => room,
+        None if !state.concerns(own) || state.owner() == own => return Ok(None),
+        None => {
+            let (rooms, invitations) = tables.count()?;
+            if rooms >= MAX_ROOMS || invitations >= MAX_INVITATIONS {
+                return Ok(None);
+            }
+            Room::new(own)
+        }
+    };
+    let is_newer = room.meet(from, state, bytes.to_vec());
+    if !is_newer {
+        // What it tells of earlier members is worth keeping.
+        tables.keep(id, &room)?;
+        return Ok(None);
+    }
+    finish(tables, id, known.as_ref(), room, Vec::new()).map(Some)
+}
+
+/// Takes what somebody asks of this node as the owner; `None` when nothing has changed by it.
+pub(crate) fn answer<T: Tables>(
+    tables: &mut T,
+    from: NodeId,
+    stamp: Stamp,
+    request: RoomRequest,
+) -> Result<Option<RoomOutcome>, T::Error> {
+    let Some(known) = tables.room(stamp.room)? else { return Ok(None) };
+    let mut room = known.clone();
+    if !room.answer(from, stamp.version, request) {
+        return Ok(None);
+    }
+    finish(tables, stamp.room, Some(&known), room, Vec::new()).map(Some)
+}
+
+/// Puts a version into force that this node, the owner, has signed, and sends it to those who are to know; `None` when another one
+/// was signed meanwhile.
+pub(crate) fn publish<T: Tables>(
+    tables: &mut T,
+    id: RoomId,
+    bytes: &[u8],
+    now: UnixTime,
+) -> Result<Option<RoomOutcome>, T::Error> {
+    let Some(known) = tables.room(id)? else { return Ok(None) };
+    let mut room = known.clone();
+    let Some(listeners) = room.publish(bytes) else { return Ok(None) };
+    let mut queued = Vec::new();
+    for to in listeners {
+        send_signed(tables, to, bytes.to_vec(), now, &mut queued)?;
+    }
+    finish(tables, id, Some(&known), room, queued).map(Some)
+}
+
+/// What happens to a text to a room.
+pub(crate) fn admit<T: Tables>(tables: &mut T, from: NodeId, stamp: Stamp) -> Result<Admission, T::Error> {
+    let room = tables.room(stamp.room)?;
+    Ok(room.map_or(Admission::Refused, |room| room.admission(from, stamp.version)))
+}
+
+fn finish<T: Tables>(
+    tables: &mut T,
+    id: RoomId,
+    before: Option<&Room>,
+    room: Room,
+    queued: Queued,
+) -> Result<RoomOutcome, T::Error> {
+    if room.is_void() {
+        tables.forget(id)?;
+    } else if before != Some(&room) {
+        tables.keep(id, &room)?;
+    }
+    let changes = room.changes(before);
+    Ok(RoomOutcome { room, changes, queued })
+}

@@ -1,0 +1,494 @@
+//! Rooms: who belongs to them, and who may write to them and read what is written.
+//!
+//! The node that makes a room owns it, and signs who belongs to it, version after version; the others take the highest version that
+//! they meet. What is written to a room goes to each of its members by itself, through the same outbox as everything else. All here is
+//! plain computation; the stores keep the result in the same commit as what caused it ([`ledger`]).
+
+pub(crate) mod ledger;
+mod record;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use self::state::State;
+use super::identity::IdentityKey;
+use super::store::OutgoingMessage;
+use crate::types::{Nickname, NodeId, RoomChange, RoomId, RoomInfo, RoomStanding, UnixTime};
+use crate::wire::content::{RoomRequest, Stamp};
+
+pub use self::state::MAX_MEMBERS;
+
+/// Members of earlier versions that are remembered: what they wrote before they left may still be on its way.
+const MAX_FORMER: usize = 1024;
+
+/// Why something cannot be done with a room. Nothing has changed then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// Nothing is known of it.
+    #[error("no room with this id is known; list the rooms to see their ids")]
+    Unknown,
+    /// Only the owner may do this.
+    #[error("only the node that made the room can do this; ask its owner")]
+    NotOwner,
+    /// This node does not belong to it.
+    #[error("this node is no member of the room; join it first, if it was invited")]
+    NotMember,
+    /// This node cannot join.
+    #[error("this node is not invited to the room; ask its owner for an invitation")]
+    NotInvited,
+    /// There is nobody to write to.
+    #[error("nobody else is in the room; invite somebody, and wait until they have joined")]
+    Alone,
+    /// The other node was neither invited nor a member.
+    #[error("that node is neither in the room nor invited to it")]
+    NotInRoom,
+    /// The other node belongs to it already, or was invited.
+    #[error("that node is in the room, or invited to it, already")]
+    InRoom,
+    /// There are [`MAX_MEMBERS`].
+    #[error("a room has at most {MAX_MEMBERS} members; make a second one")]
+    Full,
+    /// Its owner has left.
+    #[error("the room is closed, for its owner has left it; make a new one")]
+    Closed,
+    /// There are more rooms than are kept.
+    #[error("this node has as many rooms as it can have ({limit}); leave some", limit = ledger::MAX_ROOMS)]
+    TooManyRooms,
+}
+
+/// What is to be done with a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoomCommand {
+    /// Makes it.
+    Create {
+        /// A random number.
+        nonce: [u8; 16],
+        /// The public key of this node, as DER `SubjectPublicKeyInfo`.
+        owner_key: Vec<u8>,
+        /// Its name.
+        name: Nickname,
+    },
+    /// Invites a node.
+    Invite(RoomId, NodeId),
+    /// Takes a node out, whether it belongs to the room or was invited.
+    Remove(RoomId, NodeId),
+    /// Accepts an invitation.
+    Join(RoomId),
+    /// Declines an invitation, or leaves. The owner closes the room by it.
+    Leave(RoomId),
+    /// Writes to all members.
+    Send {
+        /// The room.
+        room: RoomId,
+        /// The text.
+        text: String,
+        /// When it is given up; `None`: never.
+        expires: Option<UnixTime>,
+    },
+}
+
+impl RoomCommand {
+    /// The id of the room that a node makes with this random number.
+    pub fn room_id(owner: NodeId, nonce: &[u8; 16]) -> RoomId {
+        state::room_id(owner, nonce)
+    }
+
+    /// Bytes of text.
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Send { text, .. } => text.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// What an operation has changed in a room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoomOutcome {
+    /// The room afterwards.
+    pub room: Room,
+    /// In order.
+    pub changes: Vec<RoomChange>,
+    /// New messages in the outbox, with their recipients.
+    pub queued: Vec<(NodeId, OutgoingMessage)>,
+}
+
+/// What this node has asked of the owner, and in answer to which version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Wish {
+    request: RoomRequest,
+    version: u64,
+}
+
+/// Whether a text from a member is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    Admitted,
+    /// Its sender knows a later version: it waits until this node does.
+    TooEarly,
+    Refused,
+}
+
+/// A room as this node knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Room {
+    /// This node.
+    own: NodeId,
+    /// The highest version that was met, and its bytes; `None` at the owner before the first is signed.
+    signed: Option<(State, Vec<u8>)>,
+    /// At the owner: what is to be signed next.
+    draft: Option<State>,
+    wish: Option<Wish>,
+    /// This node has been a member.
+    joined: bool,
+    /// Members of earlier versions who were not removed.
+    former: BTreeSet<NodeId>,
+    /// The latest version that each of the others has from this node, or has told this node.
+    told: BTreeMap<NodeId, u64>,
+}
+
+/// What an owner has to sign.
+#[derive(Debug, Clone)]
+pub struct Unsigned(State);
+
+impl Unsigned {
+    /// The room.
+    pub fn room(&self) -> RoomId {
+        self.0.id()
+    }
+
+    /// Signs it; `None` when that fails.
+    pub fn sign(&self, key: &IdentityKey) -> Option<Vec<u8>> {
+        self.0.sign(key)
+    }
+}
+
+impl Room {
+    fn new(own: NodeId) -> Self {
+        Self {
+            own,
+            signed: None,
+            draft: None,
+            wish: None,
+            joined: false,
+            former: BTreeSet::new(),
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// A room that this node makes.
+    fn created(own: NodeId, draft: State) -> Self {
+        Self { draft: Some(draft), joined: true, ..Self::new(own) }
+    }
+
+    /// The signed version, or at the owner, as long as there is none, what will be the first.
+    fn state(&self) -> Option<&State> {
+        self.signed.as_ref().map(|(state, _)| state).or(self.draft.as_ref())
+    }
+
+    fn version(&self) -> u64 {
+        self.signed.as_ref().map_or(0, |(state, _)| state.version)
+    }
+
+    fn owner(&self) -> Option<NodeId> {
+        self.state().map(State::owner)
+    }
+
+    fn is_own(&self) -> bool {
+        self.owner() == Some(self.own)
+    }
+
+    /// The room's id.
+    pub fn id(&self) -> Option<RoomId> {
+        self.state().map(State::id)
+    }
+
+    /// What is told to people.
+    pub fn info(&self) -> Option<RoomInfo> {
+        let state = self.state()?;
+        Some(RoomInfo {
+            id: state.id(),
+            name: state.name.clone(),
+            owner: state.owner(),
+            standing: self.standing(),
+            members: state.members.nodes().collect(),
+            invited: state.invited.nodes().collect(),
+            version: self.version(),
+        })
+    }
+
+    /// What this node, the owner, has to sign.
+    pub fn unsigned(&self) -> Option<Unsigned> {
+        self.draft.clone().map(Unsigned)
+    }
+
+    /// A node belongs to a room when both its owner and itself say so.
+    fn standing(&self) -> RoomStanding {
+        let Some(state) = self.state() else { return RoomStanding::Left };
+        let wish = self.wish.map(|wish| (wish.request, wish.version));
+        if state.members.len() == 0 {
+            RoomStanding::Closed
+        } else if state.removed.contains(self.own) {
+            RoomStanding::Removed
+        } else if state.members.contains(self.own) {
+            match wish {
+                Some((RoomRequest::Leave, _)) => RoomStanding::Left,
+                Some((RoomRequest::Join, _)) => RoomStanding::Member,
+                None if self.is_own() => RoomStanding::Member,
+                None => RoomStanding::Invited,
+            }
+        } else if let Some(since) = state.invited.since(self.own) {
+            match wish.filter(|(_, version)| *version >= since) {
+                Some((RoomRequest::Leave, _)) => RoomStanding::Left,
+                Some((RoomRequest::Join, _)) => RoomStanding::Joining,
+                None => RoomStanding::Invited,
+            }
+        } else {
+            RoomStanding::Left
+        }
+    }
+
+    /// Whether this node is invited and has not answered.
+    pub(crate) fn is_invitation(&self) -> bool {
+        self.standing() == RoomStanding::Invited
+    }
+
+    /// What has changed since.
+    fn changes(&self, before: Option<&Self>) -> Vec<RoomChange> {
+        let (Some(state), standing) = (self.state(), self.standing()) else { return Vec::new() };
+        let was = before.map(Self::standing);
+        if was != Some(standing) {
+            let change = match standing {
+                RoomStanding::Invited => Some(RoomChange::Invited),
+                RoomStanding::Member => Some(RoomChange::Joined(self.own)),
+                RoomStanding::Removed if self.joined => Some(RoomChange::Removed(self.own)),
+                RoomStanding::Closed if self.joined => Some(RoomChange::Closed),
+                _ => None,
+            };
+            return change.into_iter().collect();
+        }
+        let Some(before) = before.and_then(Self::state).filter(|_| standing == RoomStanding::Member) else {
+            return Vec::new();
+        };
+        let gone = before.members.nodes().filter(|node| !state.members.contains(*node));
+        let gone = gone.map(|node| match state.removed.contains(node) {
+            true => RoomChange::Removed(node),
+            false => RoomChange::Left(node),
+        });
+        let new = state.members.nodes().filter(|node| !before.members.contains(*node));
+        gone.chain(new.map(RoomChange::Joined)).collect()
+    }
+
+    /// Takes a version that somebody has sent, and that was verified. Whether it is higher than what was known.
+    fn meet(&mut self, from: NodeId, state: State, bytes: Vec<u8>) -> bool {
+        if self.is_own() {
+            return false;
+        }
+        let known_to_sender = self.told.entry(from).or_default();
+        *known_to_sender = state.version.max(*known_to_sender);
+        let is_newer = self.signed.as_ref().is_none_or(|(known, known_bytes)| {
+            // Of two with the same number, which only a broken owner signs, all members take the same one.
+            (state.version, &bytes) > (known.version, known_bytes)
+        });
+        let older =
+            if is_newer { self.signed.replace((state, bytes)).map(|(state, _)| state) } else { Some(state) };
+        self.former.extend(older.iter().flat_map(|older| older.members.nodes()));
+        self.settle();
+        is_newer
+    }
+
+    /// Forgets what the version in force has made void.
+    fn settle(&mut self) {
+        if let Some((state, _)) = &self.signed {
+            let State { members, invited, removed, .. } = state;
+            self.former.retain(|node| !members.contains(*node) && !removed.contains(*node));
+            self.told.retain(|node, _| members.contains(*node) || invited.contains(*node));
+            if !members.contains(self.own) && !invited.contains(self.own) {
+                self.wish = None;
+            }
+        }
+        while self.former.len() > MAX_FORMER {
+            self.former.pop_last();
+        }
+        self.joined |= self.standing() == RoomStanding::Member;
+    }
+
+    /// This node has nothing to do with it any more, and the owner knows.
+    fn is_over(&self) -> bool {
+        let standing = self.standing();
+        self.wish.is_none()
+            && matches!(standing, RoomStanding::Left | RoomStanding::Removed | RoomStanding::Closed)
+    }
+
+    /// Over, and nobody here would miss it.
+    pub(crate) fn is_void(&self) -> bool {
+        self.is_over() && !self.joined
+    }
+
+    fn admission(&self, from: NodeId, version: u64) -> Admission {
+        let Some((state, _)) = &self.signed else { return Admission::Refused };
+        let takes_part = matches!(self.standing(), RoomStanding::Member | RoomStanding::Joining);
+        if !takes_part || state.removed.contains(from) {
+            Admission::Refused
+        } else if version > state.version {
+            Admission::TooEarly
+        } else if self.standing() == RoomStanding::Member
+            && (state.members.contains(from) || self.former.contains(&from))
+        {
+            Admission::Admitted
+        } else {
+            Admission::Refused
+        }
+    }
+
+    /// Those who get what this node writes now, and the version in which they are members. What the owner has changed holds for what it
+    /// writes at once.
+    fn readers(&self) -> Result<(Stamp, Vec<NodeId>), RoomError> {
+        match self.standing() {
+            RoomStanding::Member => {}
+            RoomStanding::Closed => return Err(RoomError::Closed),
+            _ => return Err(RoomError::NotMember),
+        }
+        let (state, _) = self.signed.as_ref().ok_or(RoomError::Alone)?;
+        let is_reader = |node: &NodeId| {
+            *node != self.own && self.draft.as_ref().is_none_or(|draft| draft.members.contains(*node))
+        };
+        let readers: Vec<_> = state.members.nodes().filter(is_reader).collect();
+        if readers.is_empty() {
+            return Err(RoomError::Alone);
+        }
+        Ok((Stamp { room: state.id(), version: state.version }, readers))
+    }
+
+    /// What `reader` is to be told before it reads a text of this version, if it was not told.
+    fn news_for(&mut self, reader: NodeId) -> Option<Vec<u8>> {
+        let (state, bytes) = self.signed.as_ref()?;
+        let told = self.told.entry(reader).or_default();
+        if *told >= state.version || reader == state.owner() {
+            return None;
+        }
+        *told = state.version;
+        Some(bytes.clone())
+    }
+
+    // -- at the owner ---------------------------------------------------------------------------------------------
+
+    /// What is to be signed next, to be changed.
+    fn next(&mut self) -> Result<&mut State, RoomError> {
+        if !self.is_own() {
+            return Err(RoomError::NotOwner);
+        }
+        let next = match (&self.signed, self.draft.take()) {
+            (_, Some(draft)) => draft,
+            (Some((state, _)), None) => State { version: state.version + 1, ..state.clone() },
+            (None, None) => return Err(RoomError::Unknown),
+        };
+        let is_closed = next.members.len() == 0;
+        let next = self.draft.insert(next);
+        if is_closed { Err(RoomError::Closed) } else { Ok(next) }
+    }
+
+    fn invite(&mut self, node: NodeId) -> Result<(), RoomError> {
+        let next = self.next()?;
+        if next.members.contains(node) || next.invited.contains(node) {
+            return Err(RoomError::InRoom);
+        }
+        if next.members.len() + next.invited.len() >= MAX_MEMBERS {
+            return Err(RoomError::Full);
+        }
+        next.removed.remove(node);
+        next.invited.insert(node, next.version);
+        Ok(())
+    }
+
+    fn remove(&mut self, node: NodeId) -> Result<(), RoomError> {
+        let own = self.own;
+        let next = self.next()?;
+        if node == own || !(next.members.contains(node) || next.invited.contains(node)) {
+            return Err(RoomError::NotInRoom);
+        }
+        next.remove(node);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), RoomError> {
+        let next = self.next()?;
+        (next.members, next.invited) = Default::default();
+        Ok(())
+    }
+
+    /// Somebody asks; whether anything is to be signed by that. What was asked before it was last so is not repeated: a message may come
+    /// late.
+    fn answer(&mut self, from: NodeId, version: u64, request: RoomRequest) -> bool {
+        let had_draft = self.draft.is_some();
+        let Ok(next) = self.next() else { return false };
+        let asks_now = |since: Option<u64>| since.is_some_and(|since| since <= version);
+        let changed = match request {
+            RoomRequest::Join if asks_now(next.invited.since(from)) => {
+                next.invited.remove(from);
+                next.members.insert(from, next.version);
+                true
+            }
+            RoomRequest::Leave if asks_now(next.members.since(from)) => next.members.remove(from),
+            RoomRequest::Leave if asks_now(next.invited.since(from)) => next.invited.remove(from),
+            RoomRequest::Join | RoomRequest::Leave => false,
+        };
+        if !changed && !had_draft {
+            self.draft = None;
+        }
+        changed
+    }
+
+    /// The owner's own signature is there. Gives those who are to know, or `None` if something else was signed since.
+    fn publish(&mut self, bytes: &[u8]) -> Option<Vec<NodeId>> {
+        let state = state::trusted(bytes).filter(|state| state.version == self.version() + 1)?;
+        let before = self.signed.replace((state.clone(), bytes.to_vec())).map(|(state, _)| state);
+        self.draft = self.draft.take().filter(|draft| !draft.says_the_same_as(&state));
+        if let Some(draft) = &mut self.draft {
+            draft.version = state.version + 1;
+        }
+        let mut listeners = BTreeSet::new();
+        for state in before.iter().chain([&state]) {
+            listeners.extend(state.members.nodes().chain(state.invited.nodes()));
+        }
+        listeners.remove(&self.own);
+        self.told.extend(listeners.iter().map(|node| (*node, state.version)));
+        self.former.extend(before.iter().flat_map(|before| before.members.nodes()));
+        self.settle();
+        Some(listeners.into_iter().collect())
+    }
+
+    // -- at the others --------------------------------------------------------------------------------------------
+
+    /// Accepts an invitation; gives whom to tell, and of which version.
+    fn join(&mut self) -> Result<(NodeId, Stamp), RoomError> {
+        match self.standing() {
+            RoomStanding::Invited | RoomStanding::Joining => self.ask(RoomRequest::Join),
+            RoomStanding::Member => Err(RoomError::InRoom),
+            RoomStanding::Closed => Err(RoomError::Closed),
+            _ => Err(RoomError::NotInvited),
+        }
+    }
+
+    /// Leaves or declines; gives whom to tell, and of which version.
+    fn leave(&mut self) -> Result<(NodeId, Stamp), RoomError> {
+        match self.standing() {
+            RoomStanding::Invited | RoomStanding::Joining | RoomStanding::Member => {
+                self.ask(RoomRequest::Leave)
+            }
+            _ => Err(RoomError::NotMember),
+        }
+    }
+
+    fn ask(&mut self, request: RoomRequest) -> Result<(NodeId, Stamp), RoomError> {
+        let (state, _) = self.signed.as_ref().ok_or(RoomError::Unknown)?;
+        let stamp = Stamp { room: state.id(), version: state.version };
+        let owner = state.owner();
+        self.wish = Some(Wish { request, version: stamp.version });
+        self.settle();
+        Ok((owner, stamp))
+    }
+}
+
+#[cfg(test)]
+mod tests;

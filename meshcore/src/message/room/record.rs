@@ -1,0 +1,76 @@
+//! A room as the disk keeps it: deterministic CBOR, by and for this node alone.
+//!
+//! ```text
+//! [own: bstr .size 32, signed: bstr, draft: bstr, wish: uint (0 none / 1 join / 2 leave), its version: uint, joined: uint (0 / 1),
+//!  former: [*bstr .size 32], told: [*[bstr .size 32, uint]]]
+//! ```
+//!
+//! An empty byte string stands for nothing.
+
+use ciborium::Value;
+
+use super::state::{self, State};
+use super::{Room, Wish};
+use crate::types::NodeId;
+use crate::wire::cbor::Reader;
+use crate::wire::content::RoomRequest;
+
+impl Room {
+    /// The bytes to keep.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let number = |n: u64| Value::Integer(n.into());
+        let node = |node: &NodeId| Value::Bytes(node.0.to_vec());
+        let wish = match self.wish {
+            None => (0, 0),
+            Some(Wish { request: RoomRequest::Join, version }) => (1, version),
+            Some(Wish { request: RoomRequest::Leave, version }) => (2, version),
+        };
+        let told = self.told.iter().map(|(whom, version)| Value::Array(vec![node(whom), number(*version)]));
+        let value = Value::Array(vec![
+            node(&self.own),
+            Value::Bytes(self.signed.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default()),
+            Value::Bytes(self.draft.as_ref().map(State::payload).unwrap_or_default()),
+            number(wish.0),
+            number(wish.1),
+            number(self.joined.into()),
+            Value::Array(self.former.iter().map(node).collect()),
+            Value::Array(told.collect()),
+        ]);
+        let mut out = Vec::new();
+        let written = ciborium::into_writer(&value, &mut out);
+        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
+        out
+    }
+
+    /// Reads what [`Room::to_bytes`] gave; `None` for anything else.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut reader = Reader::new(bytes);
+        reader.items().filter(|items| *items == 8)?;
+        let own = NodeId(reader.array()?);
+        let signed = match reader.bytes()? {
+            [] => None,
+            bytes => Some((state::trusted(bytes)?, bytes.to_vec())),
+        };
+        let draft = match reader.bytes()? {
+            [] => None,
+            payload => Some(State::parse(payload)?),
+        };
+        let wish = match (reader.uint()?, reader.uint()?) {
+            (0, _) => None,
+            (1, version) => Some(Wish { request: RoomRequest::Join, version }),
+            (2, version) => Some(Wish { request: RoomRequest::Leave, version }),
+            _ => return None,
+        };
+        let joined = reader.uint()? == 1;
+        let count = reader.items()?;
+        let former = (0..count).map(|_| reader.array().map(NodeId)).collect::<Option<_>>()?;
+        let count = reader.items()?;
+        let pair = |_| {
+            reader.items().filter(|items| *items == 2)?;
+            Some((NodeId(reader.array()?), reader.uint()?))
+        };
+        let told = (0..count).map(pair).collect::<Option<_>>()?;
+        reader.finish()?;
+        Some(Self { own, signed, draft, wish, joined, former, told })
+    }
+}

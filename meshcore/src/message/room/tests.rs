@@ -1,0 +1,165 @@
+use super::*;
+
+const OWNER_KEY: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
+const ANNA: NodeId = NodeId([1; 32]);
+const BERT: NodeId = NodeId([2; 32]);
+const CARL: NodeId = NodeId([3; 32]);
+
+fn key() -> IdentityKey {
+    IdentityKey::from_pem(OWNER_KEY, None).unwrap()
+}
+
+/// The owner's room, signed, with these members and invited nodes.
+fn owned(members: &[NodeId], invited: &[NodeId]) -> Room {
+    let mut state = State::new(key().spki_der(), [7; 16], "hikers".parse().unwrap());
+    members.iter().for_each(|node| state.members.insert(*node, 1));
+    invited.iter().for_each(|node| state.invited.insert(*node, 1));
+    let mut room = Room::created(key().node_id(), state);
+    publish(&mut room);
+    room
+}
+
+fn publish(room: &mut Room) -> Vec<NodeId> {
+    let signed = room.unsigned().unwrap().sign(&key()).unwrap();
+    room.publish(&signed).unwrap()
+}
+
+/// Another node takes the owner's version.
+fn meet(room: &mut Room, owners: &Room) -> bool {
+    let (state, bytes) = owners.signed.clone().unwrap();
+    room.meet(key().node_id(), state, bytes)
+}
+
+fn member(own: NodeId, owners: &Room) -> Room {
+    let mut room = Room::new(own);
+    meet(&mut room, owners);
+    room
+}
+
+#[test]
+fn nobody_is_a_member_without_having_joined() {
+    let mut anna = member(ANNA, &owned(&[ANNA], &[]));
+    assert_eq!(anna.standing(), RoomStanding::Invited);
+    assert_eq!(anna.admission(key().node_id(), 1), Admission::Refused);
+    anna.join().unwrap();
+    assert_eq!(anna.standing(), RoomStanding::Member);
+}
+
+#[test]
+fn who_leaves_reads_and_writes_nothing_more_at_once() {
+    let mut owners = owned(&[BERT], &[ANNA]);
+    let mut anna = member(ANNA, &owners);
+    let (_, stamp) = anna.join().unwrap();
+    assert!(owners.answer(ANNA, stamp.version, RoomRequest::Join));
+    publish(&mut owners);
+    assert!(meet(&mut anna, &owners));
+    assert_eq!(anna.admission(BERT, 2), Admission::Admitted);
+    let (_, stamp) = anna.leave().unwrap();
+    assert_eq!(anna.standing(), RoomStanding::Left);
+    assert_eq!(anna.admission(BERT, 2), Admission::Refused);
+    assert_eq!(anna.readers(), Err(RoomError::NotMember));
+    assert!(!anna.is_void(), "the owner does not know yet");
+    // The owner hears of it, and of the earlier wish to join once more.
+    assert!(owners.answer(ANNA, stamp.version, RoomRequest::Leave));
+    assert!(!owners.answer(ANNA, 1, RoomRequest::Join));
+    assert_eq!(publish(&mut owners), [ANNA, BERT]);
+    assert!(meet(&mut anna, &owners));
+    assert!(anna.is_over() && !anna.is_void(), "it stays in the list until it is left again");
+}
+
+#[test]
+fn what_somebody_wrote_before_leaving_still_arrives() {
+    let mut owners = owned(&[ANNA, BERT, CARL], &[]);
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    assert!(owners.answer(BERT, 1, RoomRequest::Leave));
+    owners.remove(CARL).unwrap();
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 1), Admission::Admitted);
+    assert_eq!(anna.admission(CARL, 1), Admission::Refused, "who was removed is not heard any more");
+    // One who joined later hears of those who left before from the versions that they knew.
+    let mut dora = member(NodeId([4; 32]), &owners);
+    let (state, bytes) = owned(&[ANNA, BERT, NodeId([4; 32])], &[]).signed.unwrap();
+    dora.wish = Some(Wish { request: RoomRequest::Join, version: 1 });
+    assert!(!dora.meet(BERT, state, bytes));
+    assert!(dora.former.contains(&BERT));
+}
+
+#[test]
+fn all_take_the_same_of_two_versions_with_one_number() {
+    let (one, other) = (owned(&[ANNA, BERT], &[]), owned(&[ANNA], &[]));
+    let versions = [&one, &other].map(|room| room.signed.clone().unwrap());
+    let results = [[0, 1], [1, 0]].map(|order| {
+        let mut anna = Room::new(ANNA);
+        for at in order {
+            let (state, bytes) = versions[at].clone();
+            anna.meet(BERT, state, bytes);
+        }
+        anna.signed
+    });
+    assert_eq!(results[0], results[1]);
+}
+
+#[test]
+fn a_reader_is_told_once_what_it_may_not_know() {
+    let owners = owned(&[ANNA, BERT], &[]);
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    assert!(anna.news_for(BERT).is_some());
+    assert!(anna.news_for(BERT).is_none());
+    assert!(anna.news_for(key().node_id()).is_none(), "the owner knows what it signed");
+    let mut bert = member(BERT, &owners);
+    meet(&mut bert, &owners);
+    let (state, bytes) = owners.signed.clone().unwrap();
+    bert.meet(ANNA, state, bytes);
+    assert!(bert.news_for(ANNA).is_none(), "she has told him");
+}
+
+#[test]
+fn changes_that_came_while_a_version_was_signed_are_in_the_next() {
+    let mut owners = owned(&[], &[]);
+    owners.invite(ANNA).unwrap();
+    let signed = owners.unsigned().unwrap().sign(&key()).unwrap();
+    owners.invite(BERT).unwrap();
+    assert_eq!(owners.publish(&signed), Some(vec![ANNA]));
+    assert_eq!(owners.publish(&signed), None);
+    assert_eq!(publish(&mut owners), [ANNA, BERT]);
+    assert_eq!(owners.version(), 3);
+    assert!(owners.unsigned().is_none());
+}
+
+#[test]
+fn a_full_room_takes_nobody_and_a_closed_one_neither() {
+    let mut owners = owned(&[], &[]);
+    for n in 1..MAX_MEMBERS {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&(n as u16).to_be_bytes());
+        owners.invite(NodeId(id)).unwrap();
+    }
+    assert_eq!(owners.invite(ANNA), Err(RoomError::Full));
+    assert_eq!(owners.remove(key().node_id()), Err(RoomError::NotInRoom), "the owner leaves, and closes it");
+    owners.close().unwrap();
+    publish(&mut owners);
+    assert_eq!(owners.standing(), RoomStanding::Closed);
+    assert_eq!(owners.invite(ANNA), Err(RoomError::Closed));
+    assert_eq!(owners.readers(), Err(RoomError::Closed));
+}
+
+#[test]
+fn a_room_survives_on_disk() {
+    let mut owners = owned(&[ANNA], &[BERT]);
+    owners.remove(BERT).unwrap();
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    anna.news_for(BERT);
+    anna.former.insert(CARL);
+    let mut carl = member(CARL, &owned(&[], &[CARL]));
+    carl.leave().unwrap();
+    for room in [owners, anna, carl, owned(&[], &[])] {
+        let bytes = room.to_bytes();
+        assert_eq!(Room::from_bytes(&bytes), Some(room));
+        assert_eq!(Room::from_bytes(&bytes[1..]), None);
+        assert_eq!(Room::from_bytes(&[&bytes[..], &[0]].concat()), None);
+    }
+}
