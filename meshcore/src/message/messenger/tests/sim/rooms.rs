@@ -190,7 +190,7 @@ fn run(plan: Plan, acts: u32) -> (usize, usize) {
 #[test]
 fn members_of_a_room_agree_and_miss_nothing() {
     let nodes = number("ROOM_NODES").map_or(50, |nodes| nodes as usize);
-    let seeds = number("SIM_SEED").map_or(0..4, |seed| seed..seed + 1);
+    let seeds = number("SIM_SEED").map_or(0..3, |seed| seed..seed + 1);
     let (mut members, mut due) = (0, 0);
     for seed in seeds.clone() {
         let plan = Plan { nodes, mailboxes: 6, messages: 0, trouble: 24.0 / nodes as f64, pace: 10.0, seed };
