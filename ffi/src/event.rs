@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char};
 
-use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
+use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status, Warning};
 
 use crate::error::Failure;
 use crate::insecure;
@@ -26,6 +26,10 @@ pub const MESHCHAT_EVENT_STATUS: i32 = 4;
 pub const MESHCHAT_EVENT_WARNING: i32 = 5;
 /// Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 pub const MESHCHAT_EVENT_ROUTE_CHANGED: i32 = 6;
+
+/// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
+/// that nobody overlooks it. Has: text.
+pub const MESHCHAT_EVENT_NICKNAME_TAKEN: i32 = 8;
 
 /// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it),
 /// text.
@@ -68,6 +72,7 @@ impl MeshEvent {
             Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
             Event::Broadcast { .. } => MESHCHAT_EVENT_BROADCAST,
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
+            Event::Warning(Warning::NicknameTaken { .. }) => MESHCHAT_EVENT_NICKNAME_TAKEN,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
             Event::Insecure(event) => insecure::kind(event).0,

@@ -28,15 +28,17 @@ pub mod driver;
 
 #[cfg(feature = "driver")]
 pub use driver::{
-    Builder, Connection, Error, ErrorKind, Events, Identity, LinkStatus, Listener, Node, Pending, Pong,
-    Stream, TraceHop, create_network_key, default_home,
+    Builder, Connection, Error, ErrorKind, Events, History, HistoryEntry, HistoryPage, HistoryQuery,
+    Identity, KeepHistory, LinkStatus, Listener, Node, Pending, Pong, Stream, TraceHop, create_network_key,
+    default_home,
 };
+pub use message::contact::{Contact, ContactError};
 pub use node::{
     Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId, NodeInfo, RouteInfo, Warning,
 };
 pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
-    MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, UnixTime,
+    MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, Trust, UnixTime,
     V1Address,
 };

@@ -8,6 +8,7 @@ from .connection import Connection, Listener, Statistics
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
+    BlockedError,
     BusyError,
     DisconnectedError,
     EmptyMessageError,
@@ -45,8 +46,10 @@ from .events import (
     Status,
     StatusChanged,
     TraceHop,
+    Trust,
     Warning,
 )
+from .history import Contact, History, HistoryEntry, HistoryPage
 from .identity import Identity, create_network_key, default_home
 from .insecure import (
     InsecureDelivered,
@@ -67,6 +70,7 @@ from .streams import Stream
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
+    "BlockedError",
     "BlockingConnection",
     "BlockingListener",
     "BlockingNode",
@@ -74,9 +78,13 @@ __all__ = [
     "Broadcast",
     "BusyError",
     "Connection",
+    "Contact",
     "DisconnectedError",
     "EmptyMessageError",
     "Event",
+    "History",
+    "HistoryEntry",
+    "HistoryPage",
     "HomeInUseError",
     "Identity",
     "InsecureDelivered",
@@ -120,6 +128,7 @@ __all__ = [
     "StreamClosedError",
     "TimedOutError",
     "TraceHop",
+    "Trust",
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",

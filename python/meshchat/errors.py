@@ -24,7 +24,11 @@ class UnknownNodeError(MeshChatError, LookupError):
 
 
 class AmbiguousNodeError(MeshChatError, LookupError):
-    """A name or id prefix fits several nodes."""
+    """A name or id prefix fits several nodes, or a nickname is used by several keys."""
+
+
+class BlockedError(MeshChatError):
+    """The person has blocked the node."""
 
 
 class OutOfReachError(MeshChatError):
@@ -110,6 +114,7 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "MessageTooLong": MessageTooLongError,
     "UnknownNode": UnknownNodeError,
     "AmbiguousNode": AmbiguousNodeError,
+    "Blocked": BlockedError,
     "OutOfReach": OutOfReachError,
     "TimedOut": TimedOutError,
     "Busy": BusyError,

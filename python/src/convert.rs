@@ -8,8 +8,8 @@ use crate::{error, insecure};
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
 
-/// `(id, nickname, present, last_seen, route)`
-type Info = (String, Option<String>, bool, f64, Option<Route>);
+/// `(id, nickname, present, last_seen, route, trust, is_contact)`
+type Info = (String, Option<String>, bool, f64, Option<Route>, &'static str, bool);
 
 /// A message as the core handed it over; what Node.confirm() takes.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -56,13 +56,14 @@ impl Incoming {
     }
 }
 
-fn seconds(time: UnixTime) -> f64 {
+pub(crate) fn seconds(time: UnixTime) -> f64 {
     time.as_millis() as f64 / 1000.0
 }
 
 pub(crate) fn info(info: NodeInfo) -> Info {
     let nickname = info.nickname.map(|name| name.to_string());
-    (info.id.to_string(), nickname, info.present, seconds(info.last_seen), info.route.map(route))
+    let (last_seen, trust) = (seconds(info.last_seen), info.trust.as_str());
+    (info.id.to_string(), nickname, info.present, last_seen, info.route.map(route), trust, info.is_contact)
 }
 
 fn route(route: RouteInfo) -> Route {

@@ -15,7 +15,7 @@ use super::home::{Home, HomeError};
 use super::identity::check_key_bits;
 use super::launch::{Parts, Prepared};
 use super::link::LinkSpec;
-use super::store::{Cursor, Opened, Store};
+use super::store::{Cursor, KeepHistory, Opened, Store};
 use super::{Error, ErrorKind, Events, Identity, Node, Pending, insecure, network_key};
 use crate::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
 use crate::message::store::{StoreOp, StoredPeer};
@@ -38,6 +38,7 @@ pub struct Builder {
     network_key_file: Option<PathBuf>,
     v1: Vec<String>,
     on_current_runtime: bool,
+    keep_history: KeepHistory,
 }
 
 impl Builder {
@@ -94,6 +95,13 @@ impl Builder {
         self
     }
 
+    /// How long messages stay in the history, see [`KeepHistory`]. Default: for good. The setting is not remembered: it holds
+    /// for this run. What is too old goes within an hour, and cannot be brought back.
+    pub fn keep_history(mut self, keep: KeepHistory) -> Self {
+        self.keep_history = keep;
+        self
+    }
+
     /// Runs the node as a task of the tokio runtime that [`Builder::start`] is awaited in, instead of on a thread of its own.
     /// That saves a change of threads for everything that passes between application and node: the way to the lowest
     /// latency and the highest throughput. In return the node works only while that runtime does: code that blocks a runtime of one thread
@@ -141,7 +149,8 @@ impl Builder {
         };
         let (answer, replies) = unbounded_channel();
         // The engine outlives the store's last answer.
-        let (store, opened) = Store::open(&home.database(), Box::new(move |batch| drop(answer.send(batch))))?;
+        let deliver = Box::new(move |batch| drop(answer.send(batch)));
+        let (store, opened) = Store::open(&home.database(), self.keep_history, deliver)?;
         let Opened { mut peers, mut outboxes } = opened;
         let cursor = Cursor::open(&home.cursor(), outboxes.confirmed, outboxes.last_arrival)
             .map_err(|error| Error::new(ErrorKind::Storage, error))?;
@@ -202,6 +211,7 @@ impl fmt::Debug for Builder {
             .field("links", &self.links)
             .field("network_key_file", &self.network_key_file)
             .field("v1", &self.v1)
+            .field("keep_history", &self.keep_history)
             .field("on_current_runtime", &self.on_current_runtime)
             .finish_non_exhaustive()
     }
@@ -239,7 +249,7 @@ fn own_identity(
     };
     let identity = OwnIdentity::new(key, fields)?;
     let (id, record) = (identity.key().node_id(), identity.record().to_vec());
-    store.submit(StoreOp::SavePeer(StoredPeer { id, record, first_seen: now, last_seen: now }))?;
+    store.submit(StoreOp::SavePeer(StoredPeer::new(id, record, now)))?;
     Ok((identity, subkey))
 }
 

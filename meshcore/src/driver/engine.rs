@@ -18,6 +18,7 @@ use super::events::Events;
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
+use super::people::{self, PeopleCommand};
 use super::signals::{Input, Signals};
 use super::store::Store;
 use super::timer::Timer;
@@ -57,7 +58,7 @@ impl<T> Drop for Reply<T> {
 
 /// What the handle asks of the engine.
 pub(super) enum Command {
-    Send { to: NodeId, text: String, reply: Reply<MessageId> },
+    Send { to: NodeId, name: Option<String>, text: String, reply: Reply<MessageId> },
     Nodes { reply: Reply<Vec<NodeInfo>> },
     Resolve { query: String, reply: Reply<NodeInfo> },
     Ping { to: NodeId, timeout: Duration, reply: Reply<Pong> },
@@ -66,6 +67,7 @@ pub(super) enum Command {
     Confirmed { arrival: u64 },
     Insecure(InsecureCommand),
     Connection(ConnectionCommand),
+    People(PeopleCommand),
     Stop,
 }
 
@@ -225,10 +227,16 @@ impl Engine {
 
     fn handle_command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Send { to, text, reply } => match self.stack.send(now, to, text) {
-                Ok(id) => drop(self.waiting.insert(id, reply)),
-                Err(error) => reply.give(Err(error.into())),
-            },
+            Command::Send { to, name, text, reply } => {
+                let sent = match name {
+                    Some(name) => self.stack.send_named(now, to, &name, text),
+                    None => self.stack.send(now, to, text),
+                };
+                match sent {
+                    Ok(id) => drop(self.waiting.insert(id, reply)),
+                    Err(error) => reply.give(Err(error.into())),
+                }
+            }
             Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
             Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
             Command::Ping { to, timeout, reply } => {
@@ -240,6 +248,7 @@ impl Engine {
             }
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             Command::Insecure(command) => self.insecure.handle_command(now, command),
+            Command::People(command) => people::handle_command(now, &mut self.stack, command),
             Command::Connection(command) => self.hub.handle_command(now, &mut self.stack, command),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),

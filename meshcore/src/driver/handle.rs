@@ -130,7 +130,7 @@ impl Node {
         text: impl Into<String>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
-        self.submit(Command::Send { to, text: text.into(), reply: Reply::new(done) });
+        self.submit(Command::Send { to, name: None, text: text.into(), reply: Reply::new(done) });
     }
 
     /// What happens.

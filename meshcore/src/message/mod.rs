@@ -1,5 +1,6 @@
 //! Who a node is, which nodes it knows, and the messages between them.
 
+pub mod contact;
 pub mod directory;
 pub mod envelope;
 mod framing;

@@ -5,8 +5,9 @@
 
 use std::path::PathBuf;
 
+use super::directory::Ties;
 use super::messenger::SessionId;
-use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::types::{MessageId, Nickname, NodeId, Status, Trust, UnixTime};
 
 /// Why the store could not do something. Each text names the file and what helps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,12 +118,26 @@ pub struct ReceivedMessage {
 pub struct StoredPeer {
     /// The node.
     pub id: NodeId,
-    /// Its identity record as it came; verified again when loaded.
+    /// Its identity record as it came, verified again when loaded; empty for a contact that was never seen.
     pub record: Vec<u8>,
     /// When it was first seen.
     pub first_seen: UnixTime,
     /// When it was last seen.
     pub last_seen: UnixTime,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// What this node has to do with it.
+    pub ties: Ties,
+    /// Its name: that of the record, without one that of the contact.
+    pub nickname: Option<Nickname>,
+}
+
+impl StoredPeer {
+    /// A node with a record, of which nothing else is known yet.
+    pub fn new(id: NodeId, record: Vec<u8>, seen: UnixTime) -> Self {
+        let (trust, ties, nickname) = Default::default();
+        Self { id, record, first_seen: seen, last_seen: seen, trust, ties, nickname }
+    }
 }
 
 /// An operation.

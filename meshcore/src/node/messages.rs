@@ -75,7 +75,7 @@ impl Stack {
     }
 
     /// Closes a connection of ours; it is out of use at once.
-    fn close(&mut self, now: Now, connection: ConnectionId, code: u64, reason: &str) {
+    pub(super) fn close(&mut self, now: Now, connection: ConnectionId, code: u64, reason: &str) {
         self.streams.close(now.monotonic, connection, code, reason);
         self.on_closed(now, connection, None);
     }
@@ -128,7 +128,7 @@ impl Stack {
                 }
                 self.events.push_back(Event::Status { id, to, status });
             }
-            MessengerEvent::Received(message) => self.events.push_back(Event::Message(message)),
+            MessengerEvent::Received(message) => self.hand_over(message),
             MessengerEvent::StorageFailed { session, .. } => {
                 self.close(now, ConnectionId(session.0), codes::STORAGE, "the disk refuses");
             }
@@ -140,7 +140,7 @@ impl Stack {
         let waiting: Vec<_> = self
             .messenger
             .peers_with_backlog()
-            .filter(|peer| self.mesh.is_reachable(peer.address()))
+            .filter(|peer| self.mesh.is_reachable(peer.address()) && !self.is_blocked(*peer))
             .filter(|peer| self.sessions.wants_connection(now.monotonic, *peer))
             .collect();
         for peer in waiting {

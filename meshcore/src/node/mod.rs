@@ -10,6 +10,7 @@ mod presence;
 mod sessions;
 mod stack;
 mod storage;
+mod trust;
 
 pub use echoes::{EchoAnswer, EchoError};
 pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
@@ -18,3 +19,4 @@ pub use insecure::{
     InsecureStreamId,
 };
 pub use stack::{Now, Stack, StackConfig, StackError};
+pub use trust::TrustError;

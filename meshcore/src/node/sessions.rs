@@ -92,6 +92,17 @@ impl Sessions {
         self.sessions.keys().copied().collect()
     }
 
+    /// All connections with a peer, and the attempt to make one.
+    pub(super) fn with(&self, peer: NodeId) -> Vec<ConnectionId> {
+        let Some(state) = self.peers.get(&peer) else { return Vec::new() };
+        state
+            .connecting
+            .iter()
+            .map(|(attempt, _)| *attempt)
+            .chain(state.established.iter().copied())
+            .collect()
+    }
+
     /// Whether to connect to `peer`, to whom messages wait: there is no healthy session and no attempt under way.
     pub(super) fn wants_connection(&self, now: Instant, peer: NodeId) -> bool {
         let Some(state) = self.peers.get(&peer) else { return true };

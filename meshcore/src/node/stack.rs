@@ -10,15 +10,16 @@ use super::echoes::Echoes;
 use super::messages::codes;
 use super::sessions::Sessions;
 use super::storage::Trouble;
+use super::trust::Withheld;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::private::{NetworkKey, Sealer};
 use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
-use crate::message::directory::{Directory, ResolveError};
-use crate::message::identity::{IdentityRecord, OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
+use crate::message::directory::{Directory, Entry, ResolveError, Ties};
+use crate::message::identity::{OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::message::{Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
-use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
+use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Trust, UnixTime};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 
 /// Packets of so many nodes are settled together.
@@ -111,6 +112,9 @@ pub struct Stack {
     heard: Vec<Address>,
     /// Nodes with the nickname of another one, of which the application was told in this run.
     pub(super) same_names: BTreeSet<(NodeId, NodeId)>,
+    /// Addresses of nodes that the person has blocked.
+    pub(super) blocked: BTreeSet<Address>,
+    pub(super) withheld: Withheld,
 }
 
 impl Stack {
@@ -125,14 +129,12 @@ impl Stack {
         let sealer = config.network_key.map(|key| Sealer::new(&key, rng.random()));
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
         let mut messenger = Messenger::new(config.messenger);
+        let mut withheld = Withheld::default();
+        withheld.on_confirmed(config.outboxes.confirmed);
         messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
-        let mut directory = Directory::new();
-        for peer in config.peers {
-            // What does not verify any more is forgotten: the node is asked for its record when it is seen.
-            if let Ok(record) = IdentityRecord::verify(&peer.record, peer.id.address()) {
-                directory.restore(&record, &peer.record, peer.first_seen, peer.last_seen);
-            }
-        }
+        let directory = Directory::of(&config.peers);
+        let is_blocked = |entry: &&Entry| entry.trust == Trust::Blocked;
+        let blocked = directory.iter().filter(is_blocked).map(|entry| entry.id.address()).collect();
         Ok(Self {
             own,
             identity: config.identity,
@@ -155,6 +157,8 @@ impl Stack {
             unsettled: None,
             heard: Vec::new(),
             same_names: BTreeSet::new(),
+            blocked,
+            withheld,
         })
     }
 
@@ -201,6 +205,7 @@ impl Stack {
                 }
                 return Some((hop.link, to));
             }
+            Ok(Handled::Deliver(delivery)) if self.blocked.contains(&delivery.source) => {}
             Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Stream => {
                 let mesh::Delivery { source, payload, .. } = delivery;
                 // A dropped packet is counted by the endpoint and has changed nothing.
@@ -232,7 +237,7 @@ impl Stack {
 
     /// The application is done with all messages up to `arrival`.
     pub fn handle_confirmed(&mut self, now: Now, arrival: u64) {
-        self.messenger.handle_confirmed(arrival);
+        self.messenger.handle_confirmed(self.withheld.on_confirmed(arrival));
         self.touch_all();
         self.settle(now);
     }
@@ -255,8 +260,12 @@ impl Stack {
         if self.directory.node(&to).is_none() && !self.sessions.is_connected(to) {
             return Err(SendError::UnknownNode(to));
         }
+        if self.is_blocked(to) {
+            return Err(SendError::Blocked(to));
+        }
         let id = MessageId(self.rng.random());
         self.messenger.send(now.wall, id, to, text)?;
+        self.tie(to, Ties::Own);
         self.settle(now);
         Ok(id)
     }
@@ -317,6 +326,9 @@ impl Stack {
                 return None;
             };
             let payload_len = out.len() - HEADER_LEN;
+            if self.blocked.contains(&peer) {
+                continue;
+            }
             // Without a route the packet is lost, as on any network; the endpoint will send its content again.
             let Some(hop) = self.mesh.next_hop(now.monotonic, peer) else { continue };
             if payload_len > hop.mtu {
@@ -352,8 +364,10 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting =
-            self.messenger.peers_with_backlog().filter(|peer| self.mesh.is_reachable(peer.address()));
+        let waiting = self
+            .messenger
+            .peers_with_backlog()
+            .filter(|peer| self.mesh.is_reachable(peer.address()) && !self.is_blocked(*peer));
         let attempt = self.sessions.next_attempt(waiting);
         [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt]
             .into_iter()

@@ -7,6 +7,7 @@ mod link;
 mod nickname;
 mod status;
 mod time;
+mod trust;
 mod v1;
 
 pub(crate) use address_map::{AddressMap, HashKey};
@@ -16,4 +17,5 @@ pub use link::{Destination, LargerFrames, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};
 pub use status::Status;
 pub use time::{Instant, UnixTime};
+pub use trust::Trust;
 pub use v1::{ParseV1AddressError, V1Address};

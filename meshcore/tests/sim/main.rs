@@ -7,6 +7,7 @@ mod hostile;
 mod identities;
 mod insider;
 mod net;
+mod people;
 mod relay;
 mod sessions;
 mod starved;

@@ -11,7 +11,13 @@ use crate::message::store::StoreError;
 ///
 /// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 30
 /// (`Status::Delivered`) is undelivered.
-const MIGRATIONS: &[&str] = &["
+///
+/// Who searches and lists messages reads `history`, a row for each message in the order in which this node got to know of
+/// them: one numbering for both directions, which no clock that is set back disturbs. `words` is its index; it keeps no
+/// text of its own, and forgets the words of a row that is deleted.
+const MIGRATIONS: &[&str] = &[RELEASED_0_1, HISTORY, TRUST];
+
+const RELEASED_0_1: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE peers (
         id BLOB PRIMARY KEY,
@@ -37,21 +43,84 @@ const MIGRATIONS: &[&str] = &["
         received INTEGER NOT NULL,
         UNIQUE (sender, id)
     ) STRICT;
-"];
+";
+
+const HISTORY: &str = "
+    CREATE TABLE history (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer BLOB NOT NULL,
+        time INTEGER NOT NULL,
+        arrival INTEGER,
+        seq INTEGER
+    ) STRICT;
+    INSERT INTO history (peer, time, arrival, seq)
+        SELECT sender, received, arrival, NULL FROM incoming
+        UNION ALL SELECT peer, created, NULL, seq FROM outgoing
+        ORDER BY 2, 3, 4;
+    CREATE INDEX history_of_peer ON history (peer, position);
+
+    CREATE VIRTUAL TABLE words USING fts5(
+        text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
+    );
+    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+    INSERT INTO words (rowid, text)
+        SELECT history.position, coalesce(incoming.text, outgoing.text) FROM history
+        LEFT JOIN incoming ON incoming.arrival = history.arrival
+        LEFT JOIN outgoing ON outgoing.seq = history.seq
+        ORDER BY history.position;
+
+    CREATE TRIGGER incoming_into_history AFTER INSERT ON incoming BEGIN
+        INSERT INTO history (peer, time, arrival) VALUES (new.sender, new.received, new.arrival);
+        INSERT INTO words (rowid, text) VALUES (last_insert_rowid(), new.text);
+    END;
+    CREATE TRIGGER outgoing_into_history AFTER INSERT ON outgoing BEGIN
+        INSERT INTO history (peer, time, seq) VALUES (new.peer, new.created, new.seq);
+        INSERT INTO words (rowid, text) VALUES (last_insert_rowid(), new.text);
+    END;
+    CREATE TRIGGER history_out_of_words BEFORE DELETE ON history BEGIN
+        INSERT INTO words (words, rowid, text)
+            SELECT 'delete', old.position, text FROM incoming WHERE arrival = old.arrival
+            UNION ALL SELECT 'delete', old.position, text FROM outgoing WHERE seq = old.seq;
+    END;
+";
+
+const TRUST: &str = "
+    ALTER TABLE peers ADD COLUMN trust INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE peers ADD COLUMN ties INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE peers ADD COLUMN nickname TEXT;
+    UPDATE peers SET ties = 1 WHERE id IN (SELECT sender FROM incoming);
+    UPDATE peers SET ties = 2 WHERE id IN (SELECT peer FROM outgoing);
+";
 
 /// Latest schema version.
-const LATEST: u32 = MIGRATIONS.len() as u32;
+pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;
+
+/// Version of the tables; a later one than this program knows is refused.
+pub(super) fn version(connection: &Connection, file: &Path) -> Result<u32, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found = found.map_err(|error| sqlite_error(file, error))?;
+    if found > LATEST {
+        return Err(StoreError::Newer { file: file.to_owned(), found, supported: LATEST });
+    }
+    Ok(found)
+}
 
 /// Prepares a connection and brings the tables up to date.
 pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let failed = |error| sqlite_error(file, error);
     // Before anything is written: a file of a later version stays as it is.
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    if found > LATEST {
-        return Err(StoreError::Newer { file: file.to_owned(), found, supported: LATEST });
-    }
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
-    for (version, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+    version(connection, file)?;
+    // What is deleted is overwritten with zeros.
+    let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;";
+    connection.execute_batch(pragmas).map_err(failed)?;
+    upgrade(connection, file, MIGRATIONS)
+}
+
+/// Does those of `steps` that were not done yet, each with its number or not at all.
+fn upgrade(connection: &mut Connection, file: &Path, steps: &[&str]) -> Result<(), StoreError> {
+    let failed = |error| sqlite_error(file, error);
+    let found = version(connection, file)?;
+    for (version, step) in (1u32..).zip(steps).skip(found as usize) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(step).map_err(failed)?;
         transaction.pragma_update(None, "user_version", version).map_err(failed)?;
@@ -59,3 +128,6 @@ pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), St
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,14 +1,17 @@
 //! The thread that owns the database.
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::peers::{load_peers, save_peer};
+use super::retention::{KeepHistory, Sweeper};
 use super::{Command, Opened, ReplyHandler, connect, schema, sqlite_error};
 use crate::message::store::{
     IncomingMessage, OpenedOutboxes, OutgoingMessage, PageLimit, ReceivedMessage, StoreError, StoreOp,
-    StoreReply, StoredPeer,
+    StoreReply,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
@@ -38,13 +41,16 @@ pub(super) struct Writer {
     /// The application's cursor, and what the database knows of it: written along with the next commit.
     confirmed: u64,
     saved_confirmed: u64,
+    sweeper: Sweeper,
 }
 
 impl Writer {
-    pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(file: &Path, keep: KeepHistory) -> Result<Self, StoreError> {
         let mut connection = connect(file)?;
         schema::prepare(&mut connection, file)?;
-        let mut writer = Self { file: file.to_owned(), connection, confirmed: 0, saved_confirmed: 0 };
+        let (file, sweeper) = (file.to_owned(), Sweeper::new(keep));
+        let mut writer = Self { file, connection, confirmed: 0, saved_confirmed: 0, sweeper };
+        let file = &writer.file;
         writer.confirmed = writer.meta(CONFIRMED).map_err(|error| sqlite_error(file, error))?;
         writer.saved_confirmed = writer.confirmed;
         Ok(writer)
@@ -55,11 +61,6 @@ impl Writer {
     }
 
     fn try_load(&self) -> rusqlite::Result<Opened> {
-        let mut statement = self.connection.prepare("SELECT id, record, first_seen, last_seen FROM peers")?;
-        let peers = statement.query_map([], |row| {
-            let (id, record) = (NodeId(row.get(0)?), row.get(1)?);
-            Ok(StoredPeer { id, record, first_seen: time(row, 2)?, last_seen: time(row, 3)? })
-        })?;
         let mut statement =
             self.connection.prepare("SELECT DISTINCT peer FROM outgoing WHERE status < 30 ORDER BY peer")?;
         let backlog = statement.query_map([], |row| row.get(0).map(NodeId))?;
@@ -72,16 +73,26 @@ impl Writer {
             confirmed: self.confirmed,
             last_arrival,
         };
-        Ok(Opened { peers: peers.collect::<Result<_, _>>()?, outboxes })
+        Ok(Opened { peers: load_peers(&self.connection)?, outboxes })
     }
 
     /// Works until all senders are gone and the queue is empty.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Command>, deliver: &ReplyHandler) {
-        while let Ok(first) = queue.recv() {
-            let batch: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(MAX_BATCH).collect();
+        loop {
+            let first = match self.sweeper.wait(Instant::now()) {
+                Some(pause) => queue.recv_timeout(pause),
+                None => queue.recv().map_err(RecvTimeoutError::from),
+            };
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                break;
+            }
+            let batch: Vec<_> = first.into_iter().chain(queue.try_iter()).take(MAX_BATCH).collect();
             let replies = self.execute(batch);
             if !replies.is_empty() {
                 deliver(replies);
+            }
+            if self.sweeper.is_due(Instant::now()) {
+                self.sweep();
             }
         }
         // The cursor's own file has it as well; and a database that cannot be written now is mended at the next start.
@@ -109,6 +120,14 @@ impl Writer {
             })
         };
         batch.into_iter().zip(answers).filter_map(|(command, answer)| reply(command, answer)).collect()
+    }
+
+    /// A step of forgetting. What the disk refuses now is tried again with the next sweep.
+    fn sweep(&mut self) {
+        if let Err(error) = self.sweeper.step(&mut self.connection, self.confirmed) {
+            let error = sqlite_error(&self.file, error);
+            tracing::warn!(%error, "old messages could not be forgotten");
+        }
     }
 
     fn run_alone(&self, command: &Command) -> Answer {
@@ -158,12 +177,7 @@ impl Writer {
             }
             StoreOp::LoadIncoming { after, limit } => self.load_incoming(*after, *limit),
             StoreOp::Confirmed { .. } => Ok(Outcome::Done),
-            StoreOp::SavePeer(StoredPeer { id, record, first_seen, last_seen }) => {
-                self.connection
-                    .prepare_cached("INSERT OR REPLACE INTO peers VALUES (?, ?, ?, ?)")?
-                    .execute(params![id.0, record, signed(*first_seen), signed(*last_seen)])?;
-                Ok(Outcome::Done)
-            }
+            StoreOp::SavePeer(peer) => save_peer(&self.connection, peer).map(|()| Outcome::Done),
             StoreOp::RemovePeer(id) => {
                 self.connection.prepare_cached("DELETE FROM peers WHERE id = ?")?.execute([id.0])?;
                 Ok(Outcome::Done)
@@ -339,7 +353,7 @@ fn page<T>(
     Ok((messages, true))
 }
 
-fn signed(time: UnixTime) -> i64 {
+pub(super) fn signed(time: UnixTime) -> i64 {
     time.as_millis().cast_signed()
 }
 
@@ -347,7 +361,7 @@ fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixTime> {
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<UnixTime> {
     unsigned(row, column).map(UnixTime::from_millis)
 }
 
