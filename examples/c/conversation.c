@@ -8,6 +8,7 @@
 
 #include "buffer.h"
 #include "insecure.h"
+#include "people.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -24,6 +25,12 @@ static const char help[] = "@<name or id> text   start a conversation with a nod
                            "text                 send a line to the partner of the open conversation\n"
                            "/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)\n"
                            "/nodes               list the nodes that are known\n"
+                           "/history [N] [words] show the last messages of the conversation, or of all, that hold these words\n"
+                           "/contacts            list the nodes that you have written to, imported, verified or blocked\n"
+                           "/contacts export F   write them into the new file F; \"qr\" in place of F shows you yourself as a contact\n"
+                           "/contacts import F   keep the contacts in the file F, or one that is given as text\n"
+                           "/verify [node]       show the words that you and the other one compare; \"yes\" behind the node: they are the same\n"
+                           "/block <node>        hear nothing of a node any more, and tell it nothing; /unblock takes it back\n"
                            "/bye                 end the conversation\n"
                            "/exit                end the chat\n"
                            "/help                show this text";
@@ -58,19 +65,34 @@ void chat_say_error(struct chat *chat)
     chat_say(chat, "! ", meshchat_last_error());
 }
 
+void chat_say_three(struct chat *chat, const char *first, const char *second, const char *third)
+{
+    struct buffer line = {NULL, 0, 0};
+    buffer_add_text(&line, first);
+    buffer_add_text(&line, second);
+    buffer_add_text(&line, third);
+    chat_say_bytes(chat, "! ", line.data, line.len);
+    buffer_free(&line);
+}
+
+void chat_say_pair(struct chat *chat, const char *first, const char *second)
+{
+    chat_say_three(chat, first, second, "");
+}
+
 static const char *short_name(const char *id)
 {
     return id + strlen(id) - SHORT_LEN;
 }
 
-static void add_name(struct buffer *out, const char *nickname, const char *id)
+void chat_add_name(struct buffer *out, const char *nickname, const char *id)
 {
     const char *name = nickname != NULL ? nickname : short_name(id);
     add_safe(out, name, strlen(name));
 }
 
 /* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
-static void add_name_of(struct chat *chat, struct buffer *out, const char *id)
+void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id)
 {
     meshchat_node_list *list = NULL;
     const char *nickname = NULL;
@@ -88,7 +110,7 @@ static void add_name_of(struct chat *chat, struct buffer *out, const char *id)
         if (meshchat_node_list_id(list, i, other) == MESHCHAT_OK && strcmp(other, id) == 0)
             (void)meshchat_node_list_nickname(list, i, &nickname);
     }
-    add_name(out, nickname, id);
+    chat_add_name(out, nickname, id);
     meshchat_node_list_free(list);
 }
 
@@ -99,7 +121,7 @@ static bool means(struct chat *chat, const char *query, const char *id)
 }
 
 /* Adds what `@` needs to mean exactly this node: the name that is shown, or a beginning of its id. */
-static void add_unique_name(struct chat *chat, struct buffer *out, const char *id)
+void chat_add_unique_name(struct chat *chat, struct buffer *out, const char *id)
 {
     struct buffer name = {NULL, 0, 0};
     size_t len;
@@ -107,7 +129,7 @@ static void add_unique_name(struct chat *chat, struct buffer *out, const char *i
         buffer_add_text(out, id);
         return;
     }
-    add_name_of(chat, &name, id);
+    chat_add_name_of(chat, &name, id);
     buffer_add(&name, "", 1);
     /* What looks like the address of a v1 node is taken for one. */
     if (!insecure_is_meant(name.data) && means(chat, name.data, id)) {
@@ -137,7 +159,7 @@ void chat_hint(struct chat *chat, const char *from)
     chat->hinted = grow(chat->hinted, (chat->hinted_count + 1) * sizeof *chat->hinted);
     memcpy(chat->hinted[chat->hinted_count++], from, strlen(from) + 1);
     buffer_add_text(&line, "* answer with @");
-    add_unique_name(chat, &line, from);
+    chat_add_unique_name(chat, &line, from);
     buffer_add_text(&line, " text\n");
     chat_show(chat, &line);
 }
@@ -146,7 +168,7 @@ void chat_prompt(struct chat *chat)
 {
     struct buffer prompt = {NULL, 0, 0};
     if (chat->partner[0] != '\0')
-        add_name_of(chat, &prompt, chat->partner);
+        chat_add_name_of(chat, &prompt, chat->partner);
     buffer_add_text(&prompt, "> ");
     terminal_set_prompt(&prompt);
     buffer_free(&prompt);
@@ -215,7 +237,7 @@ static void send_text(struct chat *chat, const char *text, size_t len)
         insecure_send(chat, text, len);
         return;
     }
-    if (meshchat_node_send(chat->node, chat->partner, text, len, id) != MESHCHAT_OK) {
+    if (meshchat_node_send_named(chat->node, chat->partner, chat->called.data, text, len, id) != MESHCHAT_OK) {
         chat_say_error(chat);
         return;
     }
@@ -262,29 +284,37 @@ static void address(struct chat *chat, const char *line, size_t len)
         if (!found)
             chat_say_error(chat);
     }
-    buffer_free(&name);
-    if (!found)
+    if (!found) {
+        buffer_free(&name);
         return;
+    }
     while (end < len && is_space(line[end]))
         end++;
+    buffer_free(&chat->called);
+    chat->called = name;
     chat_open(chat, id);
     if (end < len)
         send_text(chat, line + end, len - end);
 }
 
 /* Adds "here", for a node that is further away also over whom, or "away". */
-static void add_presence(struct chat *chat, struct buffer *out, bool present, const meshchat_route *route)
+static void add_presence(struct chat *chat, struct buffer *out, const meshchat_node_list *list, size_t index)
 {
+    const meshchat_route *route = NULL;
+    bool present = false;
     char next_hop[MESHCHAT_ID_TEXT_SIZE];
     char text[64];
     uint32_t hops = 0;
+    (void)meshchat_node_list_present(list, index, &present);
+    (void)meshchat_node_list_route(list, index, &route);
     buffer_add_text(out, present ? "  here" : "  away");
     if (present && route != NULL && meshchat_route_hops(route, &hops) == MESHCHAT_OK && hops > 1 &&
         meshchat_route_next_hop(route, next_hop) == MESHCHAT_OK) {
         snprintf(text, sizeof text, ", %lu hops through ", (unsigned long)hops);
         buffer_add_text(out, text);
-        add_name_of(chat, out, next_hop);
+        chat_add_name_of(chat, out, next_hop);
     }
+    people_add_trust(out, list, index);
     buffer_add_text(out, "\n");
 }
 
@@ -303,17 +333,13 @@ static void list_nodes(struct chat *chat)
     for (i = 0; i < count; i++) {
         char id[MESHCHAT_ID_TEXT_SIZE];
         const char *nickname = NULL;
-        const meshchat_route *route = NULL;
-        bool present = false;
         if (meshchat_node_list_id(list, i, id) != MESHCHAT_OK ||
-            meshchat_node_list_nickname(list, i, &nickname) != MESHCHAT_OK ||
-            meshchat_node_list_present(list, i, &present) != MESHCHAT_OK ||
-            meshchat_node_list_route(list, i, &route) != MESHCHAT_OK)
+            meshchat_node_list_nickname(list, i, &nickname) != MESHCHAT_OK)
             continue;
         buffer_add_text(&lines, id);
         buffer_add_text(&lines, "  ");
-        add_name(&lines, nickname, id);
-        add_presence(chat, &lines, present, route);
+        chat_add_name(&lines, nickname, id);
+        add_presence(chat, &lines, list, i);
     }
     insecure_list(chat, &lines);
     if (lines.len == 0)
@@ -351,7 +377,27 @@ static void connect_to(struct chat *chat, const char *line, size_t len)
     buffer_free(&name);
 }
 
-/* `/command`; what follows its word means nothing. False: the end was asked for. */
+/* The commands to which what follows their word means something. */
+static bool command_with_words(struct chat *chat, const char *word, const char *rest, size_t len)
+{
+    if (strcmp(word, "/connect") == 0)
+        connect_to(chat, rest, len);
+    else if (strcmp(word, "/history") == 0)
+        people_history(chat, rest, len);
+    else if (strcmp(word, "/contacts") == 0)
+        people_contacts(chat, rest, len);
+    else if (strcmp(word, "/verify") == 0)
+        people_judge(chat, VERIFY, rest, len);
+    else if (strcmp(word, "/block") == 0)
+        people_judge(chat, BLOCK, rest, len);
+    else if (strcmp(word, "/unblock") == 0)
+        people_judge(chat, UNBLOCK, rest, len);
+    else
+        return false;
+    return true;
+}
+
+/* `/command`. False: the end was asked for. */
 static bool command(struct chat *chat, const char *line, size_t len)
 {
     struct buffer word = {NULL, 0, 0};
@@ -364,11 +410,9 @@ static bool command(struct chat *chat, const char *line, size_t len)
         list_nodes(chat);
     } else if (strcmp(word.data, "/bye") == 0) {
         bye(chat);
-    } else if (strcmp(word.data, "/connect") == 0) {
-        connect_to(chat, line + word.len - 1, len + 1 - word.len);
     } else if (strcmp(word.data, "/help") == 0) {
         chat_say(chat, help, "");
-    } else {
+    } else if (!command_with_words(chat, word.data, line + word.len - 1, len + 1 - word.len)) {
         word.len--;
         buffer_add_text(&word, "; /help lists them");
         chat_say_bytes(chat, "! unknown command ", word.data, word.len);
@@ -409,7 +453,7 @@ static void handle_presence(struct chat *chat, const meshchat_event *event, cons
         return;
     }
     buffer_add_text(&line, prefix);
-    add_name(&line, nickname, id);
+    chat_add_name(&line, nickname, id);
     buffer_add_text(&line, " ");
     buffer_add_text(&line, id);
     buffer_add_text(&line, "\n");
@@ -427,7 +471,7 @@ static bool show_words(struct chat *chat, const meshchat_event *event, const cha
         chat_say_error(chat);
         return false;
     }
-    add_name_of(chat, &line, from);
+    chat_add_name_of(chat, &line, from);
     buffer_add_text(&line, separator);
     add_safe(&line, text, len);
     buffer_add_text(&line, "\n");
@@ -478,6 +522,24 @@ static void handle_warning(struct chat *chat, const meshchat_event *event)
         chat_say_bytes(chat, "! ", text, len);
 }
 
+/* So that nobody overlooks it. */
+static void handle_impostor(struct chat *chat, const meshchat_event *event)
+{
+    const char *text = NULL;
+    size_t len = 0;
+    struct buffer lines = {NULL, 0, 0};
+    if (meshchat_event_text(event, &text, &len) != MESHCHAT_OK)
+        return;
+    if (terminal_is_interactive())
+        buffer_add_text(&lines, "\a\x1b[1;31m");
+    buffer_add_text(&lines, "=============== WARNING ===============\n! ");
+    add_safe(&lines, text, len);
+    if (terminal_is_interactive())
+        buffer_add_text(&lines, "\x1b[0m");
+    buffer_add_text(&lines, "\n");
+    chat_show(chat, &lines);
+}
+
 static void handle_event(struct chat *chat, const meshchat_event *event)
 {
     int32_t type = MESHCHAT_EVENT_OTHER;
@@ -500,6 +562,9 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
         break;
     case MESHCHAT_EVENT_WARNING:
         handle_warning(chat, event);
+        break;
+    case MESHCHAT_EVENT_NICKNAME_TAKEN:
+        handle_impostor(chat, event);
         break;
     default:
         insecure_handle_event(chat, event, type);
@@ -537,4 +602,5 @@ void chat_free(struct chat *chat)
     free(chat->own);
     free(chat->hinted);
     free(chat->streams);
+    buffer_free(&chat->called);
 }

@@ -20,6 +20,8 @@ struct chat {
     meshchat_node *node;
     /* NODE_ID or insecure address of the open conversation's partner; empty when none is open. */
     char partner[MESHCHAT_ID_TEXT_SIZE];
+    /* What the user calls the partner, with a NUL. */
+    struct buffer called;
     /* Ids of the messages of this run, in their order. */
     char (*own)[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
     size_t own_count;
@@ -41,6 +43,19 @@ void chat_say_bytes(struct chat *chat, const char *prefix, const char *text, siz
 
 /* A line with the text of the last error. */
 void chat_say_error(struct chat *chat);
+
+/* An error of two or three parts. */
+void chat_say_pair(struct chat *chat, const char *first, const char *second);
+void chat_say_three(struct chat *chat, const char *first, const char *second, const char *third);
+
+/* Adds a nickname, made safe, or the short name for want of one. */
+void chat_add_name(struct buffer *out, const char *nickname, const char *id);
+
+/* Adds the name of a known node, or its short name; a node of AlexMesh v1 is marked. */
+void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id);
+
+/* Adds what `@` needs to mean exactly this node. */
+void chat_add_unique_name(struct chat *chat, struct buffer *out, const char *id);
 
 /* Shows the lines and empties the buffer. */
 void chat_show(struct chat *chat, struct buffer *lines);

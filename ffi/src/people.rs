@@ -98,6 +98,14 @@ pub unsafe extern "C" fn meshchat_node_contact(node: *const MeshNode, contact: *
     }
 }
 
+/// Whether a text is a contact that came unchanged; `MESHCHAT_INVALID_ARGUMENT` when not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_contact_check(contact: *const c_char) -> i32 {
+    guard! {
+        text!(contact).parse::<Contact>().map_err(meshcore::Error::from)?;
+    }
+}
+
 /// Keeps a contact, which need not have been seen yet: messages to it wait until it is in reach. It is no more trusted than
 /// a node that was seen. Its NODE_ID goes into `id`, a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes. `MESHCHAT_INVALID_ARGUMENT`
 /// when the text is no contact or was changed on its way.

@@ -125,6 +125,10 @@ class History:
             more = page.more
             after = page.entries[-1].position if page.entries else after
 
+    def nickname(self, id: str) -> str | None:
+        """The nickname of the node `id`, this home's own among them, if it is known here."""
+        return _jobs.wait(_core.nickname_in_history(self._home, id))
+
     def resolve(self, name: str) -> str:
         """The full id that `name` means: a full id, its beginning, its last five or more digits, or a nickname."""
         return name if len(name) == 64 else _jobs.wait(_core.resolve_in_history(self._home, name))

@@ -203,6 +203,10 @@ class Node:
         """
         return self._core.safety_words(peer.id if isinstance(peer, NodeInfo) else peer)
 
+    async def words(self, to: str | NodeInfo) -> list[str]:
+        """:meth:`safety_words` of whatever :meth:`resolve` understands."""
+        return self.safety_words(await self._id_of(to))
+
     async def verify(self, node: str | NodeInfo) -> NodeInfo:
         """Notes that the person has compared safety words with `node`: its nickname then means this node alone.
 
@@ -232,6 +236,10 @@ class Node:
     async def contacts(self) -> list[NodeInfo]:
         """The nodes that the person keeps as contacts: has written to, has imported, verified or blocked."""
         return [node for node in await self.nodes() if node.is_contact]
+
+    async def own_contact(self) -> str:
+        """:meth:`contact` as text."""
+        return str(self.contact())
 
     async def import_contact(self, contact: str | Contact) -> NodeInfo:
         """Keeps a contact, which need not have been seen yet: messages to it wait until it is in reach.

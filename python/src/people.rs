@@ -68,6 +68,17 @@ pub(crate) fn resolve_in_history(home: Option<PathBuf>, name: String) -> PyResul
     Job::spawn(work, |py, id| Ok(id.to_string().into_pyobject(py)?.into_any().unbind()))
 }
 
+/// The nickname of a node that is known in a home; a Job.
+#[pyfunction]
+pub(crate) fn nickname_in_history(py: Python<'_>, home: Option<PathBuf>, id: &str) -> PyResult<Job> {
+    let id = node::parse_id(py, id)?;
+    let work = move || History::open(home.as_deref())?.nickname(id);
+    let convert = |py: Python<'_>, nickname: Option<meshcore::Nickname>| {
+        Ok(nickname.map(|name| name.to_string()).into_pyobject(py)?.into_any().unbind())
+    };
+    Job::spawn(work, convert)
+}
+
 pub(crate) fn contact(py: Python<'_>, text: &str) -> PyResult<Contact> {
     text.parse().map_err(|failure: meshcore::ContactError| error::bad_argument(py, &failure.to_string()))
 }

@@ -175,16 +175,19 @@ impl History {
         Ok(Directory::of(&self.reader.peers()?).resolve(query)?)
     }
 
+    /// The nickname of a node that is known in this home, its own among them.
+    pub fn nickname(&mut self, node: NodeId) -> Result<Option<Nickname>, Error> {
+        if let Some(nickname) = self.nicknames.get(&node) {
+            return Ok(nickname.clone());
+        }
+        let nickname = self.reader.peer(node)?.and_then(|peer| nickname(&peer));
+        self.nicknames.insert(node, nickname.clone());
+        Ok(nickname)
+    }
+
     fn entry(&mut self, message: Found) -> Result<HistoryEntry, Error> {
         let Found { position, peer, id, text, sent_at, received_at, status } = message;
-        let nickname = match self.nicknames.get(&peer) {
-            Some(nickname) => nickname.clone(),
-            None => {
-                let nickname = self.reader.peer(peer)?.and_then(|peer| nickname(&peer));
-                self.nicknames.insert(peer, nickname.clone());
-                nickname
-            }
-        };
+        let nickname = self.nickname(peer)?;
         let is_own = received_at.is_none();
         Ok(HistoryEntry { position, is_own, peer, nickname, id, text, sent_at, received_at, status })
     }

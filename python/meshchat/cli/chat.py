@@ -20,6 +20,7 @@ from ..identity import default_home
 from ..node import Node
 from .common import (
     add_home,
+    add_keep_history,
     add_links,
     add_network_key,
     add_nickname,
@@ -42,6 +43,7 @@ def add_parser(commands: Subparsers) -> None:
     add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
+    add_keep_history(parser)
     parser.add_argument("--plain", action="store_true", help="lines in, lines out, also on a terminal")
     add_passphrase(parser)
     parser.set_defaults(run=_run)

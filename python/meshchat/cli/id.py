@@ -6,7 +6,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError
+from ..chat.past import qr_lines
+from ..errors import ArgumentError, StorageError
+from ..history import Contact, History
 from ..identity import Identity
 from .common import Progress, add_home, add_passphrase, ask, given_passphrase, with_passphrase
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("id", help="show, make or export this node's identity")
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    parser.add_argument("--qr", action="store_true", help="show this node as a contact: a QR code and a line of text")
+    parser.set_defaults(run=lambda options: _qr(parser, options))
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
 
     show = actions.add_parser("show", help="show NODE_ID")
     show.add_argument("--json", action="store_true", help="as a JSON object")
@@ -36,9 +40,13 @@ def add_parser(commands: Subparsers) -> None:
     words.add_argument("--json", action="store_true", help="as a JSON object")
     words.set_defaults(run=_words)
 
+    add_home(parser)
+    add_passphrase(parser)
     for action in (show, create, export, words):
         add_home(action)
         add_passphrase(action)
+        # An option before the action counts as well.
+        action.set_defaults(home=argparse.SUPPRESS, passphrase_file=argparse.SUPPRESS)
 
 
 def _load(options: argparse.Namespace) -> Identity:
@@ -64,6 +72,24 @@ def _create(options: argparse.Namespace) -> int:
     with Progress("making a key; this takes some seconds") as progress:
         identity = Identity.create(options.home, passphrase=passphrase, tick=progress.tick, **size)
     return _print_id(identity, options.json)
+
+
+def _qr(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if not options.qr:
+        parser.error("an action is needed (show, create, export, words), or --qr")
+    identity = _load(options)
+    contact = str(Contact(identity.id, _own_nickname(options, identity)))
+    print(qr_lines(contact))
+    print(contact)
+    return 0
+
+
+def _own_nickname(options: argparse.Namespace, identity: Identity) -> str | None:
+    try:
+        return History(options.home).nickname(identity.id)
+    except StorageError:
+        # No node has run with this key yet.
+        return None
 
 
 def _export(options: argparse.Namespace) -> int:

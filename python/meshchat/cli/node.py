@@ -18,6 +18,7 @@ from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, R
 from ..node import Node
 from .common import (
     add_home,
+    add_keep_history,
     add_links,
     add_network_key,
     add_nickname,
@@ -46,6 +47,7 @@ def add_parser(commands: Subparsers) -> None:
     add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
+    add_keep_history(parser)
     add_passphrase(parser)
     parser.set_defaults(run=_run)
 

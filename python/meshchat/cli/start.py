@@ -32,6 +32,7 @@ async def start(
         links=options.link or ["udp"],
         v1=getattr(options, "v1", None) or [],
         network_key_file=options.network_key_file,
+        keep_history=getattr(options, "keep_history", None),
     )
     if not temporary and Identity.exists(home):
         await node.start()
