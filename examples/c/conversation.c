@@ -522,24 +522,6 @@ static void handle_warning(struct chat *chat, const meshchat_event *event)
         chat_say_bytes(chat, "! ", text, len);
 }
 
-/* So that nobody overlooks it. */
-static void handle_impostor(struct chat *chat, const meshchat_event *event)
-{
-    const char *text = NULL;
-    size_t len = 0;
-    struct buffer lines = {NULL, 0, 0};
-    if (meshchat_event_text(event, &text, &len) != MESHCHAT_OK)
-        return;
-    if (terminal_is_interactive())
-        buffer_add_text(&lines, "\a\x1b[1;31m");
-    buffer_add_text(&lines, "=============== WARNING ===============\n! ");
-    add_safe(&lines, text, len);
-    if (terminal_is_interactive())
-        buffer_add_text(&lines, "\x1b[0m");
-    buffer_add_text(&lines, "\n");
-    chat_show(chat, &lines);
-}
-
 static void handle_event(struct chat *chat, const meshchat_event *event)
 {
     int32_t type = MESHCHAT_EVENT_OTHER;
@@ -564,7 +546,7 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
         handle_warning(chat, event);
         break;
     case MESHCHAT_EVENT_NICKNAME_TAKEN:
-        handle_impostor(chat, event);
+        people_handle_impostor(chat, event);
         break;
     default:
         insecure_handle_event(chat, event, type);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "insecure.h"
+#include "terminal.h"
 #include "text.h"
 
 /* Messages that /history shows unless it is told otherwise, and that a list has at the most. */
@@ -271,6 +272,23 @@ void people_judge(struct chat *chat, enum judgement judgement, const char *rest,
             judge(chat, judgement, answer, id);
     }
     buffer_free(&text);
+}
+
+void people_handle_impostor(struct chat *chat, const meshchat_event *event)
+{
+    const char *text = NULL;
+    size_t len = 0;
+    struct buffer lines = {NULL, 0, 0};
+    if (meshchat_event_text(event, &text, &len) != MESHCHAT_OK)
+        return;
+    if (terminal_is_interactive())
+        buffer_add_text(&lines, "\a\x1b[1;31m");
+    buffer_add_text(&lines, "=============== WARNING ===============\n! ");
+    add_safe(&lines, text, len);
+    if (terminal_is_interactive())
+        buffer_add_text(&lines, "\x1b[0m");
+    buffer_add_text(&lines, "\n");
+    chat_show(chat, &lines);
 }
 
 /* -- contacts ---------------------------------------------------------------------------------------------------- */

@@ -15,6 +15,9 @@ enum judgement { VERIFY, BLOCK, UNBLOCK };
 
 void people_judge(struct chat *chat, enum judgement judgement, const char *rest, size_t len);
 
+/* Warns of a nickname that has come with another key, so that nobody overlooks it. */
+void people_handle_impostor(struct chat *chat, const meshchat_event *event);
+
 /* Adds ", verified" or ", blocked" for an entry of a list of nodes. */
 void people_add_trust(struct buffer *out, const meshchat_node_list *list, size_t index);
 

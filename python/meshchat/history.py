@@ -159,5 +159,6 @@ def page_of(raw: _RawPage) -> HistoryPage:
 
 
 def _entry(raw: _RawEntry) -> HistoryEntry:
-    *rest, status = raw
-    return HistoryEntry(*rest, None if status is None else Status(status))
+    position, is_own, peer, nickname, id, text, sent_at, received_at, status = raw
+    known = None if status is None else Status(status)
+    return HistoryEntry(position, is_own, peer, nickname, id, text, sent_at, received_at, known)

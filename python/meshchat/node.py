@@ -237,10 +237,6 @@ class Node:
         """The nodes that the person keeps as contacts: has written to, has imported, verified or blocked."""
         return [node for node in await self.nodes() if node.is_contact]
 
-    async def own_contact(self) -> str:
-        """:meth:`contact` as text."""
-        return str(self.contact())
-
     async def import_contact(self, contact: str | Contact) -> NodeInfo:
         """Keeps a contact, which need not have been seen yet: messages to it wait until it is in reach.
 

@@ -33,9 +33,7 @@ mod _core {
     #[pymodule_export]
     use super::node::{Node, start};
     #[pymodule_export]
-    use super::people::{
-        contact_text, nickname_in_history, parse_contact, read_history, resolve_in_history,
-    };
+    use super::people::{contact_text, nickname_in_history, parse_contact, read_history, resolve_in_history};
     #[pymodule_export]
     use super::streams::{Connection, Listener, Stream};
 

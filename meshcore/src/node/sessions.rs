@@ -92,15 +92,11 @@ impl Sessions {
         self.sessions.keys().copied().collect()
     }
 
-    /// All connections with a peer, and the attempt to make one.
-    pub(super) fn with(&self, peer: NodeId) -> Vec<ConnectionId> {
-        let Some(state) = self.peers.get(&peer) else { return Vec::new() };
-        state
-            .connecting
-            .iter()
-            .map(|(attempt, _)| *attempt)
-            .chain(state.established.iter().copied())
-            .collect()
+    /// All connections with a peer, and the attempt to make one, which is given up: they are to be closed.
+    pub(super) fn cut(&mut self, peer: NodeId) -> Vec<ConnectionId> {
+        let Some(state) = self.peers.get_mut(&peer) else { return Vec::new() };
+        let attempt = state.connecting.take().map(|(attempt, _)| attempt);
+        attempt.into_iter().chain(state.established.iter().copied()).collect()
     }
 
     /// Whether to connect to `peer`, to whom messages wait: there is no healthy session and no attempt under way.

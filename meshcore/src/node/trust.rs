@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::connections::codes;
 use super::stack::{Now, Stack};
 use super::{Event, IncomingMessage, NodeInfo, SendError};
 use crate::message::contact::Contact;
@@ -13,8 +14,6 @@ use crate::message::directory::{KeepError, Ties};
 use crate::message::messenger;
 use crate::message::store::StoreOp;
 use crate::types::{MessageId, NodeId, Trust};
-
-use super::connections::codes;
 
 /// Why the person's opinion of a node cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -88,7 +87,7 @@ impl Stack {
     /// Hears and tells a node nothing any more. That it was verified is forgotten.
     pub fn block(&mut self, now: Now, id: NodeId) -> Result<NodeInfo, TrustError> {
         let info = self.set_trust(now, id, Trust::Blocked)?;
-        for connection in self.sessions.with(id) {
+        for connection in self.sessions.cut(id) {
             self.close(now, connection, codes::DONE, "");
         }
         for connection in self.connections.all() {

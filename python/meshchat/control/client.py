@@ -70,9 +70,6 @@ class RemoteNode:
     async def unblock(self, node: str) -> NodeInfo:
         return node_from_json(await self._ask("unblock", node=node))
 
-    async def own_contact(self) -> str:
-        return str(await self._ask("contact"))
-
     async def _ask(self, do: str, **arguments: object) -> Any:
         if self._listening.done():
             raise self._gone()

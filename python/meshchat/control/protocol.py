@@ -37,7 +37,6 @@ REQUESTS: dict[str, dict[str, type]] = {
     "resolve": {"query": str},
     "ping": {"to": str, "timeout": float},
     "trace": {"to": str},
-    "contact": {},
     "words": {"to": str},
     "import_contact": {"contact": str},
     "verify": {"node": str},

@@ -8,12 +8,12 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import ArgumentError, MeshChatError
 from ..events import NodeInfo, TraceHop
-from ..history import Contact
 from .protocol import (
     MAX_CLIENTS,
     MAX_REQUEST,
@@ -35,7 +35,6 @@ class Answering(Protocol):
     async def ping(self, to: str, *, timeout: float = ...) -> float: ...
     async def trace(self, to: str) -> list[TraceHop]: ...
     async def words(self, to: str) -> list[str]: ...
-    def contact(self) -> Contact: ...
     async def import_contact(self, contact: str) -> NodeInfo: ...
     async def verify(self, node: str) -> NodeInfo: ...
     async def unverify(self, node: str) -> NodeInfo: ...
@@ -146,9 +145,7 @@ class _Client:
             return [hop_to_json(hop) for hop in await self._node.trace(**arguments)]
         if name == "words":
             return await self._node.words(**arguments)
-        if name == "contact":
-            return str(self._node.contact())
-        about = {
+        about: dict[str, Callable[..., Awaitable[NodeInfo]]] = {
             "import_contact": self._node.import_contact,
             "verify": self._node.verify,
             "unverify": self._node.unverify,
