@@ -102,7 +102,7 @@ def test_an_impostor_of_a_verified_node_changes_nothing_but_is_told(world: World
 @pytest.mark.parametrize("which", ["python", "c"])
 def test_the_warning_rings_on_a_terminal(world: World, host: Namespace, which: str) -> None:
     alice = world.start(host, *chat_command(which, world.home("alice")), terminal=True)
-    alice.node_id()
+    alice.wait_for(r".*NODE_ID: [0-9a-f]{64}")
     world.chat(host, world.home("bob")).node_id()
     alice.wait_for(r".*\* found bob .*")
     world.chat(host, world.home("carol"), "--nickname", "bob").node_id()
@@ -112,7 +112,7 @@ def test_the_warning_rings_on_a_terminal(world: World, host: Namespace, which: s
 def test_a_blocked_node_is_silent(world: World, host: Namespace) -> None:
     homes = [world.home(name) for name in ("alice", "bob", "carol")]
     alice, bob, carol = (world.chat(host, home) for home in homes)
-    alice_id, bob_id, _ = meet(alice, bob, carol)
+    _, bob_id, _ = meet(alice, bob, carol)
     alice.type("/block bob")
     alice.wait_for_text(f"* bob {bob_id} is blocked")
     bob.type("@alice do you hear me?")
@@ -132,7 +132,6 @@ def test_a_blocked_node_is_silent(world: World, host: Namespace) -> None:
     assert not any("do you hear me" in line for line in alice.lines)
     answer(command(world, host, "contacts", "unblock", "bob", "--home", homes[0]))
     alice.wait_for_text("bob: do you hear me?")
-    assert alice_id in bob.lines[0]
 
 
 def test_contacts_by_hand(world: World, host: Namespace) -> None:

@@ -16,6 +16,7 @@ from meshchat import (
     Contact,
     History,
     HistoryEntry,
+    Message,
     Node,
     Status,
     StorageError,
@@ -100,8 +101,9 @@ def test_what_is_kept(home: Path) -> None:
     assert len(History(home).page().entries) == 4, "what was not confirmed stays, and the newest one"
     with Node(home).blocking() as node:
         for _ in range(3):
-            assert node.next_event(timeout=15)
-        node.next_event(timeout=0)
+            message = node.next_event(timeout=15)
+            assert isinstance(message, Message)
+            message.confirm()
     # What has time to be forgotten at the start is, before the node ends.
     with Node(home, keep_history=1).blocking():
         pass

@@ -32,12 +32,12 @@ def add_parser(commands: Subparsers) -> None:
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
     _add_action(actions, "list", "list the contacts (default)", _list)
     export = _add_action(actions, "export", "print the contacts that are not blocked, or write them into a file", _export)
-    export.add_argument("file", metavar="FILE", type=Path, nargs="?", help="a new file, readable by nobody else")
+    export.add_argument("file", metavar="FILE", type=Path, nargs="?", default=None, help="a new file, readable by nobody else")
     bring = _add_action(actions, "import", "keep the contacts of a file, or one that is given as text", _import)
     bring.add_argument("source", metavar="FILE|TEXT", help="a file with a contact a line, or meshchat:1:...")
-    bring.add_argument("--verified", action="store_true", help="you know for sure whose they are: mark them as verified")
+    bring.add_argument("--verified", action="store_true", default=False, help="you know for sure whose they are: mark them as verified")
     verify = _add_action(actions, "verify", "show the safety words to compare with a node's person", _verify)
-    verify.add_argument("--yes", action="store_true", help="you have compared them: mark the node as verified")
+    verify.add_argument("--yes", action="store_true", default=False, help="you have compared them: mark the node as verified")
     for name, text, work in (
         ("unverify", "take a verification back", _unverify),
         ("block", "hear nothing of a node any more, and tell it nothing", _block),
@@ -48,11 +48,10 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def _add_action(actions: Subparsers, name: str, text: str, work: Work) -> argparse.ArgumentParser:
-    parser = actions.add_parser(name, help=text, description=text)
+    # Without defaults, so that an option before the action counts as well.
+    parser = actions.add_parser(name, help=text, description=text, argument_default=argparse.SUPPRESS)
     _add_options(parser)
-    # An option before the action counts as well.
-    inherited = ("home", "temporary", "link", "network_key_file", "wait", "passphrase_file", "json")
-    parser.set_defaults(run=_with_node(work), **dict.fromkeys(inherited, argparse.SUPPRESS))
+    parser.set_defaults(run=_with_node(work))
     return parser
 
 

@@ -22,22 +22,22 @@ def add_parser(commands: Subparsers) -> None:
     parser.set_defaults(run=lambda options: _qr(parser, options))
     actions = parser.add_subparsers(title="actions", metavar="ACTION")
 
-    show = actions.add_parser("show", help="show NODE_ID")
-    show.add_argument("--json", action="store_true", help="as a JSON object")
+    show = _add_action(actions, "show", help="show NODE_ID")
+    show.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     show.set_defaults(run=_show)
 
-    create = actions.add_parser("create", help="make a key")
+    create = _add_action(actions, "create", help="make a key")
     create.add_argument("--bits", type=int, default=None, help="size of the RSA key, 2048 to 4096 (default: 3072)")
-    create.add_argument("--protect", action="store_true", help="ask for a passphrase that protects the key file")
-    create.add_argument("--json", action="store_true", help="as a JSON object")
+    create.add_argument("--protect", action="store_true", default=False, help="ask for a passphrase that protects the key file")
+    create.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     create.set_defaults(run=_create)
 
-    export = actions.add_parser("export", help="print the public key as PEM")
+    export = _add_action(actions, "export", help="print the public key as PEM")
     export.set_defaults(run=_export)
 
-    words = actions.add_parser("words", help="show the words to compare by voice with another person")
+    words = _add_action(actions, "words", help="show the words to compare by voice with another person")
     words.add_argument("peer", metavar="PEER", help="the other's NODE_ID, 64 hexadecimal digits")
-    words.add_argument("--json", action="store_true", help="as a JSON object")
+    words.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     words.set_defaults(run=_words)
 
     add_home(parser)
@@ -45,8 +45,11 @@ def add_parser(commands: Subparsers) -> None:
     for action in (show, create, export, words):
         add_home(action)
         add_passphrase(action)
-        # An option before the action counts as well.
-        action.set_defaults(home=argparse.SUPPRESS, passphrase_file=argparse.SUPPRESS)
+
+
+def _add_action(actions: Subparsers, name: str, *, help: str) -> argparse.ArgumentParser:
+    # Without defaults, so that an option before the action counts as well.
+    return actions.add_parser(name, help=help, argument_default=argparse.SUPPRESS)
 
 
 def _load(options: argparse.Namespace) -> Identity:
