@@ -1,3 +1,6 @@
+/* POSIX with local time. */
+#define _XOPEN_SOURCE 700
+
 #include "people.h"
 
 #include <errno.h>
