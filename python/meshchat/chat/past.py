@@ -56,9 +56,10 @@ def write_private(path: Path, lines: Sequence[str]) -> None:
 def read_contacts(path: Path) -> list[Contact]:
     """The contacts in a file, one a line; empty lines and those that begin with # mean nothing. All of them or none."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ArgumentError(f"{path}: not a file")
     with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ArgumentError(f"{path}: not a file")
         data = file.read(_MAX_FILE + 1)
     if len(data) > _MAX_FILE:
         raise ArgumentError(f"{path}: longer than 1 MiB; that is no list of contacts")
