@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::home::{Home, HomeError, locate};
 use super::store::{Found, Reader, Store, Wanted};
@@ -211,7 +211,7 @@ fn missing(home: &Path, file: &Path, error: &io::Error) -> Error {
     Error::new(ErrorKind::Storage, text)
 }
 
-fn upgraded(home: &Path, file: &PathBuf) -> Result<Reader, Error> {
+fn upgraded(home: &Path, file: &Path) -> Result<Reader, Error> {
     let _lock = Home::open(Some(home)).map_err(|error| match error {
         HomeError::InUse { path } => {
             let path = path.display();
