@@ -92,6 +92,8 @@ fn blocking_costs_a_look_and_lasts() {
             frames.iter().filter(|frame| frame[1] == STREAM).map(|frame| &frame[SOURCE]).collect();
         assert!(!sources.is_empty(), "it tries");
         assert!(sources.iter().all(|source| *source == bob.address().as_bytes()), "and nobody answers");
+        let due = world.with(0, |stack, _| stack.transport().poll_timeout());
+        assert_eq!(due, None, "no handshake was begun for it");
     }
 }
 
