@@ -1,6 +1,7 @@
 # make chat              build everything into .venv and open the console chat
 # make test              run all tests
 # make test-mesh         10,000 random meshes in virtual time, and 1,000 nodes: more of what make test does
+# make test-delivery     100,000 messages among 100 nodes that crash, disks that fail and nets that fall apart, in virtual time
 # make fuzz              FUZZ_SECONDS=60: random inputs for each fuzz target, that long
 # make bench             streams beside the kernel's TCP and bare frames, as root, into docs/BENCHMARKS.md
 # make bench-instructions  what streams and relays take of the processor, counted by valgrind, into docs/BENCHMARKS.md
@@ -40,7 +41,7 @@ STREAMS_C := $(LIBRARY_DIR)/streams/application
 .NOTPARALLEL:
 unexport MAKEFLAGS MFLAGS
 
-.PHONY: chat test test-rust test-python test-end-to-end test-mesh fuzz bench bench-instructions bench-mesh bench-mesh-peers lint libraries install clean
+.PHONY: chat test test-rust test-python test-end-to-end test-mesh test-delivery fuzz bench bench-instructions bench-mesh bench-mesh-peers lint libraries install clean
 .DELETE_ON_ERROR:
 
 # 130: ended by Ctrl-C, which is no error here.
@@ -99,6 +100,12 @@ test-mesh:
 	@scripts/need cargo cc
 	MESH_CASES=10000 cargo test --release -p meshcore --no-default-features --test mesh
 
+# Some minutes.
+test-delivery:
+	@scripts/need cargo cc
+	DELIVERY_NODES=100 DELIVERY_MESSAGES=100000 \
+	    cargo test --release -p meshcore --no-default-features --lib every_accepted_message -- --nocapture
+
 # FUZZ_TARGETS=frames runs one of them. What they find is left in meshcore/fuzz/artifacts. Nothing below the driver is unsafe, so
 # that no sanitizer is needed, and with it no unstable compiler.
 fuzz:
@@ -112,7 +119,7 @@ fuzz:
 			-max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=60 -print_final_stats=1) || exit 1; \
 	done
 
-# Ten minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,relays,sharing,trips,messages,memory shows parts
+# Ten minutes; other work on the machine disturbs it. STREAMS_ONLY=bulk,loss,relays,sharing,trips,messages,durable,memory shows parts
 # of it, and writes nothing.
 bench: $(STREAMS_C) $(VENV)/.installed
 	@scripts/need cargo cc ip iperf3 nft tc

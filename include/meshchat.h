@@ -83,8 +83,11 @@
 // Not now: wait with `poll` on the descriptor of the object, then try again.
 #define MESHCHAT_WOULD_BLOCK 29
 
+// No file with this id is known.
+#define MESHCHAT_UNKNOWN_FILE 30
+
 // The person has blocked the node.
-#define MESHCHAT_BLOCKED 30
+#define MESHCHAT_BLOCKED 31
 
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
@@ -150,13 +153,26 @@
 // Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 #define MESHCHAT_EVENT_ROUTE_CHANGED 6
 
-// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
-// that nobody overlooks it. Has: text.
-#define MESHCHAT_EVENT_NICKNAME_TAKEN 8
-
 // A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it),
 // text.
 #define MESHCHAT_EVENT_BROADCAST 7
+
+// A node offers a file, or still does after a restart of this node: `meshchat_node_accept_file` or
+// `meshchat_node_refuse_file` decides. Has: node id (the sender), file.
+#define MESHCHAT_EVENT_FILE_OFFERED 8
+
+// A file has come further: some times a second at the most. Has: node id (the other end), file.
+#define MESHCHAT_EVENT_FILE_PROGRESS 9
+
+// A file is whole at its recipient, and verified. Has: node id (the other end), file.
+#define MESHCHAT_EVENT_FILE_DONE 10
+
+// A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
+#define MESHCHAT_EVENT_FILE_FAILED 11
+
+// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
+// that nobody overlooks it. Has: text.
+#define MESHCHAT_EVENT_NICKNAME_TAKEN 12
 
 // The message is safely on this node's disk.
 #define MESHCHAT_MESSAGE_QUEUED 0
@@ -164,8 +180,38 @@
 // The message was handed to an encrypted session with the recipient.
 #define MESHCHAT_MESSAGE_SENT 10
 
+// A sealed copy of the message is safely on the disk of a mailbox, where the recipient will find it.
+#define MESHCHAT_MESSAGE_STORED 20
+
+// The message was given up: its lifetime has passed.
+#define MESHCHAT_MESSAGE_EXPIRED 25
+
 // The message is safely on the recipient's disk, as the recipient has proven.
 #define MESHCHAT_MESSAGE_DELIVERED 30
+
+// The message was shown to a person, or processed, as the recipient says.
+#define MESHCHAT_MESSAGE_READ 40
+
+// Size of a buffer for the id of a file: 32 hexadecimal digits and NUL.
+#define MESHCHAT_FILE_ID_TEXT_SIZE 33
+
+// The file was offered, and the recipient has not decided.
+#define MESHCHAT_FILE_WAITING 0
+
+// The recipient wants the file: it is on its way whenever both are in reach of each other.
+#define MESHCHAT_FILE_ACCEPTED 10
+
+// The file is whole at the recipient, and verified.
+#define MESHCHAT_FILE_DONE 20
+
+// The recipient does not want the file.
+#define MESHCHAT_FILE_REFUSED 30
+
+// One of the two gave the file up.
+#define MESHCHAT_FILE_CANCELLED 31
+
+// The file cannot be transferred.
+#define MESHCHAT_FILE_FAILED 32
 
 // Size of a buffer for safety words, with room to spare.
 #define MESHCHAT_SAFETY_WORDS_SIZE 128
@@ -305,6 +351,10 @@ typedef struct meshchat_config meshchat_config;
 // `meshchat_statistics_free`. It does not change, and several threads may read it.
 typedef struct meshchat_statistics meshchat_statistics;
 
+// Files as they were when the list was made by `meshchat_node_files`. Freed by `meshchat_file_list_free`. Entries are
+// numbered from 0, the oldest first. Several threads may read one list.
+typedef struct meshchat_file_list meshchat_file_list;
+
 // Messages, the newest last. Freed by `meshchat_history_list_free`. Entries are numbered from 0. Several threads may read
 // one list.
 typedef struct meshchat_history_list meshchat_history_list;
@@ -325,6 +375,10 @@ typedef struct meshchat_connection meshchat_connection;
 // Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
 // change, needs no node, and several threads may read it.
 typedef struct meshchat_event meshchat_event;
+
+// A file that a node sends or receives, as it was when the event or list came that it belongs to. It is never freed
+// itself. It does not change, and several threads may read it.
+typedef struct meshchat_file meshchat_file;
 
 // Which messages are wanted: made by `meshchat_history_query_new`, filled by setters, used by `meshchat_node_history` or
 // `meshchat_history_read` (any number of times), freed by `meshchat_history_query_free`. One thread at a time may use it.
@@ -394,6 +448,15 @@ int32_t meshchat_config_set_passphrase(meshchat_config *config, const char *pass
 // Size of the RSA key in bits, should the start make one: 2048 to 4096 in steps of 8, default 3072. The start checks it.
 int32_t meshchat_config_set_key_bits(meshchat_config *config,
                                      uint32_t bits);
+
+// Offers a mailbox: the node keeps sealed messages for nodes that are away, and hands them over when they come into reach. It
+// cannot read them; it learns who sends to whom, when, and about how much. `quota` and `sender_quota` are bytes, of all
+// messages and of those of one sender, `keep` is how many seconds a message is kept at most; 0 means the default: 1 GiB,
+// 64 MiB, 30 days.
+int32_t meshchat_config_set_mailbox(meshchat_config *config,
+                                    uint64_t quota,
+                                    uint64_t sender_quota,
+                                    uint64_t keep);
 
 // Makes the node part of a private mesh: `file` holds the network key that all its nodes share, made by
 // `meshchat_network_key_create`. Frames of others are dropped, and a listener sees neither names nor routes. The start
@@ -503,7 +566,7 @@ int32_t meshchat_event_type(const meshchat_event *event,
                             int32_t *event_type);
 
 // NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
-// status' recipient, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+// status' recipient, of the other end of a file, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 int32_t meshchat_event_node_id(const meshchat_event *event,
                                char *id);
 
@@ -535,11 +598,86 @@ int32_t meshchat_event_message_id(const meshchat_event *event,
 int32_t meshchat_event_message_status(const meshchat_event *event,
                                       int32_t *message_status);
 
+// The name of a MESHCHAT_MESSAGE_... in lower case, for example "queued"; "unknown" for another number. Valid for ever.
+const char *meshchat_message_status_text(int32_t message_status);
+
 // When a message was written, by its sender's clock, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_event_sent_at(const meshchat_event *event, uint64_t *sent_at);
 
 // When a message arrived, by this node's clock, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_event_received_at(const meshchat_event *event, uint64_t *received_at);
+
+// The folder of files that are accepted. Default: "downloads" in the home. It is made when the first file is accepted.
+int32_t meshchat_config_set_downloads(meshchat_config *config,
+                                      const char *folder);
+
+// Offers the file at `path` to the known node with the NODE_ID `to`. Reads it once, which takes as long as that takes, and
+// returns when the offer is safely on this node's disk; from then on it is made whenever the recipient is in reach, also
+// after a restart, until it is decided. The file must stay where it is, and as it is, until it has arrived. Its id goes
+// into `file_id`, a buffer of `MESHCHAT_FILE_ID_TEXT_SIZE` bytes; events of the types `MESHCHAT_EVENT_FILE_...` tell how
+// it goes on.
+int32_t meshchat_node_send_file(meshchat_node *node,
+                                const char *to,
+                                const char *path,
+                                char *file_id);
+
+// Accepts a file that is offered, into `folder`, which is made if need be, or into the folder of the downloads when `folder`
+// is NULL. It gets its name there when it is whole and verified; a file that is there already is never overwritten.
+// `MESHCHAT_STORAGE` when the folder cannot be used, or has no room for it.
+int32_t meshchat_node_accept_file(meshchat_node *node,
+                                  const char *file_id,
+                                  const char *folder);
+
+// Refuses a file that is offered. The sender is told when it is in reach.
+int32_t meshchat_node_refuse_file(meshchat_node *node, const char *file_id);
+
+// Gives up a file that is sent or received. The other side is told when it is in reach.
+int32_t meshchat_node_cancel_file(meshchat_node *node, const char *file_id);
+
+// The files that are sent and received, and those that were lately. The list is to be freed by `meshchat_file_list_free`.
+int32_t meshchat_node_files(const meshchat_node *node,
+                            meshchat_file_list **list);
+
+// Frees a list and all files in it. NULL does nothing.
+void meshchat_file_list_free(meshchat_file_list *list);
+
+// Number of files in the list.
+int32_t meshchat_file_list_count(const meshchat_file_list *list, size_t *count);
+
+// A file of the list. Valid as long as the list.
+int32_t meshchat_file_list_get(const meshchat_file_list *list, size_t index, const meshchat_file **file);
+
+// The file that an event of one of the types `MESHCHAT_EVENT_FILE_...` is about. Valid as long as the event.
+int32_t meshchat_event_file(const meshchat_event *event, const meshchat_file **file);
+
+// Id of the file on this node, into a buffer of `MESHCHAT_FILE_ID_TEXT_SIZE` bytes.
+int32_t meshchat_file_id(const meshchat_file *file, char *file_id);
+
+// NODE_ID of the node at the other end, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_file_peer(const meshchat_file *file, char *id);
+
+// Whether this node receives the file.
+int32_t meshchat_file_incoming(const meshchat_file *file, bool *incoming);
+
+// Its name, without any folder. Valid as long as what the file belongs to.
+int32_t meshchat_file_name(const meshchat_file *file, const char **name);
+
+// Its size in bytes, and how many of them the recipient has.
+int32_t meshchat_file_size(const meshchat_file *file, uint64_t *size, uint64_t *done);
+
+// How far it is: one of `MESHCHAT_FILE_...`. What is 20 or more is over.
+int32_t meshchat_file_state(const meshchat_file *file, int32_t *state);
+
+// Why it will not arrive, in words for people; NULL when nothing stands against it. Valid as long as what the file belongs
+// to.
+int32_t meshchat_file_reason(const meshchat_file *file,
+                             const char **reason);
+
+// Where it lies on this node; NULL while it has not arrived. Valid as long as what the file belongs to.
+int32_t meshchat_file_path(const meshchat_file *file, const char **path);
+
+// When it was offered, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_file_offered_at(const meshchat_file *file, uint64_t *offered_at);
 
 // A query for the newest 100 messages. NULL only after a defect of MeshChat.
 meshchat_history_query *meshchat_history_query_new(void);
@@ -766,6 +904,9 @@ int32_t meshchat_node_list_present(const meshchat_node_list *list, size_t index,
 // When the node was last heard of, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_node_list_last_seen(const meshchat_node_list *list, size_t index, uint64_t *last_seen);
 
+// Whether the node offers a mailbox for messages to nodes that are away.
+int32_t meshchat_node_list_mailbox(const meshchat_node_list *list, size_t index, bool *mailbox);
+
 // The way that frames to the node take, NULL when it is out of reach. Valid as long as the list.
 int32_t meshchat_node_list_route(const meshchat_node_list *list, size_t index, const meshchat_route **route);
 
@@ -860,6 +1001,15 @@ int32_t meshchat_node_send(meshchat_node *node,
                            size_t text_len,
                            char *message_id);
 
+// `meshchat_node_send` for a message that is given up (`MESHCHAT_MESSAGE_EXPIRED`) when it is not delivered within
+// `lifetime` seconds. It is looked every 30 seconds.
+int32_t meshchat_node_send_for(meshchat_node *node,
+                               const char *to,
+                               const char *text,
+                               size_t text_len,
+                               uint64_t lifetime,
+                               char *message_id);
+
 // Says something to every node in reach: 1 to 1000 bytes of UTF-8, `text_len` bytes long, signed by this node and *not*
 // encrypted: everybody on the way can read it. It is not stored, and nobody acknowledges it. Eight at once, then one a
 // second.
@@ -882,6 +1032,11 @@ int32_t meshchat_node_next_event(meshchat_node *node, meshchat_event **event);
 // comes again.
 int32_t meshchat_node_confirm(meshchat_node *node,
                               const meshchat_event *event);
+
+// Tells the sender of the message in `event` that it was read, and those before it from the same sender: their status
+// becomes `MESHCHAT_MESSAGE_READ` there. Without this nobody learns that.
+int32_t meshchat_node_mark_read(meshchat_node *node,
+                                const meshchat_event *event);
 
 // Notes that the person has compared safety words with the node, seen or not: its nickname then means this node alone.
 // `MESHCHAT_BLOCKED` when it is blocked.

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -303,6 +303,15 @@ class Program:
             assert data, f"{text!r} did not come before the end\n{self.report()}"
             self._partial += data
         self._partial = b""
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Waits for something that nothing tells of, while what comes is read."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"it never came true\n{self.report()}"
+            if select.select([self._output], [], [], 0.05)[0]:
+                *ends, self._partial = (self._partial + self.read(deadline)).split(b"\n")
+                self.lines += [end.decode("utf-8", "replace").rstrip("\r") for end in ends]
 
     def node_id(self) -> str:
         """NODE_ID, which a chat shows first."""

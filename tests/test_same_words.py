@@ -30,13 +30,13 @@ def start(world: World, host: Namespace, which: str, home: Path, *options: str, 
 
 
 def heard(program: Program) -> list[str]:
-    """What a chat wrote, without what differs from run to run: paths, programs' names, and whether "sent" was told before
-    "delivered"."""
+    """What a chat wrote, without what differs from run to run: paths, programs' names, whether "sent" was told before
+    "delivered", and when "read" was."""
     home = program.command[program.command.index("--home") + 1]
     errors = re.sub(r"^(meshchat|meshchat-chat-c): ", "PROGRAM: ", program.errors(), flags=re.MULTILINE)
     lines = [line.replace(home, "HOME") for line in (*program.lines, *errors.splitlines())]
     lines = [re.sub(r"(setcap \S+) .*", r"\1 PROGRAM", line) for line in lines]
-    return [line for line in lines if not re.fullmatch(r"\* \[\d+\] sent", line)]
+    return [line for line in lines if not re.fullmatch(r"\* \[\d+\] (sent|read)", line)]
 
 
 def test_a_conversation(world: World) -> None:
@@ -259,6 +259,45 @@ def test_names_that_two_have(world: World) -> None:
         alice.type("@twin who?", "/exit")
         assert alice.end() == 0
         return heard(alice)
+
+    both(world, run)
+
+
+def test_files(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        folder = world.folder(f"files-{which}")
+        for name, size in (("small.txt", 5), ("empty", 0), ("one", 1), ("large.bin", 1_234_567)):
+            (folder / name).write_bytes(b"x" * size)
+        home = world.home(f"alice-{which}", key="alice")
+        alice = start(world, host, which, home, HOME=str(folder))
+        alice.type("/files", "/accept", "/refuse 1", "/accept x", "/refuse -1", "/accept 1234567890", "/send", "/send \t x")
+        alice.wait_for("! files go to .*")
+        bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
+        alice.wait_for(r"\* found bob .*")
+        bob.wait_for(r"\* found alice .*")
+        alice.type("@bob", f"/send {folder}", f"/send {folder}/nothing", f"/send  {folder}/small.txt \t")
+        bob.wait_for(r"\* alice offers \[1\] small\.txt \(5 bytes\): /accept 1 or /refuse 1")
+        alice.type("/send ~/one")
+        bob.wait_for(r"\* alice offers \[2\] one \(1 byte\): .*")
+        alice.wait_for_text("* offering [2] one (1 byte) to bob")
+        alice.type("/files", "/accept", "/accept 1", "/refuse 2")
+        bob.wait_for_text("* [2] one: the sender cancelled it")
+        bob.type("/accept")
+        alice.wait_for_text("* [1] small.txt has arrived at bob, whole and verified")
+        for number, name in ((3, "large.bin"), (4, "empty")):
+            bob.type("@alice", f"/send {folder}/{name}")
+            alice.wait_for(rf"\* bob offers \[{number}\] {name} .*")
+        alice.type("/accept", "/accept 9", "/accept 3")
+        alice.wait_for(r"\* \[3\] large\.bin is here, .*")
+        alice.type("/accept 3", "/accept")
+        alice.wait_for(r"\* \[4\] empty is here, .*")
+        alice.type("/refuse", "/files", "/bye", "/send x", "/exit")
+        assert alice.end() == 0
+        assert (home / "downloads/large.bin").read_bytes() == b"x" * 1_234_567
+        # How far it is told of depends on how fast it goes.
+        lines = [line for line in heard(alice) if not re.fullmatch(r"\* \[\d+\] large\.bin: \d+ %", line)]
+        return [line.replace(str(folder), "FOLDER") for line in lines]
 
     both(world, run)
 

@@ -11,6 +11,7 @@
 #include <meshchat.h>
 
 #include "buffer.h"
+#include "commands.h"
 #include "conversation.h"
 #include "terminal.h"
 
@@ -21,6 +22,7 @@ struct options {
     const char *nickname;
     const char *network_key_file;
     const char *keep_history;
+    const char *downloads;
     /* Room for as many as there are arguments, here and there. */
     const char **links;
     size_t link_count;
@@ -43,6 +45,7 @@ static const char usage[] =
     "  --keep-history TIME|N\n"
     "                   forget messages after a time (12h, 30d, 8w), or but for the newest N (default: keep all)\n"
     "  --nickname NAME  the name shown to others (default: that of last time)\n"
+    "  --downloads DIR  folder of the files that are accepted (default: downloads in the home)\n"
     "  --help           show this\n"
     "\n"
     "The passphrase of a protected key is taken from $MESHCHAT_PASSPHRASE, else asked for on a terminal.\n"
@@ -116,6 +119,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->nickname = value;
         } else if ((value = value_of("--network-key-file", argv, &i)) != NULL) {
             options->network_key_file = value;
+        } else if ((value = value_of("--downloads", argv, &i)) != NULL) {
+            options->downloads = value;
         } else if ((value = value_of("--keep-history", argv, &i)) != NULL) {
             options->keep_history = value;
         } else if ((value = value_of("--link", argv, &i)) != NULL) {
@@ -151,6 +156,8 @@ static int32_t configure(meshchat_config *config, const struct options *options,
         status = meshchat_config_set_nickname(config, options->nickname);
     if (status == MESHCHAT_OK && options->network_key_file != NULL)
         status = meshchat_config_set_network_key_file(config, options->network_key_file);
+    if (status == MESHCHAT_OK && options->downloads != NULL)
+        status = meshchat_config_set_downloads(config, options->downloads);
     if (status == MESHCHAT_OK && passphrase != NULL)
         status = meshchat_config_set_passphrase(config, passphrase);
     if (status == MESHCHAT_OK && options->keep_history != NULL)

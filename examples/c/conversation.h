@@ -1,4 +1,4 @@
-/* What the chat does: lines of the user and events of the node become lines on the screen. */
+/* What the chat shows: events of the node become lines on the screen. */
 #ifndef CONVERSATION_H
 #define CONVERSATION_H
 
@@ -10,10 +10,19 @@
 
 #include "buffer.h"
 
+#define NO_CONVERSATION "no conversation is open: start one with @<name or id> text"
+
 /* A stream with a node of AlexMesh v1, open or being opened. */
 struct stream {
     char peer[MESHCHAT_INSECURE_ADDRESS_TEXT_SIZE];
     uint64_t number;
+};
+
+/* A file that was told of. Its number is its place in the list, from 1. */
+struct known_file {
+    char id[MESHCHAT_FILE_ID_TEXT_SIZE];
+    /* Quarters that had passed when it was told of last. */
+    uint64_t quarter;
 };
 
 struct chat {
@@ -31,6 +40,9 @@ struct chat {
     /* Insecure streams, of each node the newest. */
     struct stream *streams;
     size_t stream_count;
+    /* Files of this run, in the order in which they came up. */
+    struct known_file *files;
+    size_t file_count;
     /* Standard output takes no more. */
     bool output_failed;
 };
@@ -51,7 +63,7 @@ void chat_say_three(struct chat *chat, const char *first, const char *second, co
 /* Adds a nickname, made safe, or the short name for want of one. */
 void chat_add_name(struct buffer *out, const char *nickname, const char *id);
 
-/* Adds the name of a known node, or its short name; a node of AlexMesh v1 is marked. */
+/* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
 void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id);
 
 /* Adds what `@` needs to mean exactly this node. */
@@ -76,9 +88,6 @@ void chat_say_fate(struct chat *chat, const char *id, const char *state);
 
 /* Sets the terminal's prompt; a change of the conversation does it, too. */
 void chat_prompt(struct chat *chat);
-
-/* A line of the user, NULL for one longer than MAX_LINE. False: the end was asked for, or nothing can be shown any more. */
-bool chat_handle_line(struct chat *chat, const char *line, size_t len);
 
 /* Events that wait; call again while the descriptor is readable. False: the node has stopped, or nothing can be shown
  * any more. */

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::mem;
 use std::time::Duration;
 
-use meshcore::{Builder, KeepHistory, Nickname, Node};
+use meshcore::{Builder, KeepHistory, MailboxConfig, Nickname, Node};
 
 /// How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
 /// times), freed by `meshchat_config_free`. One thread at a time may use it.
@@ -81,6 +81,33 @@ pub unsafe extern "C" fn meshchat_config_set_key_bits(config: *mut Config, bits:
     guard! {
         let config = borrow_mut!(config);
         config.change(|builder| builder.key_bits(crate::identity::key_bits(bits)));
+    }
+}
+
+/// Offers a mailbox: the node keeps sealed messages for nodes that are away, and hands them over when they come into reach. It
+/// cannot read them; it learns who sends to whom, when, and about how much. `quota` and `sender_quota` are bytes, of all
+/// messages and of those of one sender, `keep` is how many seconds a message is kept at most; 0 means the default: 1 GiB,
+/// 64 MiB, 30 days.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_set_mailbox(
+    config: *mut Config,
+    quota: u64,
+    sender_quota: u64,
+    keep: u64,
+) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        let mut mailbox = MailboxConfig::default();
+        if quota > 0 {
+            mailbox.quota = quota;
+        }
+        if sender_quota > 0 {
+            mailbox.sender_quota = sender_quota;
+        }
+        if keep > 0 {
+            mailbox.keep = Duration::from_secs(keep);
+        }
+        config.change(|builder| builder.mailbox(mailbox));
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::ffi::{CString, c_char};
 
-use meshcore::{Event, IncomingMessage, MessageId, NodeId, NodeInfo, Status, Warning};
+use meshcore::{Event, FileInfo, IncomingMessage, MessageId, NodeId, NodeInfo, Status, Warning};
 
 use crate::error::Failure;
+use crate::file::MeshFile;
 use crate::insecure;
 use crate::list::{nickname_text, nullable};
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, MESHCHAT_MESSAGE_ID_TEXT_SIZE};
@@ -27,20 +28,36 @@ pub const MESHCHAT_EVENT_WARNING: i32 = 5;
 /// Frames to a node in reach take another way than before. Has: node id, nickname, last seen, route.
 pub const MESHCHAT_EVENT_ROUTE_CHANGED: i32 = 6;
 
-/// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
-/// that nobody overlooks it. Has: text.
-pub const MESHCHAT_EVENT_NICKNAME_TAKEN: i32 = 8;
-
 /// A few words of a node for all nodes: signed by it, readable by everybody, not stored. Has: node id (who says it),
 /// text.
 pub const MESHCHAT_EVENT_BROADCAST: i32 = 7;
+
+/// A node offers a file, or still does after a restart of this node: `meshchat_node_accept_file` or
+/// `meshchat_node_refuse_file` decides. Has: node id (the sender), file.
+pub const MESHCHAT_EVENT_FILE_OFFERED: i32 = 8;
+/// A file has come further: some times a second at the most. Has: node id (the other end), file.
+pub const MESHCHAT_EVENT_FILE_PROGRESS: i32 = 9;
+/// A file is whole at its recipient, and verified. Has: node id (the other end), file.
+pub const MESHCHAT_EVENT_FILE_DONE: i32 = 10;
+/// A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
+pub const MESHCHAT_EVENT_FILE_FAILED: i32 = 11;
+
+/// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
+/// that nobody overlooks it. Has: text.
+pub const MESHCHAT_EVENT_NICKNAME_TAKEN: i32 = 12;
 
 /// The message is safely on this node's disk.
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
 /// The message was handed to an encrypted session with the recipient.
 pub const MESHCHAT_MESSAGE_SENT: i32 = 10;
+/// A sealed copy of the message is safely on the disk of a mailbox, where the recipient will find it.
+pub const MESHCHAT_MESSAGE_STORED: i32 = 20;
+/// The message was given up: its lifetime has passed.
+pub const MESHCHAT_MESSAGE_EXPIRED: i32 = 25;
 /// The message is safely on the recipient's disk, as the recipient has proven.
 pub const MESHCHAT_MESSAGE_DELIVERED: i32 = 30;
+/// The message was shown to a person, or processed, as the recipient says.
+pub const MESHCHAT_MESSAGE_READ: i32 = 40;
 
 /// Something that happened, given out by `meshchat_node_next_event` and freed by `meshchat_event_free`. It does not
 /// change, needs no node, and several threads may read it.
@@ -50,6 +67,7 @@ pub struct MeshEvent {
     route: Option<Route>,
     /// Text of a message or a warning, and a NUL behind it.
     text: Option<Vec<u8>>,
+    file: Option<MeshFile>,
 }
 
 impl MeshEvent {
@@ -62,7 +80,8 @@ impl MeshEvent {
             _ => None,
         };
         let info = node_info(&event);
-        Self { nickname: info.and_then(nickname_text), route: info.and_then(Route::of), event, text }
+        let file = file_info(&event).cloned().map(MeshFile::new);
+        Self { nickname: info.and_then(nickname_text), route: info.and_then(Route::of), event, text, file }
     }
 
     fn kind(&self) -> i32 {
@@ -75,6 +94,10 @@ impl MeshEvent {
             Event::Warning(Warning::NicknameTaken { .. }) => MESHCHAT_EVENT_NICKNAME_TAKEN,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
+            Event::FileOffered(_) => MESHCHAT_EVENT_FILE_OFFERED,
+            Event::FileProgress(_) => MESHCHAT_EVENT_FILE_PROGRESS,
+            Event::FileDone(_) => MESHCHAT_EVENT_FILE_DONE,
+            Event::FileFailed(_) => MESHCHAT_EVENT_FILE_FAILED,
             Event::Insecure(event) => insecure::kind(event).0,
             _ => MESHCHAT_EVENT_OTHER,
         }
@@ -89,6 +112,10 @@ impl MeshEvent {
             Event::Status { .. } => "status",
             Event::Warning(_) => "warning",
             Event::RouteChanged(_) => "changed route",
+            Event::FileOffered(_) => "offered file",
+            Event::FileProgress(_) => "progress of a file",
+            Event::FileDone(_) => "file that is done",
+            Event::FileFailed(_) => "file that failed",
             Event::Insecure(event) => insecure::kind(event).1,
             _ => "newer kind",
         };
@@ -103,12 +130,19 @@ impl MeshEvent {
             Event::Message(message) => Ok(message.from),
             Event::Broadcast { from, .. } => Ok(*from),
             Event::Status { to, .. } => Ok(*to),
-            _ => Ok(self.info("node id")?.id),
+            event => match file_info(event) {
+                Some(file) => Ok(file.peer),
+                None => Ok(self.info("node id")?.id),
+            },
         }
     }
 
     fn info(&self, what: &str) -> Result<&NodeInfo, Failure> {
         node_info(&self.event).ok_or_else(|| self.lacks(what))
+    }
+
+    pub(crate) fn file(&self) -> Result<&MeshFile, Failure> {
+        self.file.as_ref().ok_or_else(|| self.lacks("file"))
     }
 
     pub(crate) fn message(&self, what: &str) -> Result<&IncomingMessage, Failure> {
@@ -142,6 +176,17 @@ fn node_info(event: &Event) -> Option<&NodeInfo> {
     }
 }
 
+/// The file that an event is about.
+fn file_info(event: &Event) -> Option<&FileInfo> {
+    match event {
+        Event::FileOffered(file)
+        | Event::FileProgress(file)
+        | Event::FileDone(file)
+        | Event::FileFailed(file) => Some(file),
+        _ => None,
+    }
+}
+
 fn terminated(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len() + 1);
     bytes.extend_from_slice(text.as_bytes());
@@ -165,7 +210,7 @@ pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type
 }
 
 /// NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
-/// status' recipient, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+/// status' recipient, of the other end of a file, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
     guard! {
@@ -254,6 +299,23 @@ pub unsafe extern "C" fn meshchat_event_message_status(
     }
 }
 
+/// The name of a MESHCHAT_MESSAGE_... in lower case, for example "queued"; "unknown" for another number. Valid for ever.
+#[unsafe(no_mangle)]
+pub extern "C" fn meshchat_message_status_text(message_status: i32) -> *const c_char {
+    guard!(std::ptr::null() => {
+        let text = match message_status {
+            MESHCHAT_MESSAGE_QUEUED => c"queued",
+            MESHCHAT_MESSAGE_SENT => c"sent",
+            MESHCHAT_MESSAGE_STORED => c"stored",
+            MESHCHAT_MESSAGE_EXPIRED => c"expired",
+            MESHCHAT_MESSAGE_DELIVERED => c"delivered",
+            MESHCHAT_MESSAGE_READ => c"read",
+            _ => c"unknown",
+        };
+        text.as_ptr()
+    })
+}
+
 /// When a message was written, by its sender's clock, in milliseconds since 1970-01-01T00:00:00Z.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_sent_at(event: *const MeshEvent, sent_at: *mut u64) -> i32 {
@@ -276,11 +338,29 @@ pub unsafe extern "C" fn meshchat_event_received_at(event: *const MeshEvent, rec
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::CStr;
+
     use super::*;
+
+    fn text_of(code: i32) -> &'static str {
+        // SAFETY: a text with a NUL behind it that is valid for ever.
+        unsafe { CStr::from_ptr(meshchat_message_status_text(code)) }.to_str().unwrap()
+    }
 
     #[test]
     fn message_states_are_those_of_the_core() {
-        let codes = [Status::Queued, Status::Sent, Status::Delivered].map(|status| i32::from(status.code()));
-        assert_eq!(codes, [MESHCHAT_MESSAGE_QUEUED, MESHCHAT_MESSAGE_SENT, MESHCHAT_MESSAGE_DELIVERED]);
+        let states = [
+            (Status::Queued, MESHCHAT_MESSAGE_QUEUED),
+            (Status::Sent, MESHCHAT_MESSAGE_SENT),
+            (Status::Stored, MESHCHAT_MESSAGE_STORED),
+            (Status::Expired, MESHCHAT_MESSAGE_EXPIRED),
+            (Status::Delivered, MESHCHAT_MESSAGE_DELIVERED),
+            (Status::Read, MESHCHAT_MESSAGE_READ),
+        ];
+        for (status, code) in states {
+            assert_eq!(i32::from(status.code()), code);
+            assert_eq!(text_of(code), status.as_str());
+        }
+        assert_eq!(text_of(-1), "unknown");
     }
 }

@@ -114,6 +114,20 @@ pub unsafe extern "C" fn meshchat_node_list_last_seen(
     }
 }
 
+/// Whether the node offers a mailbox for messages to nodes that are away.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_list_mailbox(
+    list: *const NodeList,
+    index: usize,
+    mailbox: *mut bool,
+) -> i32 {
+    guard! {
+        let list = borrow!(list);
+        let mailbox = out!(mailbox);
+        mailbox.set(list.entry(index)?.info.mailbox);
+    }
+}
+
 /// The way that frames to the node take, NULL when it is out of reach. Valid as long as the list.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_list_route(

@@ -65,6 +65,8 @@ const _: () = {
     shared::<MeshNode>();
     shared::<MeshEvent>();
     shared::<NodeList>();
+    shared::<crate::file::FileList>();
+    shared::<crate::file::MeshFile>();
     shared::<Route>();
     shared::<Trace>();
     shared::<crate::identity::MeshIdentity>();
@@ -262,6 +264,27 @@ pub unsafe extern "C" fn meshchat_node_send(
     }
 }
 
+/// `meshchat_node_send` for a message that is given up (`MESHCHAT_MESSAGE_EXPIRED`) when it is not delivered within
+/// `lifetime` seconds. It is looked every 30 seconds.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_send_for(
+    node: *mut MeshNode,
+    to: *const c_char,
+    text: *const c_char,
+    text_len: usize,
+    lifetime: u64,
+    message_id: *mut c_char,
+) -> i32 {
+    guard! {
+        let node = borrow!(node);
+        let to = node_id(text!(to), "to")?;
+        let text = crate::pointer::utf8(bytes!(text, text_len), "text")?;
+        let message_id = out_text!(message_id, MESHCHAT_MESSAGE_ID_TEXT_SIZE);
+        let lifetime = Some(Duration::from_secs(lifetime));
+        message_id.set(node.node.send_within(to, text, lifetime).wait()?.to_string().as_bytes())?;
+    }
+}
+
 /// Says something to every node in reach: 1 to 1000 bytes of UTF-8, `text_len` bytes long, signed by this node and *not*
 /// encrypted: everybody on the way can read it. It is not stored, and nobody acknowledges it. Eight at once, then one a
 /// second.
@@ -315,5 +338,16 @@ pub unsafe extern "C" fn meshchat_node_confirm(node: *mut MeshNode, event: *cons
         let node = borrow!(node);
         let event = borrow!(event);
         node.node.confirm(event.message("message to confirm")?)?;
+    }
+}
+
+/// Tells the sender of the message in `event` that it was read, and those before it from the same sender: their status
+/// becomes `MESHCHAT_MESSAGE_READ` there. Without this nobody learns that.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_mark_read(node: *mut MeshNode, event: *const MeshEvent) -> i32 {
+    guard! {
+        let node = borrow!(node);
+        let event = borrow!(event);
+        node.node.mark_read(event.message("message to mark as read")?);
     }
 }

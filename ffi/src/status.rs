@@ -44,8 +44,11 @@ pub const MESHCHAT_STREAM_RESET: i32 = 28;
 /// Not now: wait with `poll` on the descriptor of the object, then try again.
 pub const MESHCHAT_WOULD_BLOCK: i32 = 29;
 
+/// No file with this id is known.
+pub const MESHCHAT_UNKNOWN_FILE: i32 = 30;
+
 /// The person has blocked the node.
-pub const MESHCHAT_BLOCKED: i32 = 30;
+pub const MESHCHAT_BLOCKED: i32 = 31;
 
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
@@ -96,6 +99,7 @@ const STATUSES: &[(i32, &CStr, Option<ErrorKind>)] = &[
     (MESHCHAT_DISCONNECTED, c"MESHCHAT_DISCONNECTED", Some(ErrorKind::Disconnected)),
     (MESHCHAT_STREAM_RESET, c"MESHCHAT_STREAM_RESET", None),
     (MESHCHAT_WOULD_BLOCK, c"MESHCHAT_WOULD_BLOCK", None),
+    (MESHCHAT_UNKNOWN_FILE, c"MESHCHAT_UNKNOWN_FILE", Some(ErrorKind::UnknownFile)),
     (MESHCHAT_BLOCKED, c"MESHCHAT_BLOCKED", Some(ErrorKind::Blocked)),
     (MESHCHAT_HOME_IN_USE, c"MESHCHAT_HOME_IN_USE", Some(ErrorKind::HomeInUse)),
     (MESHCHAT_NO_KEY, c"MESHCHAT_NO_KEY", Some(ErrorKind::NoKey)),

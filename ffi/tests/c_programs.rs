@@ -83,6 +83,16 @@ fn two_nodes_connect_under_valgrind() {
     run_program("connection", &VALGRIND);
 }
 
+#[test]
+fn a_node_sends_files() {
+    run_program("files", &[]);
+}
+
+#[test]
+fn a_node_sends_files_under_valgrind() {
+    run_program("files", &VALGRIND);
+}
+
 /// A cable between two interfaces, before a program.
 const CABLE: [&str; 4] = [
     "sh",
@@ -145,9 +155,10 @@ fn the_soname_is_the_abi_version() {
 
 #[test]
 fn every_function_is_tested_from_c() {
-    let tests: String = ["arguments.c", "talk.c", "people.c", "insecure.c", "connection.c", "check.h"]
-        .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
-        .concat();
+    let tests: String =
+        ["arguments.c", "talk.c", "people.c", "insecure.c", "connection.c", "files.c", "check.h"]
+            .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
+            .concat();
     for name in declared() {
         assert!(tests.contains(&format!("{name}(")), "no C test calls {name}");
     }

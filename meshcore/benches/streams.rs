@@ -5,12 +5,14 @@
 //! `STREAMS_PYTHON` name others). Everything that is compared takes turns, so that a machine whose speed drifts treats all
 //! alike; only the ratios, each of neighbours in time, count. Writes the tables into docs/BENCHMARKS.md, between its
 //! markers, unless a row has failed. `STREAMS_SAMPLES` and `STREAMS_SECONDS` make it shorter or longer,
-//! `STREAMS_ONLY=bulk,loss,trips,messages,relays,sharing,memory` chooses parts, and then writes nothing.
+//! `STREAMS_ONLY=bulk,loss,trips,messages,durable,relays,sharing,memory` chooses parts, and then writes nothing.
 
 #![allow(clippy::disallowed_methods)] // a benchmark is a driver
 
 #[path = "common/document.rs"]
 mod document;
+#[path = "streams/durable.rs"]
+mod durable;
 #[path = "streams/kernel.rs"]
 mod kernel;
 #[path = "streams/machine.rs"]
@@ -186,6 +188,20 @@ fn sharing(effort: Effort) -> String {
     table(effort.samples, "one link of 200 Mbit/s", &columns, &rows)
 }
 
+/// The disk is the one that holds temporary files (`TMPDIR`).
+fn durable(world: &World, effort: Effort) -> String {
+    let rows =
+        LINKS.map(|(link, name)| Row::new(format!("`{name}`"), move || durable::messages(world, link)));
+    let columns = [
+        Column::Value("a second, many at once", 0, 0),
+        Column::Value("one alone until delivered, ms", 1, 2),
+        Column::Value("one sync of the disk, ms", 2, 2),
+        Column::Value("round trip, ms", 3, 3),
+        Column::Value("one alone, of sync and round trip", 4, 2),
+    ];
+    table(effort.samples, "durable messages of 100 bytes", &columns, &rows)
+}
+
 fn memory(world: &World, effort: Effort) -> String {
     let rows = [("no stream", false), ("a stream, used once", true)]
         .map(|(name, streams)| Row::new(name, move || memory::idle(world, streams)));
@@ -214,13 +230,14 @@ fn main() -> ExitCode {
         machine::describe()
     )];
     let world = World::new();
-    let parts: [(&str, &dyn Fn() -> Vec<String>); 7] = [
+    let parts: [(&str, &dyn Fn() -> Vec<String>); 8] = [
         ("bulk", &|| [1500, 9000].map(|mtu| bulk(&world, effort, mtu)).into()),
         ("loss", &|| [1, 5].map(|percent| loss(&world, effort, percent)).into()),
         ("relays", &|| vec![relays(&world, effort)]),
         ("sharing", &|| vec![sharing(effort)]),
         ("trips", &|| vec![trips(&world, effort)]),
         ("messages", &|| vec![messages(&world, effort)]),
+        ("durable", &|| vec![durable(&world, effort)]),
         ("memory", &|| vec![memory(&world, effort)]),
     ];
     for (_, part) in parts.iter().filter(|(name, _)| wants(name)) {

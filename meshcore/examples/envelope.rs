@@ -13,7 +13,7 @@ use std::io::{Read as _, Write as _, stdin, stdout};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use meshcore::message::envelope::{Content, Envelope, Letter, MAX_CONTENT, MAX_ENVELOPE_LEN};
+use meshcore::message::envelope::{Content, Envelope, Letter, MAX_ENVELOPE_LEN, MAX_TEXT};
 use meshcore::message::identity::{IdentityKey, PublicKey};
 use meshcore::{MessageId, UnixTime};
 use rand::Rng as _;
@@ -48,7 +48,7 @@ fn seal(key: &str, recipient: &str) -> Outcome<()> {
     let letter = Letter {
         id: MessageId(id),
         sent_at: UnixTime::from_millis(now.as_millis().try_into()?),
-        content: Content::Text(String::from_utf8(input(MAX_CONTENT)?)?),
+        content: Content::Text(String::from_utf8(input(MAX_TEXT)?)?),
     };
     stdout().write_all(&Envelope::seal(&sender, &recipient, &letter, &mut rng)?)?;
     Ok(())
@@ -60,7 +60,7 @@ fn open(key: &str) -> Outcome<()> {
     writeln!(out, "from: {}\nid: {}\nsent at: {}", sender.node_id(), letter.id, letter.sent_at.as_millis())?;
     match letter.content {
         Content::Text(text) => write!(out, "\n{text}")?,
-        Content::Unknown(kind) => writeln!(out, "unknown kind: {kind}")?,
+        other => writeln!(out, "kind {}, no text", other.kind())?,
     }
     Ok(())
 }

@@ -16,6 +16,7 @@
 pub mod types;
 pub mod wire;
 
+pub mod file;
 pub mod mesh;
 pub mod message;
 pub mod stream;
@@ -32,6 +33,7 @@ pub use driver::{
     Identity, KeepHistory, LinkStatus, Listener, Node, Pending, Pong, Stream, TraceHop, create_network_key,
     default_home,
 };
+pub use message::MailboxConfig;
 pub use message::contact::{Contact, ContactError};
 pub use node::{
     Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,
@@ -39,6 +41,6 @@ pub use node::{
 };
 pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
-    MessageId, Nickname, NicknameError, NodeId, ParseIdError, ParseV1AddressError, Status, Trust, UnixTime,
-    V1Address,
+    FileId, FileInfo, FileReason, FileState, MessageId, Nickname, NicknameError, NodeId, ParseIdError,
+    ParseV1AddressError, Status, Trust, UnixTime, V1Address,
 };

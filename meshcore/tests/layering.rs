@@ -13,16 +13,18 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("stream", &["types", "wire"]),
     ("message", &["types", "wire"]),
     ("v1", &["types", "wire"]),
+    ("file", &["types", "wire"]),
     ("node", &["types", "wire", "mesh", "stream", "message", "v1"]),
-    ("driver", &["types", "mesh", "message", "stream", "v1", "node"]),
+    ("driver", &["types", "mesh", "message", "stream", "v1", "file", "node"]),
 ];
 
 /// Files of `wire` that belong to one layer: no other may read them.
 const OWN_WIRE_FILES: &[(&str, &[&str])] = &[
     ("mesh", &["frame", "hello", "identity", "update", "probe", "echo", "broadcast", "sealed"]),
     ("stream", &["packet", "segment"]),
-    ("message", &["record"]),
+    ("message", &["content", "post", "record"]),
     ("v1", &["v1"]),
+    ("file", &["file"]),
 ];
 
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -61,7 +61,6 @@ fn two_nodes_talk_over_udp_and_across_a_restart() {
             let id = alice.send(bob.id(), format!("there {number}")).await.unwrap();
             let there = message(&bob).await;
             assert_eq!((there.text.as_str(), there.id), (format!("there {number}").as_str(), id));
-            status(&alice, (id, Status::Sent)).await;
             status(&alice, (id, Status::Delivered)).await;
             bob.send(there.from, "back").await.unwrap();
             assert_eq!(message(&alice).await.text, "back");
@@ -95,7 +94,7 @@ fn a_stop_answers_everything_and_loses_nothing() {
                 std::thread::spawn(move || {
                     for _ in 0..1000 {
                         let (accepted, refused) = (Arc::clone(&accepted), Arc::clone(&refused));
-                        alice.send_then(to, "hello", move |result| {
+                        alice.send_then(to, "hello", None, move |result| {
                             match result {
                                 Ok(_) => accepted.fetch_add(1, Ordering::SeqCst),
                                 Err(error) => {
@@ -143,7 +142,7 @@ fn a_handle_may_be_dropped_anywhere() {
         let (dropped, outcome) = mpsc::channel();
         let (release, released) = mpsc::channel();
         let last = Arc::clone(&node);
-        node.send_then(NodeId([7; 32]), "hello", move |result| {
+        node.send_then(NodeId([7; 32]), "hello", None, move |result| {
             assert_eq!(result.unwrap_err().kind(), ErrorKind::UnknownNode);
             released.recv().unwrap();
             let drop_it = std::panic::AssertUnwindSafe(|| drop(last));
@@ -267,7 +266,7 @@ fn an_engine_that_dies_answers_everybody() {
         let home = home(KEYS[0]);
         let node = start(home.path()).await;
         let (release, released) = mpsc::channel();
-        node.send_then(NodeId([7; 32]), "hello", move |_| {
+        node.send_then(NodeId([7; 32]), "hello", None, move |_| {
             let () = released.recv().unwrap();
             std::panic::resume_unwind(Box::new("a callback panics"));
         });
@@ -275,7 +274,7 @@ fn an_engine_that_dies_answers_everybody() {
         let (answer, answers) = mpsc::channel();
         for _ in 0..10 {
             let answer = answer.clone();
-            node.send_then(NodeId([7; 32]), "hello", move |result| answer.send(result).unwrap());
+            node.send_then(NodeId([7; 32]), "hello", None, move |result| answer.send(result).unwrap());
         }
         let nodes = node.nodes();
         release.send(()).unwrap();

@@ -30,6 +30,7 @@ from .errors import (
     StoppedError,
     StreamClosedError,
     TimedOutError,
+    UnknownFileError,
     UnknownNodeError,
     WrongPassphraseError,
 )
@@ -37,6 +38,7 @@ from .events import (
     Broadcast,
     Event,
     LinkStatus,
+    Mailbox,
     Message,
     NodeFound,
     NodeInfo,
@@ -49,6 +51,7 @@ from .events import (
     Trust,
     Warning,
 )
+from .files import FileDone, FileEvent, FileFailed, FileInfo, FileOffered, FileProgress, FileState
 from .history import Contact, History, HistoryEntry, HistoryPage
 from .identity import Identity, create_network_key, default_home
 from .insecure import (
@@ -82,6 +85,13 @@ __all__ = [
     "DisconnectedError",
     "EmptyMessageError",
     "Event",
+    "FileDone",
+    "FileEvent",
+    "FileFailed",
+    "FileInfo",
+    "FileOffered",
+    "FileProgress",
+    "FileState",
     "History",
     "HistoryEntry",
     "HistoryPage",
@@ -106,6 +116,7 @@ __all__ = [
     "LinkPermissionError",
     "LinkStatus",
     "Listener",
+    "Mailbox",
     "MeshChatError",
     "Message",
     "MessageTooLongError",
@@ -129,6 +140,7 @@ __all__ = [
     "TimedOutError",
     "TraceHop",
     "Trust",
+    "UnknownFileError",
     "UnknownNodeError",
     "Warning",
     "WrongPassphraseError",

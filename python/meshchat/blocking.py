@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .blocking_streams import BlockingConnection, BlockingListener
 from .errors import StoppedError
 from .events import Event, LinkStatus, NodeInfo, TraceHop
+from .files import FileInfo
 from .history import Contact, HistoryPage, Time
+from .identity import StrPath
 from .insecure import InsecureNode
 
 if TYPE_CHECKING:
@@ -107,9 +109,29 @@ class BlockingNode:
         """As :meth:`Node.trace`."""
         return self._run(self._node.trace(to))
 
-    def send(self, to: str | NodeInfo, text: str) -> str:
+    def send(self, to: str | NodeInfo, text: str, *, lifetime: float | None = None) -> str:
         """As :meth:`Node.send`."""
-        return self._run(self._node.send(to, text))
+        return self._run(self._node.send(to, text, lifetime=lifetime))
+
+    def send_file(self, to: str | NodeInfo, path: StrPath) -> str:
+        """As :meth:`Node.send_file`."""
+        return self._run(self._node.send_file(to, path))
+
+    def accept_file(self, file: str | FileInfo, folder: StrPath | None = None) -> None:
+        """As :meth:`Node.accept_file`."""
+        self._run(self._node.accept_file(file, folder))
+
+    def refuse_file(self, file: str | FileInfo) -> None:
+        """As :meth:`Node.refuse_file`."""
+        self._run(self._node.refuse_file(file))
+
+    def cancel_file(self, file: str | FileInfo) -> None:
+        """As :meth:`Node.cancel_file`."""
+        self._run(self._node.cancel_file(file))
+
+    def files(self) -> list[FileInfo]:
+        """As :meth:`Node.files`."""
+        return self._run(self._node.files())
 
     def broadcast(self, text: str) -> None:
         """As :meth:`Node.broadcast`."""

@@ -23,6 +23,10 @@ class UnknownNodeError(MeshChatError, LookupError):
     """Nobody of that name or id is known."""
 
 
+class UnknownFileError(MeshChatError, LookupError):
+    """No file with this id is known."""
+
+
 class AmbiguousNodeError(MeshChatError, LookupError):
     """A name or id prefix fits several nodes, or a nickname is used by several keys."""
 
@@ -113,6 +117,7 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "EmptyMessage": EmptyMessageError,
     "MessageTooLong": MessageTooLongError,
     "UnknownNode": UnknownNodeError,
+    "UnknownFile": UnknownFileError,
     "AmbiguousNode": AmbiguousNodeError,
     "Blocked": BlockedError,
     "OutOfReach": OutOfReachError,

@@ -1,4 +1,4 @@
-"""What a node tells: values without behaviour, but for Message.confirm()."""
+"""What a node tells: values without behaviour, but for Message.confirm() and Message.mark_read()."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Union
 
 from .errors import MeshChatError
+from .files import FileEvent, file_event_of
 from .insecure import InsecureEvent, insecure_event_of
 
 if TYPE_CHECKING:
@@ -29,14 +30,20 @@ class Trust(enum.Enum):
 
 
 class Status(enum.IntEnum):
-    """How far a message has come. Only ever grows; DELIVERED is proven by the recipient."""
+    """How far a message has come. Only ever grows; DELIVERED and READ are proven by the recipient."""
 
     QUEUED = 0
     """Safely on this node's disk."""
     SENT = 10
     """Handed to an encrypted session with the recipient."""
+    STORED = 20
+    """Sealed, and safely on the disk of a mailbox, where the recipient will find it."""
+    EXPIRED = 25
+    """Given up: its lifetime has passed. When it has arrived all the same, its recipient may still prove that."""
     DELIVERED = 30
     """Safely on the recipient's disk, and acknowledged by the recipient."""
+    READ = 40
+    """Shown to a person, or processed, as the recipient says."""
 
     def __str__(self) -> str:
         return self.name.lower()
@@ -72,6 +79,8 @@ class NodeInfo:
     """When it was last heard of, in seconds since 1970; 0 for a contact that was never in reach."""
     route: Route | None = None
     """The way to it while it is in reach."""
+    mailbox: bool = False
+    """Whether it offers a mailbox for messages to nodes that are away."""
     trust: Trust = Trust.SEEN
     """How far the person trusts it."""
     is_contact: bool = False
@@ -81,6 +90,18 @@ class NodeInfo:
     def name(self) -> str:
         """The nickname, or the last five digits of the id."""
         return self.nickname or self.id[-5:]
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """What a node offers as a mailbox."""
+
+    quota: int = 1 << 30
+    """Bytes of all messages that are kept."""
+    sender_quota: int = 64 << 20
+    """Bytes of the messages of one sender."""
+    keep: float = 30 * 24 * 3600.0
+    """Seconds that a message is kept at most."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +162,7 @@ class Message:
     received_at: float
     """When it arrived, by this node's clock, in seconds since 1970."""
     _confirm: Callable[[], None] = field(repr=False, compare=False)
+    _mark_read: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     def confirm(self) -> None:
         """Tells that this message and all that arrived before it have been dealt with. Cheap, and idempotent.
@@ -148,6 +170,13 @@ class Message:
         :class:`StoppedError` when the node has stopped: the message then comes again.
         """
         self._confirm()
+
+    def mark_read(self) -> None:
+        """Tells the sender that this message was read, and those before it: their status becomes READ there.
+
+        Without this nobody learns that.
+        """
+        self._mark_read()
 
 
 @dataclass(frozen=True)
@@ -176,21 +205,23 @@ class Warning:
     """Something went wrong that a person should know of; the node goes on."""
 
     kind: str
-    """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage`` or
-    ``other``."""
+    """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage``, ``mailbox-refused``,
+    ``file-waits`` or ``other``."""
     text: str
 
 
-Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, InsecureEvent]
+Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, FileEvent, InsecureEvent]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
-    node_id, nickname, present, last_seen, route, trust, is_contact = raw
+    node_id, nickname, present, last_seen, route, mailbox, trust, is_contact = raw
     way = Route(*route) if route else None
-    return NodeInfo(node_id, nickname, present, last_seen, way, Trust(trust), is_contact)
+    return NodeInfo(node_id, nickname, present, last_seen, way, mailbox, Trust(trust), is_contact)
 
 
-def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
+def event_of(
+    raw: _RawEvent, confirm: Callable[[Incoming], None], mark_read: Callable[[Incoming], None]
+) -> Event:
     """The event that the binding gave as a tagged tuple."""
     if raw[0] == "found":
         return NodeFound(node_info(raw[1]))
@@ -205,6 +236,8 @@ def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
         return StatusChanged(message, to, Status(code))
     if raw[0] == "warning":
         return Warning(*raw[1])
+    if raw[0] == "file-offered" or raw[0] == "file-progress" or raw[0] == "file-done" or raw[0] == "file-failed":
+        return file_event_of(raw)
     if raw[0] != "message":
         return insecure_event_of(raw)
     incoming = raw[1]
@@ -215,4 +248,5 @@ def event_of(raw: _RawEvent, confirm: Callable[[Incoming], None]) -> Event:
         sent_at=incoming.sent_at,
         received_at=incoming.received_at,
         _confirm=lambda: confirm(incoming),
+        _mark_read=lambda: mark_read(incoming),
     )

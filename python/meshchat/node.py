@@ -12,7 +12,8 @@ from . import _core, _jobs
 from .blocking import BlockingNode
 from .connection import Connection, Listener
 from .errors import ArgumentError, StoppedError
-from .events import Event, LinkStatus, Message, NodeInfo, TraceHop, event_of, node_info
+from .events import Event, LinkStatus, Mailbox, Message, NodeInfo, TraceHop, event_of, node_info
+from .files import FileInfo, file_info
 from .history import MAX_LIMIT, Contact, HistoryEntry, HistoryPage, Time, page_of, raw_query
 from .identity import StrPath
 from .insecure import InsecureNode
@@ -35,6 +36,11 @@ class Node:
     `v1` are Ethernet interfaces on which programs that speak only AlexMesh v1 may find this node, send it messages and
     chat with it: **insecure**, as anybody on the segment can read and forge all of it. Not in a private mesh.
 
+    With a `mailbox` the node keeps sealed messages for nodes that are away, and hands them over when they come into reach. It
+    cannot read them; it learns who sends to whom, when, and about how much.
+
+    `downloads` is the folder of files that are accepted (default: ``downloads`` in the home).
+
     All methods belong to the event loop that started the node.
     """
 
@@ -49,14 +55,27 @@ class Node:
         v1: Iterable[str] = (),
         key_bits: int | None = None,
         network_key_file: StrPath | None = None,
+        mailbox: Mailbox | None = None,
+        downloads: StrPath | None = None,
         keep_history: timedelta | int | None = None,
     ) -> None:
         for name, value, what in (("links", links, "links"), ("v1", v1, "interfaces")):
             if isinstance(value, str):
                 # A text is iterable, too: each letter would count as a link.
                 raise ArgumentError(f"{name} is a list of {what}, not a text: write [{value!r}]")
-        keep = _kept(keep_history)
-        self._config = (home, temporary, nickname, passphrase, key_bits, list(links), list(v1), network_key_file, *keep)
+        self._config = (
+            home,
+            temporary,
+            nickname,
+            passphrase,
+            key_bits,
+            list(links),
+            list(v1),
+            network_key_file,
+            None if mailbox is None else (mailbox.quota, mailbox.sender_quota, mailbox.keep),
+            downloads,
+            *_kept(keep_history),
+        )
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None
@@ -271,31 +290,34 @@ class Node:
 
     # -- sending ------------------------------------------------------------------------------------------------
 
-    async def send(self, to: str | NodeInfo, text: str) -> str:
+    async def send(self, to: str | NodeInfo, text: str, *, lifetime: float | None = None) -> str:
         """Accepts a message of 1 byte to 1 MiB and returns its id.
 
         `to` is a node, or whatever :meth:`resolve` understands. When this returns, the message is safely on this
-        node's disk; from then on it is delivered as soon as the recipient is in reach, also after a restart.
-        :class:`StatusChanged` events tell how far it is.
+        node's disk; from then on it is delivered as soon as the recipient is in reach, also after a restart; while it is
+        away, mailboxes keep a sealed copy. :class:`StatusChanged` events tell how far it is. When it is not delivered within
+        `lifetime` seconds, it is given up: ``EXPIRED`` (it is looked every 30 seconds).
         """
-        return await self.send_soon(await self._id_of(to), text)
+        return await self.send_soon(await self._id_of(to), text, lifetime=lifetime)
 
-    def send_soon(self, to: str, text: str) -> asyncio.Future[str]:
+    def send_soon(self, to: str, text: str, *, lifetime: float | None = None) -> asyncio.Future[str]:
         """:meth:`send` to a full id without waiting: messages are accepted in the order of the calls.
 
         The future gives the message's id, before the first :class:`StatusChanged` event of that message.
         """
         core = self._core
-        return self._ask(lambda token: core.send(token, to, text))
+        return self._ask(lambda token: core.send(token, to, text, lifetime))
 
-    def send_named_soon(self, to: str, name: str, text: str) -> asyncio.Future[str]:
+    def send_named_soon(
+        self, to: str, name: str, text: str, *, lifetime: float | None = None
+    ) -> asyncio.Future[str]:
         """:meth:`send_soon` to somebody whom the person calls `name`, as in a conversation opened by a nickname.
 
         :class:`AmbiguousNodeError`, and nothing is sent, when another key uses that nickname by now and `to` is not
         verified.
         """
         core = self._core
-        return self._ask(lambda token: core.send_named(token, to, name, text))
+        return self._ask(lambda token: core.send_named(token, to, name, text, lifetime))
 
     def _ask(self, call: Callable[[int], None]) -> asyncio.Future[Any]:
         """The answer to a call of the core, in the order of the calls and before any event that it causes."""
@@ -336,6 +358,38 @@ class Node:
             else:
                 future.set_exception(error)
         return bool(answers)
+
+    # -- files ----------------------------------------------------------------------------------------------------
+
+    async def send_file(self, to: str | NodeInfo, path: StrPath) -> str:
+        """Offers a file to a node and returns the file's id.
+
+        `to` is a node, or whatever :meth:`resolve` understands. When this returns, the file was read once, for its
+        SHA-256, and the offer is on this node's disk; from then on it is made whenever the recipient is in reach, also
+        after a restart, until it is decided. :class:`FileProgress`, :class:`FileDone` and :class:`FileFailed` events
+        tell how it goes on. The file must stay where it is, and as it is, until it has arrived.
+        """
+        return await _jobs.finish(self._core.send_file(await self._id_of(to), path))
+
+    async def accept_file(self, file: str | FileInfo, folder: StrPath | None = None) -> None:
+        """Accepts a file that is offered, into `folder`, which is made if need be (default: that of the downloads).
+
+        It gets its name there when it is whole and verified; a file that is there already is never overwritten.
+        :class:`StorageError` when the folder cannot be used, or has no room for it.
+        """
+        await _jobs.finish(self._core.accept_file(_file_id(file), folder))
+
+    async def refuse_file(self, file: str | FileInfo) -> None:
+        """Refuses a file that is offered. The sender is told when it is in reach."""
+        await _jobs.finish(self._core.refuse_file(_file_id(file)))
+
+    async def cancel_file(self, file: str | FileInfo) -> None:
+        """Gives up a file that is sent or received. The other side is told when it is in reach."""
+        await _jobs.finish(self._core.cancel_file(_file_id(file)))
+
+    async def files(self) -> list[FileInfo]:
+        """The files that are sent and received, and those that were lately, in the order in which they were offered."""
+        return [file_info(raw) for raw in await _jobs.finish(self._core.files())]
 
     # -- connections ----------------------------------------------------------------------------------------------
 
@@ -417,7 +471,7 @@ class Node:
                 await asyncio.sleep(0)
             raw, self._ahead = self._ahead, None
             if raw is not None:
-                return event_of(raw, self._core.confirm)
+                return event_of(raw, self._core.confirm, self._core.mark_read)
             if stopped:
                 break
             await self._something()
@@ -490,3 +544,7 @@ def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
         answer.set_exception(error)
         # Whoever awaits it hears of it; if nobody does, that is no reason for a log entry.
         answer.exception()
+
+
+def _file_id(file: str | FileInfo) -> str:
+    return file.id if isinstance(file, FileInfo) else file

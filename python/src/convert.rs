@@ -3,13 +3,13 @@
 use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, RouteInfo, TraceHop, UnixTime, Warning};
 use pyo3::prelude::*;
 
-use crate::{error, insecure};
+use crate::{error, files, insecure};
 
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
 
-/// `(id, nickname, present, last_seen, route, trust, is_contact)`
-type Info = (String, Option<String>, bool, f64, Option<Route>, &'static str, bool);
+/// `(id, nickname, present, last_seen, route, mailbox, trust, is_contact)`
+type Info = (String, Option<String>, bool, f64, Option<Route>, bool, &'static str, bool);
 
 /// A message as the core handed it over; what Node.confirm() takes.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -62,8 +62,9 @@ pub(crate) fn seconds(time: UnixTime) -> f64 {
 
 pub(crate) fn info(info: NodeInfo) -> Info {
     let nickname = info.nickname.map(|name| name.to_string());
-    let (last_seen, trust) = (seconds(info.last_seen), info.trust.as_str());
-    (info.id.to_string(), nickname, info.present, last_seen, info.route.map(route), trust, info.is_contact)
+    let (route, last_seen, trust) = (info.route.map(route), seconds(info.last_seen), info.trust.as_str());
+    let id = info.id.to_string();
+    (id, nickname, info.present, last_seen, route, info.mailbox, trust, info.is_contact)
 }
 
 fn route(route: RouteInfo) -> Route {
@@ -95,6 +96,10 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
         Event::Warning(warning) => {
             ("warning", (warning_kind(&warning), warning.to_string())).into_pyobject(py)?.into_any()
         }
+        Event::FileOffered(file) => ("file-offered", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::FileProgress(file) => ("file-progress", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::FileDone(file) => ("file-done", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::FileFailed(file) => ("file-failed", files::info(file)).into_pyobject(py)?.into_any(),
         Event::Insecure(event) => return insecure::event(py, event),
         _ => return Ok(None),
     };
@@ -108,6 +113,8 @@ fn warning_kind(warning: &Warning) -> &'static str {
         Warning::Link { .. } => "link",
         Warning::InsecureDropped { .. } => "insecure-dropped",
         Warning::Storage(_) => "storage",
+        Warning::MailboxRefused { .. } => "mailbox-refused",
+        Warning::FileWaits { .. } => "file-waits",
         _ => "other",
     }
 }

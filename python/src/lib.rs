@@ -7,6 +7,7 @@
 mod answers;
 mod convert;
 mod error;
+mod files;
 mod identity;
 mod insecure;
 mod job;

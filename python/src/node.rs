@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::answers::{Answer, Answers, Value};
 use crate::convert::{self, Incoming};
-use crate::{error, insecure, job::Job, people, streams, tasks};
+use crate::{error, files, insecure, job::Job, people, streams, tasks};
 
 /// A running node. Dropping it stops the node.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -26,15 +26,21 @@ pub(crate) fn parse_id(py: Python<'_>, text: &str) -> PyResult<NodeId> {
     text.parse().map_err(|failure: meshcore::ParseIdError| error::bad_argument(py, &failure.to_string()))
 }
 
+fn seconds(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
+    let text = || format!("{seconds} seconds are no length of time: give a number from 0 on");
+    Duration::try_from_secs_f64(seconds).map_err(|_| error::bad_argument(py, &text()))
+}
+
 fn info_job(pending: meshcore::Pending<meshcore::NodeInfo>) -> PyResult<Job> {
     let convert = |py: Python<'_>, node| Ok(convert::info(node).into_pyobject(py)?.into_any().unbind());
     Job::spawn(move || pending.wait(), convert)
 }
 
-/// Starts a node; a Job of Node.
+/// Starts a node; a Job of Node. `mailbox`: quota, quota of a sender, seconds.
 #[pyfunction]
 #[allow(clippy::too_many_arguments, reason = "one for each argument of the Python class")]
 pub(crate) fn start(
+    py: Python<'_>,
     home: Option<PathBuf>,
     temporary: bool,
     nickname: Option<String>,
@@ -43,6 +49,8 @@ pub(crate) fn start(
     links: Vec<String>,
     v1: Vec<String>,
     network_key_file: Option<PathBuf>,
+    mailbox: Option<(u64, u64, f64)>,
+    downloads: Option<PathBuf>,
     keep_seconds: Option<u64>,
     keep_messages: Option<u64>,
 ) -> PyResult<Job> {
@@ -65,6 +73,13 @@ pub(crate) fn start(
     }
     if let Some(file) = network_key_file {
         builder = builder.network_key_file(file);
+    }
+    if let Some((quota, sender_quota, keep)) = mailbox {
+        let keep = seconds(py, keep)?;
+        builder = builder.mailbox(meshcore::MailboxConfig { quota, sender_quota, keep });
+    }
+    if let Some(folder) = downloads {
+        builder = builder.downloads(folder);
     }
     builder = links.into_iter().fold(builder, meshcore::Builder::link);
     builder = v1.into_iter().fold(builder, meshcore::Builder::v1);
@@ -145,25 +160,44 @@ impl Node {
         Job::spawn(move || pending.wait(), convert)
     }
 
-    /// Sends a text; take_answers() gives the answer under the number `token`.
-    fn send(&self, py: Python<'_>, token: u64, to: &str, text: String) -> PyResult<()> {
+    /// Sends a text that is given up after `lifetime` seconds; take_answers() gives the answer under the number `token`.
+    #[pyo3(signature = (token, to, text, lifetime=None))]
+    fn send(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        to: &str,
+        text: String,
+        lifetime: Option<f64>,
+    ) -> PyResult<()> {
         let to = parse_id(py, to)?;
+        let lifetime = lifetime.map(|lifetime| seconds(py, lifetime)).transpose()?;
         let answers = Arc::clone(&self.answers);
         let done = move |result: Result<meshcore::MessageId, _>| {
             answers.push((token, result.map(|id| Value::Text(id.to_string()))))
         };
-        py.detach(|| self.core.send_then(to, text, done));
+        py.detach(|| self.core.send_then(to, text, lifetime, done));
         Ok(())
     }
 
     /// Sends a text to somebody who is called so, as send().
-    fn send_named(&self, py: Python<'_>, token: u64, to: &str, name: &str, text: String) -> PyResult<()> {
+    #[pyo3(signature = (token, to, name, text, lifetime=None))]
+    fn send_named(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        to: &str,
+        name: &str,
+        text: String,
+        lifetime: Option<f64>,
+    ) -> PyResult<()> {
         let to = parse_id(py, to)?;
+        let lifetime = lifetime.map(|lifetime| seconds(py, lifetime)).transpose()?;
         let answers = Arc::clone(&self.answers);
         let done = move |result: Result<meshcore::MessageId, _>| {
             answers.push((token, result.map(|id| Value::Text(id.to_string()))));
         };
-        py.detach(|| self.core.send_named_then(to, name, text, done));
+        py.detach(|| self.core.send_named_then(to, name, text, lifetime, done));
         Ok(())
     }
 
@@ -214,6 +248,31 @@ impl Node {
     fn listen(&self, token: u64) {
         let pending = self.core.listen();
         tasks::ask(&self.answers, token, async { pending.await.map(Value::Listener) });
+    }
+
+    /// Offers a file; a Job of its id.
+    fn send_file(&self, py: Python<'_>, to: &str, path: PathBuf) -> PyResult<Job> {
+        files::send(py, &self.core, to, path)
+    }
+
+    /// Accepts a file, into the folder of the downloads or another one; a Job.
+    fn accept_file(&self, py: Python<'_>, id: &str, folder: Option<PathBuf>) -> PyResult<Job> {
+        files::accept(py, &self.core, id, folder)
+    }
+
+    /// Refuses a file; a Job.
+    fn refuse_file(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        files::done(self.core.refuse_file(files::parse(py, id)?))
+    }
+
+    /// Gives up a file; a Job.
+    fn cancel_file(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        files::done(self.core.cancel_file(files::parse(py, id)?))
+    }
+
+    /// The files; a Job.
+    fn files(&self) -> PyResult<Job> {
+        files::list(&self.core)
     }
 
     /// The v1 nodes that were heard lately; a Job.
@@ -296,6 +355,11 @@ impl Node {
     fn confirm(&self, py: Python<'_>, incoming: &Incoming) -> PyResult<()> {
         let confirmed = py.detach(|| self.core.confirm(&incoming.message));
         confirmed.map_err(|failure| error::exception(py, &failure))
+    }
+
+    /// Tells the sender that a message was read, and those before it.
+    fn mark_read(&self, py: Python<'_>, incoming: &Incoming) {
+        py.detach(|| self.core.mark_read(&incoming.message));
     }
 
     /// Stops the node; a Job.

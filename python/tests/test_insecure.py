@@ -45,7 +45,7 @@ def test_addresses() -> None:
 
 def test_events_of_the_binding() -> None:
     def event(*raw: object) -> object:
-        return event_of(raw, lambda _: None)  # type: ignore[arg-type]
+        return event_of(raw, lambda _: None, lambda _: None)  # type: ignore[arg-type]
 
     assert event("v1-found", ONE) == InsecureNodeFound(ONE)
     assert event("v1-lost", ONE) == InsecureNodeLost(ONE)

@@ -54,6 +54,7 @@ class FakeCore:
         self.id = "f" * 64
         self.sent: list[tuple[int, str, str]] = []
         self.confirmed: list[int] = []
+        self.read: list[int] = []
         self.looks = 0
         self.stopped = False
         self._events: deque[Any] = deque()
@@ -75,7 +76,8 @@ class FakeCore:
         self._answers.append((token, message, error))
         self._answer_signal.set(True)
 
-    def send(self, token: int, to: str, text: str) -> None:
+    def send(self, token: int, to: str, text: str, lifetime: float | None) -> None:
+        assert lifetime is None
         self.sent.append((token, to, text))
 
     def take_answers(self) -> list[Any]:
@@ -94,6 +96,9 @@ class FakeCore:
 
     def confirm(self, incoming: Any) -> None:
         self.confirmed.append(incoming.arrival)
+
+    def mark_read(self, incoming: Any) -> None:
+        self.read.append(incoming.arrival)
 
     def stop(self) -> DoneJob:
         self.stopped = True
@@ -138,7 +143,9 @@ def test_explicit_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
         assert core.confirmed == []
         assert isinstance(second, meshchat.Message)
         second.confirm()
-        assert core.confirmed == [2]
+        assert (core.confirmed, core.read) == ([2], [])
+        second.mark_read()
+        assert core.read == [2]
 
     run(monkeypatch, body)
 

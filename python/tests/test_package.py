@@ -66,7 +66,7 @@ def test_every_warning_is_known() -> None:
 
 def test_all_is_complete() -> None:
     public = {name for name, value in vars(meshchat).items() if isinstance(value, type)}
-    assert public | {"Event", "InsecureEvent", "create_network_key", "default_home", "insecure_address"} == set(meshchat.__all__)
+    assert public | {"Event", "FileEvent", "InsecureEvent", "create_network_key", "default_home", "insecure_address"} == set(meshchat.__all__)
 
 
 def test_what_a_plain_chat_loads() -> None:

@@ -20,6 +20,8 @@ from meshchat import (
     Trust,
     Warning,
 )
+from meshchat import FileDone, FileFailed, FileInfo, FileOffered, FileProgress, FileState
+from meshchat.chat.files import NO_FILES, NO_OFFER, SEVERAL_OFFERS, size_text
 from meshchat.chat.safe import safe
 from meshchat.chat.past import NO_CONTACTS, history_line, parse_history
 from meshchat.chat.session import (
@@ -29,11 +31,13 @@ from meshchat.chat.session import (
     NO_NODES,
     WARNING,
     Contacts,
+    Decide,
     Judge,
     Open,
     Order,
     Past,
     Say,
+    SendFile,
     Session,
     Wrong,
     is_loud,
@@ -256,3 +260,65 @@ def test_messages_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     assert history_line(sent) == "1970-01-01 01:00  You to 6789a: hi [sent]"
     monkeypatch.undo()
     time.tzset()
+
+
+# -- files --------------------------------------------------------------------------------------------------------------
+
+
+def file(number: int, *, incoming: bool = True, done: int = 0, state: FileState = FileState.WAITING) -> FileInfo:
+    reason = "the recipient refused it" if state is FileState.REFUSED else None
+    return FileInfo(f"{number:032x}", ALICE.id, incoming, f"{number}.txt", 4000, done, state, reason, None, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("/send a file.txt ", SendFile("a file.txt")),
+        ("/send \t /x", SendFile("/x")),
+        ("/send", Wrong("! name a file: /send FILE")),
+        ("/accept", Decide(True, None)),
+        ("/accept 12", Decide(True, 12)),
+        ("/refuse  3 ", Decide(False, 3)),
+        ("/refuse x", Wrong("! name a file by its number: /refuse NUMBER; /files shows the numbers")),
+        ("/accept \u0661", Wrong("! name a file by its number: /accept NUMBER; /files shows the numbers")),
+        ("/files", Order("files")),
+    ],
+)
+def test_lines_about_files(line: str, command: object) -> None:
+    assert parse(line) == command
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (999_999, "999.9 kB"), (1 << 53, "9.0 PB")],
+)
+def test_sizes(size: int, text: str) -> None:
+    assert size_text(size) == text
+
+
+def test_what_is_said_of_a_file() -> None:
+    session = Session()
+    session.learn([ALICE])
+    assert session.event(FileOffered(file(7))) == "* alice offers [1] 7.txt (4.0 kB): /accept 1 or /refuse 1"
+    assert session.files.offering(file(8, incoming=False)) == "* offering [2] 8.txt (4.0 kB) to alice"
+    # Each quarter once, and neither the beginning nor the end.
+    told = [session.event(FileProgress(file(7, done=done))) for done in (0, 900, 1000, 1900, 3500, 4000)]
+    assert told == [None, None, "* [1] 7.txt: 25 %", None, "* [1] 7.txt: 75 %", None]
+    assert session.files.toolbar() == "< 7.txt ########## 100 % of 4.0 kB"
+    done = FileDone(file(8, incoming=False, state=FileState.DONE))
+    assert session.event(done) == "* [2] 8.txt has arrived at alice, whole and verified"
+    assert session.event(FileFailed(file(7, state=FileState.REFUSED))) == "* [1] 7.txt: the recipient refused it"
+    assert session.files.toolbar() == ""
+    rows = session.files.rows([file(7), file(9, done=1000, state=FileState.ACCEPTED)])
+    assert rows == "[1] 7.txt  4.0 kB  from alice  waiting\n[3] 9.txt  4.0 kB  from alice  25 %"
+    assert session.files.rows([]) == NO_FILES
+
+
+def test_which_file_is_meant() -> None:
+    files = Session().files
+    waiting, other, own = file(1), file(2), file(3, incoming=False)
+    assert files.chosen([own], None) == NO_OFFER
+    assert files.chosen([own, waiting], None) == waiting
+    assert files.chosen([waiting, other], None) == SEVERAL_OFFERS
+    assert files.chosen([waiting, other, own], 3) == own
+    assert files.chosen([waiting], 4) == "! there is no file [4]; /files lists them"

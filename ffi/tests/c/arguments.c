@@ -40,6 +40,7 @@ static void config(void)
     EXPECT_NULL("config", meshchat_config_set_passphrase(NULL, "x"));
     EXPECT_NULL("passphrase", meshchat_config_set_passphrase(config, NULL));
     EXPECT_NULL("config", meshchat_config_set_key_bits(NULL, 2048));
+    EXPECT_NULL("config", meshchat_config_set_mailbox(NULL, 0, 0, 0));
     EXPECT_NULL("config", meshchat_config_set_network_key_file(NULL, "x"));
     EXPECT_NULL("file", meshchat_config_set_network_key_file(config, NULL));
     EXPECT_NULL("config", meshchat_config_add_link(NULL, "udp"));
@@ -209,6 +210,10 @@ static void node_calls(meshchat_node *node)
     EXPECT_NULL("to", meshchat_node_send(node, NULL, "x", 1, message_id));
     EXPECT_NULL("text", meshchat_node_send(node, UNKNOWN_ID, NULL, 0, message_id));
     EXPECT_NULL("message_id", meshchat_node_send(node, UNKNOWN_ID, "x", 1, NULL));
+    EXPECT_NULL("node", meshchat_node_send_for(NULL, UNKNOWN_ID, "x", 1, 60, message_id));
+    EXPECT_NULL("to", meshchat_node_send_for(node, NULL, "x", 1, 60, message_id));
+    EXPECT_NULL("text", meshchat_node_send_for(node, UNKNOWN_ID, NULL, 0, 60, message_id));
+    EXPECT_NULL("message_id", meshchat_node_send_for(node, UNKNOWN_ID, "x", 1, 60, NULL));
     EXPECT_NULL("node", meshchat_node_ping(NULL, UNKNOWN_ID, 1, &rtt));
     EXPECT_NULL("to", meshchat_node_ping(node, NULL, 1, &rtt));
     EXPECT_NULL("rtt_us", meshchat_node_ping(node, UNKNOWN_ID, 1, NULL));
@@ -225,6 +230,9 @@ static void node_calls(meshchat_node *node)
     EXPECT(MESHCHAT_UNKNOWN_NODE, meshchat_node_resolve(node, "nobody", id));
     EXPECT(MESHCHAT_NOT_UTF8, meshchat_node_resolve(node, not_utf8, id));
     EXPECT(MESHCHAT_UNKNOWN_NODE, meshchat_node_send(node, UNKNOWN_ID, "x", 1, message_id));
+    EXPECT(MESHCHAT_UNKNOWN_NODE, meshchat_node_send_for(node, UNKNOWN_ID, "x", 1, 60, message_id));
+    CHECK(strcmp(meshchat_message_status_text(MESHCHAT_MESSAGE_STORED), "stored") == 0);
+    CHECK(strcmp(meshchat_message_status_text(-1), "unknown") == 0);
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send(node, "nobody", "x", 1, message_id));
     EXPECT(MESHCHAT_NOT_UTF8, meshchat_node_send(node, UNKNOWN_ID, not_utf8, 4, message_id));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send(node, UNKNOWN_ID, "x", (size_t)-1, message_id));

@@ -62,6 +62,7 @@ static inline meshchat_node *start(const char *folder, const char *name)
     CHECK(config != NULL);
     EXPECT(MESHCHAT_OK, meshchat_config_set_home(config, home));
     EXPECT(MESHCHAT_OK, meshchat_config_set_nickname(config, name));
+    EXPECT(MESHCHAT_OK, meshchat_config_set_mailbox(config, 1 << 20, 0, 0));
     EXPECT(MESHCHAT_OK, meshchat_config_add_link(config, "udp"));
     EXPECT(MESHCHAT_OK, meshchat_node_start(config, &node));
     CHECK(node != NULL);

@@ -139,6 +139,7 @@ static void check_list(const meshchat_node *node, const char *peer)
     size_t count = 0;
     uint64_t last_seen = 0;
     bool present = false;
+    bool mailbox = false;
 
     EXPECT(MESHCHAT_OK, meshchat_node_nodes(node, &list));
     EXPECT_NULL("list", meshchat_node_list_count(NULL, &count));
@@ -149,6 +150,8 @@ static void check_list(const meshchat_node *node, const char *peer)
     EXPECT_NULL("nickname", meshchat_node_list_nickname(list, 0, NULL));
     EXPECT_NULL("list", meshchat_node_list_present(NULL, 0, &present));
     EXPECT_NULL("present", meshchat_node_list_present(list, 0, NULL));
+    EXPECT_NULL("list", meshchat_node_list_mailbox(NULL, 0, &mailbox));
+    EXPECT_NULL("mailbox", meshchat_node_list_mailbox(list, 0, NULL));
     EXPECT_NULL("list", meshchat_node_list_last_seen(NULL, 0, &last_seen));
     EXPECT_NULL("last_seen", meshchat_node_list_last_seen(list, 0, NULL));
     EXPECT_NULL("list", meshchat_node_list_route(NULL, 0, &route));
@@ -159,6 +162,7 @@ static void check_list(const meshchat_node *node, const char *peer)
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_id(list, count, id));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_nickname(list, count, &nickname));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_present(list, count, &present));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_mailbox(list, count, &mailbox));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_last_seen(list, count, &last_seen));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_list_route(list, count, &route));
     EXPECT(MESHCHAT_OK, meshchat_node_list_id(list, 0, id));
@@ -167,6 +171,8 @@ static void check_list(const meshchat_node *node, const char *peer)
     CHECK(strcmp(nickname, "bob") == 0);
     EXPECT(MESHCHAT_OK, meshchat_node_list_present(list, 0, &present));
     CHECK(present);
+    EXPECT(MESHCHAT_OK, meshchat_node_list_mailbox(list, 0, &mailbox));
+    CHECK(mailbox);
     EXPECT(MESHCHAT_OK, meshchat_node_list_last_seen(list, 0, &last_seen));
     CHECK(last_seen > 0);
     EXPECT(MESHCHAT_OK, meshchat_node_list_route(list, 0, &route));
@@ -240,11 +246,11 @@ static void check_broadcast(meshchat_node *from, const char *from_id, meshchat_n
     meshchat_event_free(event);
 }
 
-/* Waits until the message is delivered; no step is told twice or backwards. */
-static void wait_delivered(meshchat_node *node, const char *to, const char *message_id)
+/* Waits until the message has come so far; no step is told twice or backwards. */
+static void wait_until(meshchat_node *node, const char *to, const char *message_id, int32_t wanted)
 {
     int32_t last = -1;
-    while (last < MESHCHAT_MESSAGE_DELIVERED) {
+    while (last < wanted) {
         meshchat_event *event = wait_for(node, MESHCHAT_EVENT_STATUS);
         char id[MESHCHAT_ID_TEXT_SIZE];
         char about[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
@@ -296,7 +302,11 @@ int main(int argc, char **argv)
     check_null(event);
     EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
     EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
-    wait_delivered(ada, bob_id, message_id);
+    wait_until(ada, bob_id, message_id, MESHCHAT_MESSAGE_DELIVERED);
+    EXPECT_NULL("node", meshchat_node_mark_read(NULL, event));
+    EXPECT_NULL("event", meshchat_node_mark_read(bob, NULL));
+    EXPECT(MESHCHAT_OK, meshchat_node_mark_read(bob, event));
+    wait_until(ada, bob_id, message_id, MESHCHAT_MESSAGE_READ);
 
     /* Without bob a message waits. */
     meshchat_node_free(bob);
@@ -304,16 +314,17 @@ int main(int argc, char **argv)
     event = wait_for(ada, MESHCHAT_EVENT_NODE_LOST);
     check_found(event, bob_id, "bob");
     EXPECT(MESHCHAT_WRONG_EVENT, meshchat_node_confirm(ada, event));
+    EXPECT(MESHCHAT_WRONG_EVENT, meshchat_node_mark_read(ada, event));
     meshchat_event_free(event);
     check_no_echoes(ada, bob_id);
-    EXPECT(MESHCHAT_OK, meshchat_node_send(ada, bob_id, greeting, GREETING_LEN, message_id));
+    EXPECT(MESHCHAT_OK, meshchat_node_send_for(ada, bob_id, greeting, GREETING_LEN, 3600, message_id));
 
     /* What was confirmed does not come again. */
     bob = start(argv[1], "bob");
     event = wait_for(bob, MESHCHAT_EVENT_MESSAGE);
     check_message(event, ada_id, message_id);
     EXPECT(MESHCHAT_OK, meshchat_node_confirm(bob, event));
-    wait_delivered(ada, bob_id, message_id);
+    wait_until(ada, bob_id, message_id, MESHCHAT_MESSAGE_DELIVERED);
 
     EXPECT(MESHCHAT_OK, meshchat_node_stop(bob));
     EXPECT(MESHCHAT_STOPPED, meshchat_node_confirm(bob, event));

@@ -21,12 +21,17 @@ const KEYS: [&str; 2] = [
 ];
 
 /// How long the nodes may take to find each other.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 const MESSAGE: usize = 100;
 
 /// Runs a node on the runtime of `application`, in one of the namespaces.
-fn on_side<T>(world: &World, link: &str, side: Side, application: impl AsyncFnOnce(&Node) -> T) -> T {
+pub(crate) fn on_side<T>(
+    world: &World,
+    link: &str,
+    side: Side,
+    application: impl AsyncFnOnce(&Node) -> T,
+) -> T {
     world.enter(side);
     let home = home(side);
     let spec = if link == "udp" { link.to_owned() } else { format!("{link}:{}", side.interface()) };

@@ -189,7 +189,7 @@ impl Segment {
             _ => {
                 let (now, other) = (self.clock(), self.nodes[1 - to].id);
                 // Who is not in reach at the moment is written to later.
-                let _ = self.nodes[to].stack.send(now, other, "in between".into());
+                let _ = self.nodes[to].stack.send(now, other, "in between".into(), None);
             }
         }
         self.run_for(Duration::from_micros(50));
@@ -225,7 +225,7 @@ impl Segment {
         for (from, to) in [(0, 1), (1, 0)] {
             let (now, other) = (self.clock(), self.nodes[to].id);
             self.nodes[to].texts.clear();
-            self.nodes[from].stack.send(now, other, text.into()).expect("a node that is known");
+            self.nodes[from].stack.send(now, other, text.into(), None).expect("a node that is known");
             let end = self.now + limit;
             while !self.nodes[to].texts.iter().any(|got| got == text) {
                 assert!(self.now < end, "the message does not arrive");

@@ -10,15 +10,20 @@ use rand::RngExt;
 use tokio::runtime;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::engine::Clock;
+use super::engine::{Answer, Clock};
+use super::files::FileParts;
 use super::home::{Home, HomeError};
 use super::identity::check_key_bits;
 use super::launch::{Parts, Prepared};
 use super::link::LinkSpec;
+use super::sealer::Sealer;
 use super::store::{Cursor, KeepHistory, Opened, Store};
 use super::{Error, ErrorKind, Events, Identity, Node, Pending, insecure, network_key};
-use crate::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey};
+use crate::message::identity::{
+    CAPABILITY_MAILBOX, IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey,
+};
 use crate::message::store::{StoreOp, StoredPeer};
+use crate::message::{MailboxConfig, MessengerConfig};
 use crate::node::{Stack, StackConfig};
 use crate::types::{Nickname, UnixTime};
 
@@ -37,8 +42,10 @@ pub struct Builder {
     links: Vec<String>,
     network_key_file: Option<PathBuf>,
     v1: Vec<String>,
+    downloads: Option<PathBuf>,
     on_current_runtime: bool,
     keep_history: KeepHistory,
+    mailbox: Option<MailboxConfig>,
 }
 
 impl Builder {
@@ -102,6 +109,20 @@ impl Builder {
         self
     }
 
+    /// Offers a mailbox: the node keeps sealed messages for nodes that are away, and hands them over when they come into reach.
+    /// It cannot read them; it learns who sends to whom, when, and about how much. Quotas must not be 0.
+    pub fn mailbox(mut self, mailbox: MailboxConfig) -> Self {
+        self.mailbox = Some(mailbox);
+        self
+    }
+
+    /// The folder of files that are accepted ([`Node::accept_file`]). Default: `downloads` in the home. It is made when the
+    /// first file is accepted.
+    pub fn downloads(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.downloads = Some(folder.into());
+        self
+    }
+
     /// Runs the node as a task of the tokio runtime that [`Builder::start`] is awaited in, instead of on a thread of its own.
     /// That saves a change of threads for everything that passes between application and node: the way to the lowest
     /// latency and the highest throughput. In return the node works only while that runtime does: code that blocks a runtime of one thread
@@ -141,17 +162,23 @@ impl Builder {
         let network_key = self.network_key_file.as_deref().map(network_key::load).transpose()?;
         let bits = self.key_bits.unwrap_or(Identity::DEFAULT_BITS);
         check_key_bits(bits)?;
+        check_mailbox(self.mailbox.as_ref())?;
         let home = if self.temporary { Home::temporary()? } else { Home::open(self.home.as_deref())? };
         let passphrase = self.passphrase.as_deref();
         let key = match home.load_key(passphrase) {
             Err(HomeError::NoKey { .. }) => home.create_key(bits, passphrase)?,
             loaded => loaded?,
         };
-        let (answer, replies) = unbounded_channel();
+        let (answer, answers) = unbounded_channel();
+        let sealed = answer.clone();
         // The engine outlives the store's last answer.
-        let deliver = Box::new(move |batch| drop(answer.send(batch)));
+        let deliver = Box::new(move |batch| drop(answer.send(Answer::Store(batch))));
         let (store, opened) = Store::open(&home.database(), self.keep_history, deliver)?;
-        let Opened { mut peers, mut outboxes } = opened;
+        let Opened { mut peers, files, mut outboxes } = opened;
+        let downloads = self.downloads.clone().unwrap_or_else(|| home.downloads());
+        let downloads =
+            std::path::absolute(downloads).map_err(|error| Error::new(ErrorKind::InvalidArgument, error))?;
+        let files = FileParts { files, store: store.files()?, downloads };
         let cursor = Cursor::open(&home.cursor(), outboxes.confirmed, outboxes.last_arrival)
             .map_err(|error| Error::new(ErrorKind::Storage, error))?;
         outboxes.confirmed = cursor.confirmed();
@@ -161,14 +188,16 @@ impl Builder {
         let nickname = nickname.or_else(|| remembered_nickname(&own?));
 
         let id = key.node_id();
-        let (identity, subkey) = own_identity(&store, key, nickname.clone(), clock.now().wall)?;
+        let (identity, subkey) =
+            own_identity(&store, key, nickname.clone(), self.mailbox.is_some(), clock.now().wall)?;
+        let sealer = Sealer::new(identity.shared_key(), sealed);
         let config = StackConfig {
             identity,
             subkey,
             stream: crate::stream::Config::default(),
             mesh: crate::mesh::Config::default(),
             network_key,
-            messenger: crate::message::MessengerConfig::default(),
+            messenger: MessengerConfig { mailbox: self.mailbox, ..MessengerConfig::default() },
             peers,
             outboxes,
             seed: rand::rng().random(),
@@ -180,8 +209,10 @@ impl Builder {
         let parts = Parts {
             stack,
             store,
+            files,
             events: Arc::clone(&events),
-            replies,
+            sealer,
+            answers,
             commands: receiver,
             handles,
             clock,
@@ -212,7 +243,9 @@ impl fmt::Debug for Builder {
             .field("network_key_file", &self.network_key_file)
             .field("v1", &self.v1)
             .field("keep_history", &self.keep_history)
+            .field("downloads", &self.downloads)
             .field("on_current_runtime", &self.on_current_runtime)
+            .field("mailbox", &self.mailbox)
             .finish_non_exhaustive()
     }
 }
@@ -226,6 +259,16 @@ fn on_thread<T: Send + 'static>(
     spawned.map(|_| pending).map_err(|error| Error::new(ErrorKind::Internal, error))
 }
 
+fn check_mailbox(mailbox: Option<&MailboxConfig>) -> Result<(), Error> {
+    let is_useless =
+        |m: &MailboxConfig| m.quota == 0 || m.sender_quota == 0 || m.keep < Duration::from_secs(1);
+    if mailbox.is_some_and(is_useless) {
+        let text = "a mailbox needs quotas of at least one byte, and keeps letters for at least a second";
+        return Err(Error::new(ErrorKind::InvalidArgument, text));
+    }
+    Ok(())
+}
+
 fn remembered_nickname(own: &StoredPeer) -> Option<Nickname> {
     IdentityRecord::verify(&own.record, own.id.address()).ok()?.fields.nickname
 }
@@ -235,6 +278,7 @@ fn own_identity(
     store: &Store,
     key: IdentityKey,
     nickname: Option<Nickname>,
+    mailbox: bool,
     now: UnixTime,
 ) -> Result<(OwnIdentity, Subkey), Error> {
     let number = store.next_record_number(now)?;
@@ -242,7 +286,7 @@ fn own_identity(
     let fields = RecordFields {
         nickname,
         subkey: subkey.public_key()?,
-        capabilities: 0,
+        capabilities: if mailbox { CAPABILITY_MAILBOX } else { 0 },
         number,
         issued: now,
         valid_until: now + RECORD_VALIDITY,

@@ -15,16 +15,19 @@ use super::connections::{ConnectionCommand, Hub};
 use super::echoes::{Echoes, Pong, TraceHop};
 use super::error::Error;
 use super::events::Events;
+use super::files::{FileCommand, Files, Notice};
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
 use super::people::{self, PeopleCommand};
+use super::sealer::Sealer;
 use super::signals::{Input, Signals};
 use super::store::Store;
 use super::timer::Timer;
 use super::trouble::Trouble;
+use crate::message::JobOutcome;
 use crate::message::store::StoreReply;
-use crate::node::{Event, NodeInfo, Now, Stack, Warning};
+use crate::node::{Event, NodeInfo, Now, SendError, Stack, Warning};
 use crate::types::{Instant, LinkId, MessageId, NodeId, UnixTime};
 
 /// Commands handled before the outputs are emptied.
@@ -58,17 +61,51 @@ impl<T> Drop for Reply<T> {
 
 /// What the handle asks of the engine.
 pub(super) enum Command {
-    Send { to: NodeId, name: Option<String>, text: String, reply: Reply<MessageId> },
-    Nodes { reply: Reply<Vec<NodeInfo>> },
-    Resolve { query: String, reply: Reply<NodeInfo> },
-    Ping { to: NodeId, timeout: Duration, reply: Reply<Pong> },
-    Trace { to: NodeId, reply: Reply<Vec<TraceHop>> },
-    Broadcast { text: String, reply: Reply<()> },
-    Confirmed { arrival: u64 },
+    Send {
+        to: NodeId,
+        name: Option<String>,
+        text: String,
+        lifetime: Option<Duration>,
+        reply: Reply<MessageId>,
+    },
+    MarkRead {
+        from: NodeId,
+        arrival: u64,
+    },
+    Nodes {
+        reply: Reply<Vec<NodeInfo>>,
+    },
+    Resolve {
+        query: String,
+        reply: Reply<NodeInfo>,
+    },
+    Ping {
+        to: NodeId,
+        timeout: Duration,
+        reply: Reply<Pong>,
+    },
+    Trace {
+        to: NodeId,
+        reply: Reply<Vec<TraceHop>>,
+    },
+    Broadcast {
+        text: String,
+        reply: Reply<()>,
+    },
+    Confirmed {
+        arrival: u64,
+    },
     Insecure(InsecureCommand),
     Connection(ConnectionCommand),
     People(PeopleCommand),
+    File(FileCommand),
     Stop,
+}
+
+/// What comes from the threads that work for the engine.
+pub(super) enum Answer {
+    Store(Vec<StoreReply>),
+    Job(JobOutcome),
 }
 
 /// The system's clocks, read here and nowhere else.
@@ -109,14 +146,17 @@ pub(super) struct Engine {
     pub(super) stack: Stack,
     pub(super) links: Links,
     pub(super) insecure: InsecureLinks,
+    // In this order they are dropped: files may wait for an answer to a command, and the store until nobody can ask it.
+    pub(super) commands: UnboundedReceiver<Command>,
+    pub(super) hub: Hub,
+    pub(super) files: Files,
     pub(super) store: Store,
     pub(super) events: Arc<Events>,
-    pub(super) commands: UnboundedReceiver<Command>,
-    pub(super) replies: UnboundedReceiver<Vec<StoreReply>>,
+    pub(super) sealer: Sealer,
+    pub(super) answers: UnboundedReceiver<Answer>,
     pub(super) clock: Clock,
     pub(super) waiting: HashMap<MessageId, Reply<MessageId>>,
     pub(super) echoes: Echoes,
-    pub(super) hub: Hub,
     pub(super) signals: Signals,
 }
 
@@ -171,11 +211,8 @@ impl Engine {
             }
             Poll::Pending => {}
         }
-        if let Poll::Ready(Some(replies)) = self.signals.ask(Input::Replies, |cx| self.replies.poll_recv(cx))
-        {
-            for reply in replies {
-                self.stack.handle_store(desk.now, reply);
-            }
+        if let Poll::Ready(Some(answer)) = self.signals.ask(Input::Answers, |cx| self.answers.poll_recv(cx)) {
+            take_in(&mut self.stack, desk.now, answer);
             any = true;
         }
         any |= self.signals.ask(Input::Handles, |cx| self.hub.poll(cx, &mut self.stack)).is_ready();
@@ -227,16 +264,17 @@ impl Engine {
 
     fn handle_command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Send { to, name, text, reply } => {
+            Command::Send { to, name, text, lifetime, reply } => {
                 let sent = match name {
-                    Some(name) => self.stack.send_named(now, to, &name, text),
-                    None => self.stack.send(now, to, text),
+                    Some(name) => self.stack.send_named(now, to, &name, text, lifetime),
+                    None => self.stack.send(now, to, text, lifetime),
                 };
                 match sent {
                     Ok(id) => drop(self.waiting.insert(id, reply)),
                     Err(error) => reply.give(Err(error.into())),
                 }
             }
+            Command::MarkRead { from, arrival } => self.stack.mark_read(now, from, arrival),
             Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
             Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
             Command::Ping { to, timeout, reply } => {
@@ -248,10 +286,24 @@ impl Engine {
             }
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             Command::Insecure(command) => self.insecure.handle_command(now, command),
-            Command::People(command) => people::handle_command(now, &mut self.stack, command),
+            Command::People(command) => people::handle_command(now, &mut self.stack, &self.files, command),
             Command::Connection(command) => self.hub.handle_command(now, &mut self.stack, command),
+            Command::File(command) => self.handle_file_command(command),
             // What waits in the channel is still handled; then the channel's end ends the engine.
             Command::Stop => self.commands.close(),
+        }
+    }
+
+    /// Files only go to nodes of which this one knows something.
+    fn handle_file_command(&mut self, command: FileCommand) {
+        match command {
+            FileCommand::Send { to, reply, .. } if !self.stack.knows(to) => {
+                reply.give(Err(SendError::UnknownNode(to).into()));
+            }
+            FileCommand::Send { to, reply, .. } if self.stack.is_blocked(to) => {
+                reply.give(Err(SendError::Blocked(to).into()));
+            }
+            command => self.files.submit(command),
         }
     }
 
@@ -331,6 +383,9 @@ impl Engine {
                 tracing::error!(%error, "the store ended before the engine");
             }
         }
+        while let Some((job, record)) = self.stack.poll_job() {
+            self.sealer.submit(job, record);
+        }
         while let Some((id, answer)) = self.stack.poll_echo() {
             self.echoes.on_result(&mut self.stack, *now, id, answer);
         }
@@ -341,7 +396,10 @@ impl Engine {
         while let Some(event) = self.insecure.poll_event() {
             self.events.push(Event::Insecure(event));
         }
-        deliver(&mut self.stack, &self.events, &mut self.waiting);
+        while let Some(node) = self.stack.poll_restarted() {
+            self.files.tell(Notice::Restarted(node));
+        }
+        deliver(&mut self.stack, (&self.events, Some(&self.files)), &mut self.waiting);
         more
     }
 
@@ -353,25 +411,45 @@ impl Engine {
         for (link, counters) in self.links.counters() {
             tracing::debug!(?link, ?counters, "a link ends");
         }
-        let Self { mut stack, store, events, mut replies, clock, mut waiting, .. } = self;
+        let Self { mut stack, store, sealer, events, mut answers, clock, mut waiting, files, .. } = self;
+        drop(sealer);
+        // Before the store, in which it notes how far everything has come.
+        drop(files);
         store.close();
-        while let Ok(batch) = replies.try_recv() {
-            for reply in batch {
-                stack.handle_store(clock.now(), reply);
-            }
+        while let Ok(answer) = answers.try_recv() {
+            take_in(&mut stack, clock.now(), answer);
         }
-        deliver(&mut stack, &events, &mut waiting);
+        deliver(&mut stack, (&events, None), &mut waiting);
+    }
+}
+
+fn take_in(stack: &mut Stack, now: Now, answer: Answer) {
+    match answer {
+        Answer::Store(replies) => replies.into_iter().for_each(|reply| stack.handle_store(now, reply)),
+        Answer::Job(outcome) => stack.handle_job(now, outcome),
     }
 }
 
 /// Hands over answers, then events: a status never overtakes the answer to its send.
-fn deliver(stack: &mut Stack, events: &Events, waiting: &mut HashMap<MessageId, Reply<MessageId>>) {
+fn deliver(
+    stack: &mut Stack,
+    (events, files): (&Events, Option<&Files>),
+    waiting: &mut HashMap<MessageId, Reply<MessageId>>,
+) {
     while let Some((id, result)) = stack.poll_accepted() {
         if let Some(reply) = waiting.remove(&id) {
             reply.give(result.map(|()| id).map_err(Error::from));
         }
     }
     while let Some(event) = stack.poll_event() {
+        let notice = match &event {
+            Event::NodeFound(node) => Some(Notice::Found(node.id)),
+            Event::NodeLost(node) => Some(Notice::Lost(node.id)),
+            _ => None,
+        };
+        if let (Some(files), Some(notice)) = (files, notice) {
+            files.tell(notice);
+        }
         events.push(event);
     }
 }

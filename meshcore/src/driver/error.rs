@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::home::HomeError;
 use super::link::{LinkError, ParseLinkError};
+use crate::file::DecideError;
 use crate::message::directory::KeepError;
 use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
@@ -27,6 +28,8 @@ pub enum ErrorKind {
     MessageTooLong,
     /// Nobody of that name or id is known.
     UnknownNode,
+    /// No file with this id is known.
+    UnknownFile,
     /// A name or id prefix fits several nodes, or a nickname is used by several keys.
     AmbiguousNode,
     /// The person has blocked the node.
@@ -144,6 +147,11 @@ kinds! {
         TrustError::Myself | TrustError::Keep(KeepError::AddressTaken(_)) => ErrorKind::InvalidArgument,
         TrustError::Blocked(_) => ErrorKind::Blocked,
         TrustError::Keep(KeepError::NoRoom(_)) => ErrorKind::Busy,
+    },
+    DecideError: decide => match decide {
+        DecideError::Unknown(_) => ErrorKind::UnknownFile,
+        DecideError::TooMany => ErrorKind::Busy,
+        _ => ErrorKind::InvalidArgument,
     },
     BroadcastError: broadcast => match broadcast {
         BroadcastError::Empty => ErrorKind::EmptyMessage,

@@ -43,7 +43,13 @@ struct State {
 }
 
 fn is_notice(event: &Event) -> bool {
-    matches!(event, Event::NodeFound(_) | Event::NodeLost(_) | Event::RouteChanged(_) | Event::Warning(_))
+    match event {
+        Event::NodeFound(_) | Event::NodeLost(_) | Event::RouteChanged(_) | Event::Warning(_) => true,
+        // The list of files has them as well, and peers decide how many there are.
+        Event::FileOffered(_) | Event::FileProgress(_) => true,
+        Event::FileFailed(file) => file.incoming,
+        _ => false,
+    }
 }
 
 fn is_insecure(event: &Event) -> bool {

@@ -114,23 +114,41 @@ impl Node {
     }
 
     /// Accepts a message of 1 byte to 1 MiB for a known node. The answer comes when it is safely on this node's disk;
-    /// from then on it is delivered as soon as the recipient is in reach, also after a restart.
-    /// [`crate::Event::Status`] tells how far it is.
+    /// from then on it is delivered as soon as the recipient is in reach, also after a restart; while it is away, mailboxes
+    /// keep a sealed copy. [`crate::Event::Status`] tells how far it is.
     pub fn send(&self, to: NodeId, text: impl Into<String>) -> Pending<MessageId> {
+        self.send_within(to, text, None)
+    }
+
+    /// [`Node::send`] for a message that is given up ([`crate::Status::Expired`]) when it is not delivered within
+    /// `lifetime`; `None`: never. It is looked every 30 seconds.
+    pub fn send_within(
+        &self,
+        to: NodeId,
+        text: impl Into<String>,
+        lifetime: Option<Duration>,
+    ) -> Pending<MessageId> {
         let (reply, pending) = Pending::new();
-        self.send_then(to, text, reply);
+        self.send_then(to, text, lifetime, reply);
         pending
     }
 
-    /// [`Node::send`] for callers with a callback: `done` runs on the engine's thread and must not block. It is called
+    /// [`Node::send_within`] for callers with a callback: `done` runs on the engine's thread and must not block. It is called
     /// before any status of the message is told.
     pub fn send_then(
         &self,
         to: NodeId,
         text: impl Into<String>,
+        lifetime: Option<Duration>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
-        self.submit(Command::Send { to, name: None, text: text.into(), reply: Reply::new(done) });
+        self.submit(Command::Send { to, name: None, text: text.into(), lifetime, reply: Reply::new(done) });
+    }
+
+    /// Tells the sender of `message` that it was read, and those before it from the same sender
+    /// ([`crate::Status::Read`]). Without this nobody learns that.
+    pub fn mark_read(&self, message: &IncomingMessage) {
+        self.submit(Command::MarkRead { from: message.from, arrival: message.arrival });
     }
 
     /// What happens.

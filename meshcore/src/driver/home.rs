@@ -16,6 +16,7 @@ const NEW_KEY: &str = "identity.pem.new";
 const LOCK: &str = "lock";
 const DATABASE: &str = "messages.db";
 const CURSOR: &str = "confirmed";
+const DOWNLOADS: &str = "downloads";
 
 /// Longest key file that is read, in bytes.
 const MAX_KEY_FILE: u64 = 64 * 1024;
@@ -208,6 +209,11 @@ impl Home {
     /// Where the confirmation cursor belongs.
     pub fn cursor(&self) -> PathBuf {
         self.path.join(CURSOR)
+    }
+
+    /// Where accepted files go.
+    pub fn downloads(&self) -> PathBuf {
+        self.path.join(DOWNLOADS)
     }
 
     /// Where the key is.

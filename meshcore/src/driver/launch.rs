@@ -13,18 +13,19 @@ use tokio::sync::oneshot;
 
 use super::connections::Hub;
 use super::echoes::Echoes;
-use super::engine::{Clock, Command, Engine};
+use super::engine::{Answer, Clock, Command, Engine};
 use super::events::StopOnDrop;
+use super::files::{FileParts, Files, Notice};
 use super::home::Home;
 use super::insecure::InsecureLinks;
 use super::link::LinkSpec;
 use super::links::Links;
+use super::sealer::Sealer;
 use super::signals::Signals;
 use super::store::{Cursor, Store};
 use super::{Error, ErrorKind, Events, LinkStatus, Node};
-use crate::message::store::StoreReply;
 use crate::node::Stack;
-use crate::types::{Nickname, NodeId};
+use crate::types::{Nickname, NodeId, Trust};
 
 const NO_IO: &str = "the node cannot run in this tokio runtime: enable its I/O and time (enable_all)";
 
@@ -32,8 +33,10 @@ const NO_IO: &str = "the node cannot run in this tokio runtime: enable its I/O a
 pub(super) struct Parts {
     pub(super) stack: Stack,
     pub(super) store: Store,
+    pub(super) files: FileParts,
     pub(super) events: Arc<Events>,
-    pub(super) replies: UnboundedReceiver<Vec<StoreReply>>,
+    pub(super) sealer: Sealer,
+    pub(super) answers: UnboundedReceiver<Answer>,
     pub(super) commands: UnboundedReceiver<Command>,
     pub(super) handles: WeakUnboundedSender<Command>,
     pub(super) clock: Clock,
@@ -129,13 +132,20 @@ impl Prepared {
 /// The life of the engine; `answer` gets the links, or why there are none.
 async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error>>) {
     // First, to be dropped last: the home stays locked until everything in it is closed, also after a failure.
-    let Parts { home, stack, store, events, replies, commands, handles, clock, specs, v1 } = parts;
+    let Parts { home, stack, store, sealer, files, events, answers, commands, handles, clock, specs, v1 } =
+        parts;
     let (links, mut statuses) = match Links::open(specs) {
         Ok(opened) => opened,
         Err(error) => return drop(answer.send(Err(error))),
     };
     let (insecure, insecure_statuses) = InsecureLinks::open(&v1);
     statuses.extend(insecure_statuses);
+    let files = match Files::start(files, Arc::clone(&events), clock, handles.clone()) {
+        Ok(files) => files,
+        Err(error) => return drop(answer.send(Err(error))),
+    };
+    let blocked = stack.nodes().into_iter().filter(|node| node.trust == Trust::Blocked);
+    blocked.for_each(|node| files.tell(Notice::Blocked(node.id)));
     let _stop = StopOnDrop(Arc::clone(&events));
     if answer.send(Ok(statuses)).is_err() {
         // Nobody waits for the start any more, so nobody would ever stop the node.
@@ -144,8 +154,22 @@ async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error
     let waiting = HashMap::new();
     let echoes = Echoes::default();
     let (hub, signals) = (Hub::new(handles), Signals::new());
-    Engine { stack, links, insecure, store, events, commands, replies, clock, waiting, echoes, hub, signals }
-        .run()
-        .await;
+    let engine = Engine {
+        stack,
+        links,
+        insecure,
+        store,
+        sealer,
+        events,
+        commands,
+        answers,
+        clock,
+        waiting,
+        echoes,
+        hub,
+        files,
+        signals,
+    };
+    engine.run().await;
     drop(home);
 }

@@ -1,14 +1,16 @@
 //! What a running node's person knows: the history, and whom to trust.
 
 use std::thread;
+use std::time::Duration;
 
 use super::engine::{Command, Reply};
+use super::files::{Files, Notice};
 use super::history::{History, HistoryPage, HistoryQuery};
 use super::{Error, ErrorKind, Node, Pending};
 use crate::message::contact::{Contact, ContactError};
 use crate::message::identity;
-use crate::node::{NodeInfo, Now, Stack};
-use crate::types::{MessageId, NodeId};
+use crate::node::{NodeInfo, Stack};
+use crate::types::{MessageId, NodeId, Now};
 
 /// What the person says of a node.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +27,7 @@ pub(super) enum PeopleCommand {
     Import { contact: Contact, reply: Reply<NodeInfo> },
 }
 
-pub(super) fn handle_command(now: Now, stack: &mut Stack, command: PeopleCommand) {
+pub(super) fn handle_command(now: Now, stack: &mut Stack, files: &Files, command: PeopleCommand) {
     match command {
         PeopleCommand::Judge { id, opinion, reply } => {
             let judged = match opinion {
@@ -34,11 +36,27 @@ pub(super) fn handle_command(now: Now, stack: &mut Stack, command: PeopleCommand
                 Opinion::Blocked => stack.block(now, id),
                 Opinion::NotBlocked => stack.unblock(now, id),
             };
+            if let Ok(info) = &judged {
+                tell_files(files, info, opinion);
+            }
             reply.give(judged.map_err(Error::from));
         }
         PeopleCommand::Import { contact, reply } => {
             reply.give(stack.import(now, &contact).map_err(Error::from));
         }
+    }
+}
+
+fn tell_files(files: &Files, info: &NodeInfo, opinion: Opinion) {
+    match opinion {
+        Opinion::Blocked => files.tell(Notice::Blocked(info.id)),
+        Opinion::NotBlocked => {
+            files.tell(Notice::Unblocked(info.id));
+            if info.present {
+                files.tell(Notice::Found(info.id));
+            }
+        }
+        Opinion::Verified | Opinion::NotVerified => {}
     }
 }
 
@@ -114,7 +132,7 @@ impl Node {
     /// [`ErrorKind::AmbiguousNode`].
     pub fn send_named(&self, to: NodeId, name: &str, text: impl Into<String>) -> Pending<MessageId> {
         let (reply, pending) = Pending::new();
-        self.send_named_then(to, name, text, reply);
+        self.send_named_then(to, name, text, None, reply);
         pending
     }
 
@@ -124,10 +142,11 @@ impl Node {
         to: NodeId,
         name: &str,
         text: impl Into<String>,
+        lifetime: Option<Duration>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
         let (name, text, reply) = (Some(name.to_owned()), text.into(), Reply::new(done));
-        self.submit(Command::Send { to, name, text, reply });
+        self.submit(Command::Send { to, name, text, lifetime, reply });
     }
 }
 

@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Input {
     Commands,
-    Replies,
+    Answers,
     Handles,
     Links,
 }
 
 impl Input {
-    const ALL: [Self; 4] = [Self::Commands, Self::Replies, Self::Handles, Self::Links];
+    const ALL: [Self; 4] = [Self::Commands, Self::Answers, Self::Handles, Self::Links];
 
     fn bit(self) -> u32 {
         1 << self as u32

@@ -8,7 +8,7 @@ mod resolve;
 use std::collections::{BTreeMap, HashMap};
 
 use super::contact::Contact;
-use super::identity::{IdentityRecord, SUBKEY_LEN};
+use super::identity::{CAPABILITY_MAILBOX, IdentityRecord, SUBKEY_LEN};
 use super::store::StoredPeer;
 use crate::types::{Address, Nickname, NodeId, Trust, UnixTime};
 
@@ -60,6 +60,8 @@ pub struct Entry {
     pub first_seen: UnixTime,
     /// When it was last seen.
     pub last_seen: UnixTime,
+    /// What it offers: [`CAPABILITY_MAILBOX`] and bits of later versions.
+    pub capabilities: u64,
     /// Whether it can be reached now.
     pub present: bool,
     /// How far it is trusted.
@@ -72,14 +74,30 @@ impl Entry {
     /// Somebody of whom nothing but the id is known.
     fn unseen(id: NodeId, now: UnixTime) -> Self {
         let (nickname, trust, ties, last_seen) = Default::default();
-        let (record_number, subkey, record) = (0, [0; SUBKEY_LEN], Vec::new());
-        let (first_seen, present) = (now, false);
-        Self { id, nickname, record_number, subkey, record, first_seen, last_seen, present, trust, ties }
+        let (record_number, subkey, record, capabilities) = (0, [0; SUBKEY_LEN], Vec::new(), 0);
+        Self {
+            id,
+            nickname,
+            record_number,
+            subkey,
+            record,
+            first_seen: now,
+            last_seen,
+            capabilities,
+            present: false,
+            trust,
+            ties,
+        }
     }
 
     /// Whether its identity record is known.
     pub fn has_record(&self) -> bool {
         !self.record.is_empty()
+    }
+
+    /// Whether it offers a mailbox.
+    pub fn offers_mailbox(&self) -> bool {
+        self.capabilities & CAPABILITY_MAILBOX != 0
     }
 
     /// Whether the person keeps it as a contact: has written to it, has imported, verified or blocked it.
@@ -194,6 +212,7 @@ impl Directory {
                 }
                 entry.record_number = record.fields.number;
                 entry.subkey = record.fields.subkey;
+                entry.capabilities = record.fields.capabilities;
                 entry.record = raw.to_vec();
                 refresh.change = Change::Updated;
                 std::mem::replace(&mut entry.nickname, record.fields.nickname.clone())
@@ -214,6 +233,7 @@ impl Directory {
                     subkey: record.fields.subkey,
                     record: raw.to_vec(),
                     last_seen: now,
+                    capabilities: record.fields.capabilities,
                     present,
                     ..Entry::unseen(id, now)
                 });

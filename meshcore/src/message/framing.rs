@@ -1,28 +1,74 @@
 //! Cutting a stream of bytes into records, and keeping what is still to be written.
 
-use crate::wire::Malformed;
-use crate::wire::record::{LENGTH_LEN, Record, parse_length};
+use std::marker::PhantomData;
 
-/// Puts records together from pieces of any size. Memory follows what has arrived, not what was announced.
-#[derive(Debug, Default)]
-pub(super) struct RecordReader {
-    buffer: Vec<u8>,
+use crate::wire::Malformed;
+use crate::wire::post::{self, PostRecord};
+use crate::wire::record::{self, LENGTH_LEN, Record};
+
+/// A record behind its length.
+pub(super) trait Framed: Sized {
+    fn parse_length(bytes: [u8; LENGTH_LEN]) -> Result<usize, Malformed>;
+    fn parse(body: &[u8]) -> Result<Self, Malformed>;
+    /// Appends length and body.
+    fn emit(&self, out: &mut Vec<u8>);
 }
 
-impl RecordReader {
+impl Framed for Record {
+    fn parse_length(bytes: [u8; LENGTH_LEN]) -> Result<usize, Malformed> {
+        record::parse_length(bytes)
+    }
+
+    fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        Self::parse(body)
+    }
+
+    fn emit(&self, out: &mut Vec<u8>) {
+        self.emit(out);
+    }
+}
+
+impl Framed for PostRecord {
+    fn parse_length(bytes: [u8; LENGTH_LEN]) -> Result<usize, Malformed> {
+        post::parse_length(bytes)
+    }
+
+    fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        Self::parse(body)
+    }
+
+    fn emit(&self, out: &mut Vec<u8>) {
+        self.emit(out);
+    }
+}
+
+/// Puts records together from pieces of any size. Memory follows what has arrived, not what was announced.
+#[derive(Debug)]
+pub(super) struct RecordReader<R> {
+    buffer: Vec<u8>,
+    record: PhantomData<R>,
+}
+
+impl<R> Default for RecordReader<R> {
+    fn default() -> Self {
+        Self { buffer: Vec::new(), record: PhantomData }
+    }
+}
+
+impl<R: Framed> RecordReader<R> {
     /// Takes bytes from the front of `data` up to the end of the next record; `None` when it is not complete yet.
-    pub(super) fn next(&mut self, data: &mut &[u8]) -> Result<Option<Record>, Malformed> {
+    pub(super) fn next(&mut self, data: &mut &[u8]) -> Result<Option<R>, Malformed> {
         if !self.fill(data, LENGTH_LEN) {
             return Ok(None);
         }
         let Some((length, _)) = self.buffer.split_first_chunk::<LENGTH_LEN>() else {
             return Ok(None);
         };
-        let length = parse_length(*length)?;
+        let length = R::parse_length(*length)?;
         if !self.fill(data, LENGTH_LEN + length) {
             return Ok(None);
         }
-        let record = self.buffer.get(LENGTH_LEN..).map_or(Err(Malformed::Truncated), Record::parse)?;
+        let record = self.buffer.get(LENGTH_LEN..).map_or(Err(Malformed::Truncated), R::parse)?;
         // A single long record does not keep its memory for the rest of the session.
         self.buffer = Vec::new();
         Ok(Some(record))
@@ -51,7 +97,7 @@ impl WriteBuffer {
     }
 
     /// Appends a record; returns where it ends, to be compared with [`WriteBuffer::on_written`].
-    pub(super) fn push(&mut self, record: &Record) -> usize {
+    pub(super) fn push(&mut self, record: &impl Framed) -> usize {
         record.emit(&mut self.bytes);
         self.bytes.len()
     }
@@ -75,6 +121,7 @@ impl WriteBuffer {
 mod tests {
     use super::*;
     use crate::types::{MessageId, UnixTime};
+    use crate::wire::content::Content;
     use proptest::prelude::*;
 
     proptest! {
@@ -85,13 +132,13 @@ mod tests {
         ) {
             let records: Vec<_> = texts
                 .into_iter()
-                .map(|text| Record::Message { id: MessageId([7; 16]), sent_at: UnixTime::from_millis(1), text })
+                .map(|text| Record::Message { id: MessageId([7; 16]), sent_at: UnixTime::from_millis(1), content: Content::Text(text) })
                 .collect();
             let mut stream = WriteBuffer::default();
             for record in &records {
                 stream.push(record);
             }
-            let (mut reader, mut seen, mut pieces) = (RecordReader::default(), Vec::new(), pieces.into_iter().cycle());
+            let (mut reader, mut seen, mut pieces) = (RecordReader::<Record>::default(), Vec::new(), pieces.into_iter().cycle());
             while !stream.pending().is_empty() {
                 let len = pieces.next().unwrap().min(stream.pending().len());
                 let mut data = &stream.pending()[..len];
@@ -105,16 +152,16 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
-            let (mut reader, mut data) = (RecordReader::default(), &bytes[..]);
+            let (mut reader, mut data) = (RecordReader::<Record>::default(), &bytes[..]);
             while let Ok(Some(_)) = reader.next(&mut data) {}
         }
     }
 
     #[test]
     fn an_announced_length_takes_no_memory() {
-        let mut reader = RecordReader::default();
+        let mut reader = RecordReader::<Record>::default();
         assert_eq!(reader.next(&mut &[0, 0x10, 0, 0, 0x84][..]), Ok(None));
         assert!(reader.buffer.capacity() < 100);
-        assert!(RecordReader::default().next(&mut &[0xff; 4][..]).is_err());
+        assert!(RecordReader::<Record>::default().next(&mut &[0xff; 4][..]).is_err());
     }
 }

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 
 use super::framing::{RecordReader, WriteBuffer};
 use super::messenger::{MessengerConfig, SessionId};
-use super::store::{IncomingMessage, PageLimit, ReceivedMessage, StoreOp};
+use super::store::{IncomingMessage, Origin, PageLimit, ReceivedMessage, StoreOp};
 use crate::types::{MessageId, NodeId};
-use crate::wire::record::{MAX_RECEIPT_IDS, Record};
+use crate::wire::content::MAX_RECEIPT_IDS;
+use crate::wire::record::Record;
 
 /// More receipts than this wait only when the peer does not read them; then its messages are not read either.
 const MAX_RECEIPTS: usize = 4096;
@@ -15,7 +16,7 @@ const MAX_RECEIPTS: usize = 4096;
 /// later messages could be stored: order would be lost.
 #[derive(Debug, Default)]
 pub(super) struct Inbound {
-    pub(super) reader: RecordReader,
+    pub(super) reader: RecordReader<Record>,
     waiting: Vec<ReceivedMessage>,
     /// Messages and bytes that wait or are in flight.
     held: Held,
@@ -33,7 +34,7 @@ struct Held {
 impl Inbound {
     pub(super) fn received(&mut self, message: ReceivedMessage) {
         self.held.waiting.0 += 1;
-        self.held.waiting.1 += message.text.len();
+        self.held.waiting.1 += message.content.weight();
         self.waiting.push(message);
     }
 
@@ -51,7 +52,8 @@ impl Inbound {
         }
         self.in_flight = true;
         self.held = Held { waiting: (0, 0), in_flight: self.held.waiting };
-        Some(StoreOp::StoreIncoming { session, from, messages: std::mem::take(&mut self.waiting) })
+        let (origin, messages) = (Origin::Session(session), std::mem::take(&mut self.waiting));
+        Some(StoreOp::StoreIncoming { origin, from, messages, receipt: None })
     }
 
     pub(super) fn stored(&mut self, ids: Vec<MessageId>) {

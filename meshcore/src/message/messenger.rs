@@ -1,137 +1,39 @@
-//! Text messages between nodes: the outbox, receipts, and the hand-over to the application.
+//! The delivery of messages: the outbox, the ways by session and by mailbox, receipts, and the hand-over to the application.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::absence::Absence;
 use super::framing::{RecordReader, WriteBuffer};
 use super::inbound::{HandOver, Inbound};
 use super::outbound::Outbox;
+use super::post::{Job, JobOutcome, Page, Post};
+use super::sent::Sent;
 pub use super::store::IncomingMessage;
-use super::store::{OutgoingMessage, PageLimit, ReceivedMessage, StoreError, StoreOp, StoreReply};
-use crate::types::{MessageId, NodeId, Status, UnixTime};
-use crate::wire::Malformed;
-use crate::wire::record::{MAX_TEXT, Record};
+use super::store::{Keeping, Origin, OutgoingMessage, ReceivedMessage, StoreOp, StoreReply};
+use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
+use crate::wire::content::{Content, MAX_RECEIPT_IDS};
+use crate::wire::post::Outcome;
+use crate::wire::record::Record;
 
-/// An encrypted connection with a peer. Numbers are given by the composer and never reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u64);
+mod interface;
 
-/// Which of the two message streams of a session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// The stream that this node opened: it writes messages and reads receipts.
-    Outgoing,
-    /// The stream that the peer opened: this node reads messages and writes receipts.
-    Incoming,
-}
+pub use interface::{
+    Channel, MessengerConfig, MessengerEvent, ProtocolViolation, SendError, SessionId, check_text,
+};
 
-/// Limits of the messenger's memory.
-#[derive(Debug, Clone)]
-pub struct MessengerConfig {
-    /// Undelivered messages in memory for each peer with a sending session. Default: 256, 4 MiB. It also limits what
-    /// is on its way to a peer, so a small window makes long paths slow.
-    pub outbox_window: PageLimit,
-    /// Messages that the application has and has not confirmed. Default: 1024, 16 MiB.
-    pub hand_over_window: PageLimit,
-    /// Messages of one session that wait for their commit; beyond, the session is not read. Default: 1024, 4 MiB.
-    pub commit_window: PageLimit,
-    /// Messages of the application that wait for their commit; beyond, it is refused. Default: 65,536, 64 MiB.
-    pub send_queue: PageLimit,
-    /// Messages on disk that the application has not confirmed; beyond, no session is read. Default: 16,384.
-    pub max_unconfirmed: u64,
-}
-
-impl Default for MessengerConfig {
-    fn default() -> Self {
-        let limit = |messages, mebibytes: usize| PageLimit { messages, bytes: mebibytes << 20 };
-        Self {
-            outbox_window: limit(256, 4),
-            hand_over_window: limit(1024, 16),
-            commit_window: limit(1024, 4),
-            send_queue: limit(65_536, 64),
-            max_unconfirmed: 16_384,
-        }
-    }
-}
-
-/// Why a message is not taken. Nothing has changed then.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// No text.
-    #[error("a message needs at least one character")]
-    Empty,
-    /// Too much text.
-    #[error("a message has at most {limit} bytes of UTF-8; send the text in parts")]
-    TooLong {
-        /// The limit in bytes.
-        limit: usize,
-    },
-    /// The disk does not keep up with the application.
-    #[error("too many messages wait for the disk; wait until some are accepted, then send again")]
-    Busy,
-}
-
-/// Whether a text can be a message.
-pub fn check_text(text: &str) -> Result<(), SendError> {
-    match text.len() {
-        0 => Err(SendError::Empty),
-        1..=MAX_TEXT => Ok(()),
-        _ => Err(SendError::TooLong { limit: MAX_TEXT }),
-    }
-}
-
-/// What a peer must not do. The session is finished by it: close it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ProtocolViolation {
-    /// Bytes that are no record.
-    #[error("malformed record: {0}")]
-    Malformed(#[from] Malformed),
-    /// A message where receipts belong, or a receipt where messages belong.
-    #[error("a record of this kind does not belong on this stream")]
-    WrongStream,
-}
-
-/// What the application should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MessengerEvent {
-    /// A message of the application is on disk; followed by the status `Queued`.
-    Accepted {
-        /// Its id.
-        id: MessageId,
-    },
-    /// A message of the application could not be stored.
-    Refused {
-        /// Its id.
-        id: MessageId,
-        /// Why.
-        error: StoreError,
-    },
-    /// A message has come further, and the disk knows it.
-    Status {
-        /// Its id.
-        id: MessageId,
-        /// Its recipient.
-        to: NodeId,
-        /// How far it has come.
-        status: Status,
-    },
-    /// A message for the application, in order of arrival. Those not confirmed come again after a restart.
-    Received(IncomingMessage),
-    /// Messages that came by this session could not be stored, or those to be sent on it could not be loaded: close it.
-    /// Their sender keeps them; another session is another attempt.
-    StorageFailed {
-        /// The session.
-        session: SessionId,
-        /// Why.
-        error: StoreError,
-    },
-}
+/// How often it is looked what is due by the clock: messages to be given up, letters to be dropped.
+const SWEEP: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
 struct Session {
     peer: NodeId,
     /// To be closed; nothing is read any more.
     failed: bool,
-    receipts: RecordReader,
+    receipts: RecordReader<Record>,
     buffer: WriteBuffer,
     /// Where messages end in the buffer.
     ends: VecDeque<(usize, MessageId)>,
@@ -141,44 +43,82 @@ struct Session {
 /// Messages between this node and its peers.
 ///
 /// # Driving it
-/// Give it everything that happens through `handle_*`, `session_*`, [`Messenger::set_sending_session`] and
-/// [`Messenger::on_written`]; the first reply of the store must be [`StoreReply::Opened`]. After any of these calls
+/// Give it everything that happens through `handle_*`, `session_*`, `set_*` and [`Messenger::on_written`]; the first reply of
+/// the store must be [`StoreReply::Opened`]. After any of these calls
 /// 1. take [`Messenger::poll_store`] until `None` and execute the operations in that order,
-/// 2. take [`Messenger::poll_event`] until `None`,
-/// 3. offer [`Messenger::pending_write`] of both channels of each open session to its streams and report what they took,
-/// 4. read a stream only while [`Messenger::wants_data`] says so, at most 64 KiB for each call; any call can change it.
+/// 2. take [`Messenger::poll_job`] until `None` and do the jobs in that order, but elsewhere,
+/// 3. take [`Messenger::poll_event`] until `None`,
+/// 4. open sessions to [`Messenger::wanted_sessions`] as far as they can be reached,
+/// 5. offer [`Messenger::pending_write`] of the channels of each open session to its streams and report what they took,
+/// 6. read a stream only while [`Messenger::wants_data`] says so, at most 64 KiB for each call; any call can change it.
 ///
-/// There are no timers.
-#[derive(Debug, Default)]
+/// At [`Messenger::poll_timeout`] call [`Messenger::handle_timeout`].
+#[derive(Debug)]
 pub struct Messenger {
     config: MessengerConfig,
+    rng: StdRng,
     sessions: BTreeMap<SessionId, Session>,
     outboxes: BTreeMap<NodeId, Outbox>,
     hand_over: HandOver,
+    absence: Absence,
+    mailboxes: BTreeSet<NodeId>,
+    post: Post,
     /// Messages and bytes of the application that wait for their commit.
     sending: (usize, usize),
+    sent: Sent,
     any_unsaved: bool,
     last_token: u64,
+    sweep_at: Instant,
     ops: VecDeque<StoreOp>,
     events: VecDeque<MessengerEvent>,
 }
 
 impl Messenger {
-    /// A messenger that knows nothing yet.
-    pub fn new(config: MessengerConfig) -> Self {
-        Self { config, ..Self::default() }
+    /// A messenger of the node `own` that knows nothing yet.
+    pub fn new(own: NodeId, config: MessengerConfig, seed: [u8; 32]) -> Self {
+        let post = Post::new(own, config.mailbox);
+        Self {
+            config,
+            rng: StdRng::from_seed(seed),
+            sessions: BTreeMap::new(),
+            outboxes: BTreeMap::new(),
+            hand_over: HandOver::default(),
+            absence: Absence::default(),
+            mailboxes: BTreeSet::new(),
+            post,
+            sending: (0, 0),
+            sent: Sent::default(),
+            any_unsaved: false,
+            last_token: 0,
+            sweep_at: Instant::default(),
+            ops: VecDeque::new(),
+            events: VecDeque::new(),
+        }
     }
 
-    /// Takes a message; [`MessengerEvent::Accepted`] or [`MessengerEvent::Refused`] follows.
-    pub fn send(&mut self, now: UnixTime, id: MessageId, to: NodeId, text: String) -> Result<(), SendError> {
+    /// Takes a message; [`MessengerEvent::Accepted`] or [`MessengerEvent::Refused`] follows. It is given up at `expires`.
+    pub fn send(
+        &mut self,
+        now: UnixTime,
+        id: MessageId,
+        to: NodeId,
+        text: String,
+        expires: Option<UnixTime>,
+    ) -> Result<(), SendError> {
         check_text(&text)?;
         let (messages, bytes) = (self.sending.0 + 1, self.sending.1 + text.len());
         if messages > self.config.send_queue.messages || bytes > self.config.send_queue.bytes {
             return Err(SendError::Busy);
         }
         self.sending = (messages, bytes);
-        self.ops.push_back(StoreOp::Enqueue { id, to, created: now, text });
+        self.ops.push_back(StoreOp::Enqueue { id, to, created: now, expires, text });
         Ok(())
+    }
+
+    /// The application, or the person, has read the messages from this node up to this arrival number: the sender is told.
+    pub fn mark_read(&mut self, now: UnixTime, from: NodeId, arrival: u64) {
+        let receipt = MessageId(self.rng.random());
+        self.ops.push_back(StoreOp::MarkRead { from, arrival, receipt, now });
     }
 
     /// A session with an authenticated peer has begun.
@@ -191,19 +131,21 @@ impl Messenger {
             ends: VecDeque::new(),
             inbound: Inbound::default(),
         });
+        self.post.session_opened(session, peer);
     }
 
     /// A session has ended, whoever ended it.
-    pub fn session_closed(&mut self, session: SessionId) {
+    pub fn session_closed(&mut self, now: Now, session: SessionId) {
         let Some(Session { peer, .. }) = self.sessions.remove(&session) else { return };
+        self.post.session_closed(session);
         if self.outboxes.get(&peer).is_some_and(|outbox| outbox.session() == Some(session)) {
-            self.set_sending_session(peer, None);
+            self.set_sending_session(now, peer, None);
         }
     }
 
     /// Chooses the session by which messages to `peer` go. A change rewinds to the first undelivered message. A session
     /// that is not open with this peer counts as none.
-    pub fn set_sending_session(&mut self, peer: NodeId, session: Option<SessionId>) {
+    pub fn set_sending_session(&mut self, now: Now, peer: NodeId, session: Option<SessionId>) {
         let session = session.filter(|id| self.sessions.get(id).is_some_and(|open| open.peer == peer));
         let outbox = self.outboxes.entry(peer).or_default();
         if outbox.session() != session {
@@ -211,13 +153,41 @@ impl Messenger {
             // What is known to be delivered shall not be loaded and sent again.
             self.ops.extend(outbox.retry(peer));
         }
+        self.post.set_sending_session(peer, session);
         self.refill(peer);
+        self.review(now, peer);
+        self.settle_post(now);
+    }
+
+    /// Whether a node can be reached.
+    pub fn set_reachable(&mut self, now: Now, node: NodeId, reachable: bool) {
+        if self.absence.set_reachable(node, reachable) {
+            self.post.on_reach_changed(node);
+            self.settle_post(now);
+        }
+    }
+
+    /// The nodes in reach that offer a mailbox.
+    pub fn set_mailboxes(&mut self, now: Now, mailboxes: BTreeSet<NodeId>) {
+        if self.mailboxes != mailboxes {
+            self.mailboxes = mailboxes;
+            self.post.on_mailboxes_changed();
+            self.settle_post(now);
+        }
+    }
+
+    /// Whether the person has blocked a node: what it wrote is not taken, whatever way it comes, and what waits for it goes
+    /// no way. As long as it is blocked it must neither be reachable nor be among the mailboxes.
+    pub fn set_blocked(&mut self, now: Now, node: NodeId, blocked: bool) {
+        self.post.set_blocked(node, blocked);
+        self.review(now, node);
+        self.settle_post(now);
     }
 
     /// Bytes from a stream, cut anywhere. An error finishes the session: what comes later is ignored, close it.
     pub fn handle_data(
         &mut self,
-        now: UnixTime,
+        now: Now,
         session: SessionId,
         channel: Channel,
         data: &[u8],
@@ -226,25 +196,29 @@ impl Messenger {
             return Ok(());
         };
         let result = match channel {
-            Channel::Incoming => state.read_messages(now, data).map(|()| Vec::new()),
+            Channel::Incoming => state.read_messages(now.wall, data).map(|()| Vec::new()),
             Channel::Outgoing => state.read_receipts(data),
+            Channel::Deposits => self.post.handle_deposits(now, session, data).map(|()| Vec::new()),
+            Channel::Letters => {
+                self.post.handle_answers(now, &mut self.rng, session, data).map(|()| Vec::new())
+            }
         };
         state.failed = result.is_err();
         let peer = state.peer;
         self.ops.extend(state.inbound.store(session, peer));
-        self.delivered(peer, result?);
+        self.settle_post(now);
+        self.delivered(now, peer, result?);
         Ok(())
     }
 
     /// Whether a stream should be read now.
     pub fn wants_data(&self, session: SessionId, channel: Channel) -> bool {
         let Some(state) = self.sessions.get(&session).filter(|state| !state.failed) else { return false };
+        let is_behind = self.hand_over.unconfirmed() > self.config.max_unconfirmed;
         match channel {
-            Channel::Outgoing => true,
-            Channel::Incoming => {
-                state.inbound.has_room(self.config.commit_window)
-                    && self.hand_over.unconfirmed() <= self.config.max_unconfirmed
-            }
+            Channel::Outgoing | Channel::Letters => true,
+            Channel::Incoming => state.inbound.has_room(self.config.commit_window) && !is_behind,
+            Channel::Deposits => self.post.wants_deposits(session) && !is_behind,
         }
     }
 
@@ -252,6 +226,8 @@ impl Messenger {
     pub fn pending_write(&mut self, session: SessionId, channel: Channel) -> &[u8] {
         let Some(state) = self.sessions.get_mut(&session) else { return &[] };
         match channel {
+            Channel::Letters => self.post.pending_letters(session),
+            Channel::Deposits => self.post.pending_answers(session),
             Channel::Incoming => state.inbound.pending_write(),
             Channel::Outgoing => {
                 // A record that was begun is finished, even when the messages go elsewhere by now.
@@ -267,11 +243,21 @@ impl Messenger {
     }
 
     /// The stream took the first `n` bytes of [`Messenger::pending_write`].
-    pub fn on_written(&mut self, session: SessionId, channel: Channel, n: usize) {
-        let Some(state) = self.sessions.get_mut(&session) else { return };
-        if channel == Channel::Incoming {
-            return state.inbound.on_written(n);
+    pub fn on_written(&mut self, now: Instant, session: SessionId, channel: Channel, n: usize) {
+        match channel {
+            Channel::Letters => self.post.on_letters_written(session, n),
+            Channel::Deposits => self.post.on_answers_written(session, n),
+            Channel::Outgoing => self.on_messages_written(now, session, n),
+            Channel::Incoming => {
+                if let Some(state) = self.sessions.get_mut(&session) {
+                    state.inbound.on_written(n);
+                }
+            }
         }
+    }
+
+    fn on_messages_written(&mut self, now: Instant, session: SessionId, n: usize) {
+        let Some(state) = self.sessions.get_mut(&session) else { return };
         let written = state.buffer.on_written(n);
         let complete = state.ends.iter().take_while(|(end, _)| *end <= written).count();
         let ids: Vec<_> = state.ends.drain(..complete).map(|(_, id)| id).collect();
@@ -282,7 +268,7 @@ impl Messenger {
         };
         let ids: Vec<_> = ids.into_iter().filter(|id| outbox.sent(*id)).collect();
         if !ids.is_empty() {
-            self.ops.push_back(StoreOp::SetStatus { to, ids, status: Status::Sent });
+            self.sent.add(now, to, ids);
         }
     }
 
@@ -291,9 +277,13 @@ impl Messenger {
         self.outboxes.get(&peer).is_some_and(Outbox::has_backlog)
     }
 
-    /// The peers with undelivered messages.
-    pub fn peers_with_backlog(&self) -> impl Iterator<Item = NodeId> {
-        self.outboxes.iter().filter(|(_, outbox)| outbox.has_backlog()).map(|(peer, _)| *peer)
+    /// The nodes with which a session is wanted, each from when on, some of them more than once: messages for them wait, or letters
+    /// that they shall keep.
+    pub fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
+        let is_wanted =
+            |(peer, outbox): &(&NodeId, &Outbox)| outbox.has_backlog() && !self.post.is_blocked(peer);
+        let backlog = self.outboxes.iter().filter(is_wanted);
+        backlog.map(|(peer, _)| (*peer, Instant::default())).chain(self.post.wanted_sessions())
     }
 
     /// The application has confirmed all messages up to this arrival number.
@@ -307,23 +297,38 @@ impl Messenger {
         self.ops.extend(self.hand_over.load(&self.config));
     }
 
-    /// An answer of the store. `now` is not used yet by any of them.
-    pub fn handle_store(&mut self, _now: UnixTime, reply: StoreReply) {
+    /// What came of a job.
+    pub fn handle_job(&mut self, now: Now, outcome: JobOutcome) {
+        self.post.handle_job(now, outcome);
+        self.settle_post(now);
+    }
+
+    /// An answer of the store.
+    pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
         match reply {
             StoreReply::Opened(opened) => {
                 self.hand_over.opened(opened.confirmed, opened.last_arrival);
                 for peer in opened.backlog {
                     self.outboxes.entry(peer).or_insert_with(Outbox::on_disk);
+                    self.review(now, peer);
                 }
+                opened.letters_for.into_iter().for_each(|recipient| self.post.has_letters(recipient));
                 self.ops.extend(self.hand_over.load(&self.config));
             }
-            StoreReply::Enqueued { to, message } => self.enqueued(to, message),
+            StoreReply::Enqueued { to, message } => {
+                self.release_sending(message.content.weight());
+                let (id, status) = (message.id, message.status);
+                self.events
+                    .extend([MessengerEvent::Accepted { id }, MessengerEvent::Status { id, to, status }]);
+                self.enqueued(now, to, message);
+                self.retry_unsaved();
+            }
             StoreReply::NotEnqueued { id, len, error } => {
                 self.release_sending(len);
                 self.events.push_back(MessengerEvent::Refused { id, error });
             }
             StoreReply::StatusSaved { to, ids, status } => {
-                self.events.extend(ids.into_iter().map(|id| MessengerEvent::Status { id, to, status }));
+                self.raised(now, to, ids, status);
                 self.retry_unsaved();
                 self.forget_if_idle(to);
             }
@@ -331,12 +336,13 @@ impl Messenger {
                 self.outboxes.entry(to).or_default().keep_unsaved(ids);
                 self.any_unsaved = true;
             }
-            // `Sent` is not tried again: it could overtake `Delivered`.
+            // `Sent` is not tried again: it could overtake `Delivered`. And who has copies is asked for them again.
             StoreReply::StatusNotSaved { .. } | StoreReply::NotSaved { .. } => {}
             StoreReply::OutboxPage { peer, token, messages, complete } => {
                 if let Some(outbox) = self.outboxes.get_mut(&peer) {
                     outbox.loaded(token, messages, complete);
                     self.refill(peer);
+                    self.review(now, peer);
                 }
             }
             StoreReply::OutboxPageFailed { peer, token, error } => {
@@ -347,63 +353,161 @@ impl Messenger {
                     self.events.push_back(MessengerEvent::StorageFailed { session, error });
                 }
             }
-            StoreReply::Stored { session, ids, new } => self.stored(session, ids, new),
-            StoreReply::NotStored { session, error } => {
+            StoreReply::DepositPage { token, deposits, complete } => {
+                self.post.on_page(now, Page::Deposits { token, deposits, complete });
+            }
+            StoreReply::LetterPage { token, letters, complete } => {
+                self.post.on_page(now, Page::Letters { token, letters, complete });
+            }
+            StoreReply::DepositPageFailed { token, .. } | StoreReply::LetterPageFailed { token, .. } => {
+                self.post.on_page_failed(now, token);
+            }
+            StoreReply::Stored { origin, from, ids, new, raised, receipt } => {
+                self.arrived(new);
+                for (id, status) in raised {
+                    self.raised(now, from, vec![id], status);
+                }
+                receipt.into_iter().for_each(|message| self.enqueued(now, from, message));
+                match origin {
+                    Origin::Session(session) => self.stored(session, ids),
+                    Origin::Envelopes { .. } => self.post.on_stored(&origin, Outcome::Taken),
+                }
+                self.retry_unsaved();
+            }
+            StoreReply::NotStored { origin: Origin::Session(session), error } => {
                 if let Some(state) = self.sessions.get_mut(&session) {
                     state.failed = true;
                     state.inbound.give_up();
                     self.events.push_back(MessengerEvent::StorageFailed { session, error });
                 }
             }
+            StoreReply::NotStored { origin, .. } => self.post.on_stored(&origin, Outcome::Later),
             StoreReply::IncomingPage { messages, complete } => {
                 let messages = self.hand_over.loaded(messages, complete);
                 self.events.extend(messages.into_iter().map(MessengerEvent::Received));
                 self.ops.extend(self.hand_over.load(&self.config));
             }
             StoreReply::IncomingPageFailed { .. } => self.hand_over.load_failed(),
+            StoreReply::MarkedRead { from, arrival, receipt: Some(message) } => {
+                if matches!(&message.content, Content::Receipts { ids, .. } if ids.len() >= MAX_RECEIPT_IDS) {
+                    self.mark_read(now.wall, from, arrival);
+                }
+                self.enqueued(now, from, message);
+            }
+            StoreReply::MarkedRead { receipt: None, .. } => {}
+            StoreReply::LetterKept { session, number, recipient, keeping } => {
+                let outcome = match keeping {
+                    Keeping::Kept => Outcome::Taken,
+                    Keeping::Full => Outcome::Full,
+                    Keeping::SenderFull => Outcome::SenderFull,
+                };
+                self.post.on_kept(session, number, outcome);
+                if keeping == Keeping::Kept {
+                    self.post.has_letters(recipient);
+                }
+            }
+            StoreReply::LetterNotKept { session, number, .. } => {
+                self.post.on_kept(session, number, Outcome::Later);
+            }
+            StoreReply::Swept { expired, released } => {
+                for (to, id) in expired {
+                    self.raised(now, to, vec![id], Status::Expired);
+                }
+                self.arrived(released);
+            }
         }
+        self.settle_post(now);
     }
 
     /// The next operation for the store.
     pub fn poll_store(&mut self) -> Option<StoreOp> {
-        self.ops.pop_front()
+        self.ops.pop_front().or_else(|| self.post.poll_store())
+    }
+
+    /// The next letter to be sealed, or envelope to be opened.
+    pub fn poll_job(&mut self) -> Option<Job> {
+        self.post.poll_job()
     }
 
     /// The next event.
     pub fn poll_event(&mut self) -> Option<MessengerEvent> {
-        self.events.pop_front()
+        let refusal = |(mailbox, outcome)| MessengerEvent::MailboxRefused { mailbox, outcome };
+        self.events.pop_front().or_else(|| self.post.poll_refusal().map(refusal))
     }
 
-    fn enqueued(&mut self, to: NodeId, message: OutgoingMessage) {
-        self.release_sending(message.text.len());
-        let (id, status) = (message.id, message.status);
-        self.events.extend([MessengerEvent::Accepted { id }, MessengerEvent::Status { id, to, status }]);
+    /// When [`Messenger::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let post = Some(self.post.poll_timeout());
+        [Some(self.sweep_at), self.absence.poll_timeout(), self.sent.poll_timeout(), post]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// The time of [`Messenger::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Now) {
+        for absent in self.absence.handle_timeout(now.monotonic) {
+            self.post.set_absent(absent, true);
+        }
+        self.post.handle_timeout(now.monotonic, &mut self.rng);
+        self.ops.extend(self.sent.handle_timeout(now.monotonic));
+        if now.monotonic >= self.sweep_at {
+            self.sweep_at = now.monotonic + SWEEP;
+            self.ops.push_back(StoreOp::Sweep { now: now.wall });
+            // Again, if the disk could not be read.
+            self.ops.extend(self.hand_over.load(&self.config));
+        }
+        self.settle_post(now);
+    }
+
+    fn settle_post(&mut self, now: Now) {
+        self.post.settle(now, &mut self.rng, &self.mailboxes, self.absence.reachable());
+    }
+
+    /// A message of this node is on disk.
+    fn enqueued(&mut self, now: Now, to: NodeId, message: OutgoingMessage) {
+        self.post.on_enqueued(to, message.seq);
         self.outboxes.entry(to).or_default().enqueued(message, self.config.outbox_window);
         self.refill(to);
-        self.retry_unsaved();
+        self.review(now, to);
     }
 
-    fn stored(&mut self, session: SessionId, ids: Vec<MessageId>, new: Vec<IncomingMessage>) {
+    /// Messages of this node have come further, as the disk knows.
+    fn raised(&mut self, now: Now, to: NodeId, ids: Vec<MessageId>, status: Status) {
+        if let Some(outbox) = self.outboxes.get_mut(&to).filter(|_| !status.is_pending()) {
+            ids.iter().for_each(|id| outbox.settled(*id, status));
+            self.refill(to);
+            self.review(now, to);
+        }
+        self.events.extend(ids.into_iter().map(|id| MessengerEvent::Status { id, to, status }));
+    }
+
+    /// Messages of others are on disk.
+    fn arrived(&mut self, new: Vec<IncomingMessage>) {
         for message in new {
             let message = self.hand_over.stored(message, self.config.hand_over_window);
             self.events.extend(message.map(MessengerEvent::Received));
         }
+        self.ops.extend(self.hand_over.load(&self.config));
+    }
+
+    fn stored(&mut self, session: SessionId, ids: Vec<MessageId>) {
         if let Some(state) = self.sessions.get_mut(&session) {
             state.inbound.stored(ids);
             if !state.failed {
                 self.ops.extend(state.inbound.store(session, state.peer));
             }
         }
-        self.ops.extend(self.hand_over.load(&self.config));
-        self.retry_unsaved();
     }
 
-    fn delivered(&mut self, peer: NodeId, receipts: Vec<MessageId>) {
+    fn delivered(&mut self, now: Now, peer: NodeId, receipts: Vec<MessageId>) {
         let Some(outbox) = self.outboxes.get_mut(&peer) else { return };
         let ids: Vec<_> = receipts.into_iter().filter(|id| outbox.delivered(*id)).collect();
+        ids.iter().for_each(|id| self.sent.remove(peer, *id));
         if !ids.is_empty() {
             self.ops.push_back(StoreOp::SetStatus { to: peer, ids, status: Status::Delivered });
             self.refill(peer);
+            self.review(now, peer);
         }
     }
 
@@ -419,6 +523,16 @@ impl Messenger {
             self.ops.push_back(op);
         }
         self.forget_if_idle(peer);
+    }
+
+    /// Whether messages wait for a peer without a session may have changed.
+    fn review(&mut self, now: Now, peer: NodeId) {
+        let outbox = self.outboxes.get(&peer);
+        let waiting = outbox.is_some_and(|outbox| outbox.has_backlog() && outbox.session().is_none())
+            && !self.post.is_blocked(&peer);
+        if let Some(absent) = self.absence.set_waiting(now.monotonic, peer, waiting) {
+            self.post.set_absent(peer, absent);
+        }
     }
 
     fn forget_if_idle(&mut self, peer: NodeId) {
@@ -439,8 +553,10 @@ impl Session {
     fn read_messages(&mut self, received_at: UnixTime, mut data: &[u8]) -> Result<(), ProtocolViolation> {
         while let Some(record) = self.inbound.reader.next(&mut data)? {
             match record {
-                Record::Message { id, sent_at, text } => {
-                    self.inbound.received(ReceivedMessage { id, text, sent_at, received_at });
+                // What a later version says is not acknowledged: its sender learns that it was not understood.
+                Record::Message { content: Content::Unknown(_), .. } => {}
+                Record::Message { id, sent_at, content } => {
+                    self.inbound.received(ReceivedMessage { id, content, sent_at, received_at });
                 }
                 Record::Receipt(_) => return Err(ProtocolViolation::WrongStream),
                 Record::Unknown(_) => {}

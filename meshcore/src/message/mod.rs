@@ -1,5 +1,6 @@
 //! Who a node is, which nodes it knows, and the messages between them.
 
+mod absence;
 pub mod contact;
 pub mod directory;
 pub mod envelope;
@@ -8,9 +9,12 @@ pub mod identity;
 mod inbound;
 pub mod messenger;
 mod outbound;
+mod post;
+mod sent;
 pub mod store;
 
 pub use messenger::{Channel, IncomingMessage, Messenger, MessengerConfig, MessengerEvent, SessionId};
+pub use post::{Job, JobOutcome, MailboxConfig};
 pub use store::{StoreError, StoreOp, StoreReply};
 
 #[cfg(test)]

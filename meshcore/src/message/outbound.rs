@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use super::framing::WriteBuffer;
 use super::messenger::SessionId;
 use super::store::{OutgoingMessage, PageLimit, StoreOp};
-use crate::types::{MessageId, NodeId, Status};
+use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::wire::content::Content;
 use crate::wire::record::Record;
 
 /// A session's buffer is filled up to this many bytes, or by one record that is longer.
@@ -18,9 +19,15 @@ const MAX_UNSAVED: usize = 4096;
 /// A message between its loading and its receipt.
 #[derive(Debug)]
 struct Entry {
-    message: OutgoingMessage,
-    /// Bytes of text that this entry stands for; the text itself is gone once it is in a session's buffer.
+    id: MessageId,
+    created: UnixTime,
+    status: Status,
+    /// Gone once it is in a session's buffer.
+    content: Option<Content>,
+    /// Bytes of content that this entry stands for.
     len: usize,
+    /// Somebody wants to know its status.
+    is_text: bool,
 }
 
 /// A page that was asked for.
@@ -79,7 +86,7 @@ impl Outbox {
     /// A message has been committed.
     pub(super) fn enqueued(&mut self, message: OutgoingMessage, limit: PageLimit) {
         let fits = self.window.len() < limit.messages
-            && (self.window.is_empty() || self.bytes.saturating_add(message.text.len()) <= limit.bytes);
+            && (self.window.is_empty() || self.bytes.saturating_add(message.content.weight()) <= limit.bytes);
         if self.session.is_some() && !self.more && fits {
             self.push(message);
         } else {
@@ -88,10 +95,11 @@ impl Outbox {
     }
 
     fn push(&mut self, message: OutgoingMessage) {
-        let len = message.text.len();
-        self.last_seq = message.seq;
+        let OutgoingMessage { seq, id, created, status, content, .. } = message;
+        let (len, is_text) = (content.weight(), matches!(content, Content::Text(_)));
+        self.last_seq = seq;
         self.bytes += len;
-        self.window.push_back(Entry { message, len });
+        self.window.push_back(Entry { id, created, status, content: Some(content), len, is_text });
     }
 
     /// The next page to load, when half of the window is free.
@@ -130,20 +138,20 @@ impl Outbox {
     pub(super) fn fill(&mut self, buffer: &mut WriteBuffer, ends: &mut VecDeque<(usize, MessageId)>) {
         while buffer.len() < WRITE_CHUNK {
             let Some(entry) = self.window.get_mut(self.next) else { break };
-            let OutgoingMessage { id, created, text, .. } = &mut entry.message;
-            let record = Record::Message { id: *id, sent_at: *created, text: std::mem::take(text) };
-            ends.push_back((buffer.push(&record), *id));
             self.next += 1;
+            if let Some(content) = entry.content.take() {
+                let record = Record::Message { id: entry.id, sent_at: entry.created, content };
+                ends.push_back((buffer.push(&record), entry.id));
+            }
         }
     }
 
     /// A message was written to the sending session. Whether its status rose by that.
     pub(super) fn sent(&mut self, id: MessageId) -> bool {
-        let entry = self.window.iter_mut().find(|entry| entry.message.id == id);
-        match entry {
-            Some(Entry { message, .. }) if message.status < Status::Sent => {
-                message.status = Status::Sent;
-                true
+        match self.window.iter_mut().find(|entry| entry.id == id) {
+            Some(entry) if entry.status < Status::Sent => {
+                entry.status = Status::Sent;
+                entry.is_text
             }
             _ => false,
         }
@@ -151,16 +159,27 @@ impl Outbox {
 
     /// The peer acknowledges a message. Whether it is one that was sent and not acknowledged before.
     pub(super) fn delivered(&mut self, id: MessageId) -> bool {
-        let sent = |entry: &Entry| entry.message.id == id && entry.message.status >= Status::Sent;
         // Receipts come in order: the search ends at once.
-        let Some(at) = self.window.iter().position(sent) else { return false };
+        let at = self.window.iter().position(|entry| entry.id == id && entry.status >= Status::Sent);
+        at.map(|at| self.remove(at)).is_some()
+    }
+
+    /// A message is pending no more, as the disk knows. One that was given up on its way may arrive all the same: its receipt is
+    /// waited for.
+    pub(super) fn settled(&mut self, id: MessageId, status: Status) {
+        let at = self.window.iter().position(|entry| entry.id == id);
+        if let Some(at) = at.filter(|at| status.is_proven() || *at >= self.next) {
+            self.remove(at);
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
         if let Some(entry) = self.window.remove(at) {
             self.bytes -= entry.len;
         }
         if at < self.next {
             self.next -= 1;
         }
-        true
     }
 
     pub(super) fn keep_unsaved(&mut self, ids: Vec<MessageId>) {

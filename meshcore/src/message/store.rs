@@ -4,10 +4,12 @@
 //! makes them durable. An operation is atomic. The messenger relies on all three.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::directory::Ties;
 use super::messenger::SessionId;
 use crate::types::{MessageId, Nickname, NodeId, Status, Trust, UnixTime};
+pub use crate::wire::content::{Content, KIND_TEXT, MAX_RECEIPT_IDS};
 
 /// Why the store could not do something. Each text names the file and what helps.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,10 +79,22 @@ pub struct OutgoingMessage {
     pub id: MessageId,
     /// When it was accepted.
     pub created: UnixTime,
-    /// The text.
-    pub text: String,
+    /// When it is given up; `None`: never.
+    pub expires: Option<UnixTime>,
+    /// What it says.
+    pub content: Content,
     /// How far it has come.
     pub status: Status,
+}
+
+/// A message in the outbox that a mailbox shall keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deposit {
+    /// The message.
+    pub message: OutgoingMessage,
+    /// The pending message to the same recipient before it, so that the recipient shows them in this order. Receipts
+    /// neither follow nor are followed.
+    pub after: Option<MessageId>,
 }
 
 /// A message from another node, safely on this node's disk.
@@ -88,7 +102,7 @@ pub struct OutgoingMessage {
 pub struct IncomingMessage {
     /// Place in the order of arrival at this node; grows, starts at 1, may have gaps.
     pub arrival: u64,
-    /// The sender, proven by the encrypted session.
+    /// The sender, proven by the encrypted session or the signature in the envelope.
     pub from: NodeId,
     /// The id that the sender gave; unique together with the sender.
     pub id: MessageId,
@@ -105,8 +119,8 @@ pub struct IncomingMessage {
 pub struct ReceivedMessage {
     /// As in [`IncomingMessage`].
     pub id: MessageId,
-    /// As in [`IncomingMessage`].
-    pub text: String,
+    /// What it says.
+    pub content: Content,
     /// As in [`IncomingMessage`].
     pub sent_at: UnixTime,
     /// As in [`IncomingMessage`].
@@ -140,203 +154,79 @@ impl StoredPeer {
     }
 }
 
-/// An operation.
+/// The way that messages from a node came by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreOp {
-    /// Adds a message to the outbox. Answered by [`StoreReply::Enqueued`] or [`StoreReply::NotEnqueued`].
-    Enqueue {
-        /// Its id; refused when it was used before.
-        id: MessageId,
-        /// Recipient.
-        to: NodeId,
-        /// When it was accepted.
-        created: UnixTime,
-        /// The text.
-        text: String,
-    },
-    /// Raises the status of messages to one peer; a status never falls. Answered by [`StoreReply::StatusSaved`] or
-    /// [`StoreReply::StatusNotSaved`].
-    SetStatus {
-        /// Recipient; a message to somebody else is left alone.
-        to: NodeId,
-        /// The messages.
-        ids: Vec<MessageId>,
-        /// Their new status.
-        status: Status,
-    },
-    /// Reads undelivered messages to `peer` in order. Answered by [`StoreReply::OutboxPage`] or
-    /// [`StoreReply::OutboxPageFailed`].
-    LoadOutbox {
-        /// Recipient.
-        peer: NodeId,
-        /// Only those with a larger `seq`.
-        after: u64,
-        /// Size of the page.
-        limit: PageLimit,
-        /// Comes back in the answer.
-        token: u64,
-    },
-    /// Stores messages from one session, those not known by (sender, id), in order. Answered by
-    /// [`StoreReply::Stored`] or [`StoreReply::NotStored`].
-    StoreIncoming {
-        /// Session that they came by.
+pub enum Origin {
+    /// A session with the sender itself.
+    Session(SessionId),
+    /// Sealed envelopes that somebody handed over.
+    Envelopes {
+        /// The session that they came by.
         session: SessionId,
-        /// Sender.
-        from: NodeId,
-        /// In the order of arrival.
-        messages: Vec<ReceivedMessage>,
+        /// Their numbers in that session.
+        numbers: Vec<u64>,
     },
-    /// Reads incoming messages in order of arrival. Answered by [`StoreReply::IncomingPage`] or
-    /// [`StoreReply::IncomingPageFailed`].
-    LoadIncoming {
-        /// Only those with a larger arrival number.
-        after: u64,
-        /// Size of the page.
-        limit: PageLimit,
-    },
-    /// The application has confirmed all messages up to this arrival number. Not answered when it succeeds.
-    Confirmed {
-        /// The number.
-        arrival: u64,
-    },
-    /// Keeps a node, replacing what was kept for its id. Not answered when it succeeds.
-    SavePeer(StoredPeer),
-    /// Forgets a node; messages stay. Not answered when it succeeds.
-    RemovePeer(NodeId),
+}
+
+/// A sealed envelope that a mailbox keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Letter {
+    /// Who brought it.
+    pub sender: NodeId,
+    /// Whom it is for.
+    pub recipient: NodeId,
+    /// The id of the message, unique together with the sender.
+    pub id: MessageId,
+    /// When the mailbox drops it.
+    pub expires: UnixTime,
+    /// The envelope.
+    pub envelope: Vec<u8>,
+}
+
+/// How much a mailbox keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of envelopes of all senders.
+    pub total: u64,
+    /// Bytes of envelopes of one sender.
+    pub sender: u64,
+}
+
+/// What a mailbox did with an envelope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeping {
+    /// It is on disk, or was already.
+    Kept,
+    /// There is no room at all.
+    Full,
+    /// There is no room for this sender.
+    SenderFull,
 }
 
 /// What a fresh messenger has to know of an old store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenedOutboxes {
-    /// Peers with undelivered messages.
+    /// Peers with pending messages.
     pub backlog: Vec<NodeId>,
+    /// Nodes for whom the mailbox keeps letters.
+    pub letters_for: Vec<NodeId>,
     /// The application has confirmed all incoming messages up to this one.
     pub confirmed: u64,
     /// The last incoming message, 0 when there was none.
     pub last_arrival: u64,
 }
 
-/// What came of an operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StoreReply {
-    /// The first reply of all.
-    Opened(OpenedOutboxes),
-    /// The message is on disk.
-    Enqueued {
-        /// Recipient.
-        to: NodeId,
-        /// The message.
-        message: OutgoingMessage,
-    },
-    /// The message was not accepted.
-    NotEnqueued {
-        /// Its id.
-        id: MessageId,
-        /// Length of its text in bytes.
-        len: usize,
-        /// Why.
-        error: StoreError,
-    },
-    /// The status is on disk.
-    StatusSaved {
-        /// Recipient.
-        to: NodeId,
-        /// Those messages whose status rose by this.
-        ids: Vec<MessageId>,
-        /// Their status.
-        status: Status,
-    },
-    /// The status is not on disk.
-    StatusNotSaved {
-        /// As in the operation.
-        to: NodeId,
-        /// As in the operation.
-        ids: Vec<MessageId>,
-        /// As in the operation.
-        status: Status,
-        /// Why.
-        error: StoreError,
-    },
-    /// Undelivered messages.
-    OutboxPage {
-        /// Recipient.
-        peer: NodeId,
-        /// From the operation.
-        token: u64,
-        /// In order.
-        messages: Vec<OutgoingMessage>,
-        /// Nothing follows.
-        complete: bool,
-    },
-    /// The outbox could not be read.
-    OutboxPageFailed {
-        /// Recipient.
-        peer: NodeId,
-        /// From the operation.
-        token: u64,
-        /// Why.
-        error: StoreError,
-    },
-    /// The messages of a [`StoreOp::StoreIncoming`] are on disk.
-    Stored {
-        /// Session that they came by.
-        session: SessionId,
-        /// Every id of the operation, duplicates too, in order.
-        ids: Vec<MessageId>,
-        /// Those that were new, in order.
-        new: Vec<IncomingMessage>,
-    },
-    /// None of the messages of a [`StoreOp::StoreIncoming`] is on disk.
-    NotStored {
-        /// Session that they came by.
-        session: SessionId,
-        /// Why.
-        error: StoreError,
-    },
-    /// Incoming messages.
-    IncomingPage {
-        /// In order of arrival.
-        messages: Vec<IncomingMessage>,
-        /// Nothing follows.
-        complete: bool,
-    },
-    /// Incoming messages could not be read.
-    IncomingPageFailed {
-        /// Why.
-        error: StoreError,
-    },
-    /// An operation that is not answered otherwise failed. Nothing is lost by it but convenience; for the log.
-    NotSaved {
-        /// What was to be saved.
-        what: &'static str,
-        /// Why.
-        error: StoreError,
-    },
-}
+/// How long a message waits at the recipient for one that its sender wrote before it. Then it is shown without, and the
+/// other one when it comes.
+pub const PATIENCE: Duration = Duration::from_secs(3600);
 
-impl StoreOp {
-    /// Whether the operation only reads.
-    pub fn is_read(&self) -> bool {
-        matches!(self, Self::LoadOutbox { .. } | Self::LoadIncoming { .. })
-    }
-
-    /// The answer when the operation has failed.
-    pub fn failed(self, error: StoreError) -> StoreReply {
-        match self {
-            Self::Enqueue { id, text, .. } => StoreReply::NotEnqueued { id, len: text.len(), error },
-            Self::SetStatus { to, ids, status } => StoreReply::StatusNotSaved { to, ids, status, error },
-            Self::LoadOutbox { peer, token, .. } => StoreReply::OutboxPageFailed { peer, token, error },
-            Self::StoreIncoming { session, .. } => StoreReply::NotStored { session, error },
-            Self::LoadIncoming { .. } => StoreReply::IncomingPageFailed { error },
-            Self::Confirmed { .. } => StoreReply::NotSaved { what: "the confirmed arrival number", error },
-            Self::SavePeer(_) => StoreReply::NotSaved { what: "a known node", error },
-            Self::RemovePeer(_) => StoreReply::NotSaved { what: "that a node was forgotten", error },
-        }
-    }
-}
+/// Messages of one sender that wait for others at most. One more is shown without waiting.
+pub const MAX_HELD: u32 = 1024;
 
 mod memory;
+mod operations;
 #[cfg(test)]
 pub(crate) mod testing;
 
 pub use memory::MemoryStore;
+pub use operations::{StoreOp, StoreReply};

@@ -1,9 +1,13 @@
 //! The golden vectors, read in both directions. They were made by another program from the specification.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
 use super::identity::{IdentityKey, IdentityRecord, RecordFields, Subkey, safety_words};
-use crate::types::{MessageId, NodeId, UnixTime};
+use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::wire::content::Content;
+use crate::wire::post::{self, Outcome, PostRecord};
 use crate::wire::record::{Record, parse_length};
 
 #[derive(Deserialize)]
@@ -33,6 +37,8 @@ struct RecordVector {
 enum Value {
     Message { id: String, sent_at: String, text: String },
     Receipt { ids: Vec<String> },
+    Receipts { id: String, sent_at: String, status: u8, ids: Vec<String> },
+    Following { id: String, sent_at: String, after: String, text: String },
     Unknown { code: u8 },
 }
 
@@ -66,6 +72,10 @@ fn array<const N: usize>(hex: &str) -> [u8; N] {
     hex::decode(hex).unwrap().try_into().unwrap()
 }
 
+fn message_id(hex: &str) -> MessageId {
+    MessageId(array(hex))
+}
+
 fn time(millis: &str) -> UnixTime {
     UnixTime::from_millis(millis.parse().unwrap())
 }
@@ -75,9 +85,22 @@ fn records() {
     for RecordVector { named: Named { name, hex }, value } in vectors().records {
         let record = match value {
             Value::Message { id, sent_at, text } => {
-                Record::Message { id: MessageId(array(&id)), sent_at: time(&sent_at), text }
+                Record::Message { id: message_id(&id), sent_at: time(&sent_at), content: Content::Text(text) }
             }
-            Value::Receipt { ids } => Record::Receipt(ids.iter().map(|id| MessageId(array(id))).collect()),
+            Value::Receipts { id, sent_at, status, ids } => Record::Message {
+                id: message_id(&id),
+                sent_at: time(&sent_at),
+                content: Content::Receipts {
+                    status: Status::from_code(status).unwrap(),
+                    ids: ids.iter().map(|id| message_id(id)).collect(),
+                },
+            },
+            Value::Following { id, sent_at, after, text } => Record::Message {
+                id: message_id(&id),
+                sent_at: time(&sent_at),
+                content: Content::Following { after: message_id(&after), text },
+            },
+            Value::Receipt { ids } => Record::Receipt(ids.iter().map(|id| message_id(id)).collect()),
             Value::Unknown { code } => Record::Unknown(code),
         };
         let bytes = hex::decode(&hex).unwrap();
@@ -128,5 +151,73 @@ fn identity_record() {
 fn words() {
     for Words { a, b, words } in vectors().safety_words {
         assert_eq!(safety_words(NodeId(array(&a)), NodeId(array(&b))), words[..]);
+    }
+}
+
+#[derive(Deserialize)]
+struct Post {
+    deposits: Vec<Deposit>,
+    answers: Vec<Answer>,
+    malformed_bodies: Vec<Named>,
+}
+
+#[derive(Deserialize)]
+struct Deposit {
+    #[serde(flatten)]
+    named: Named,
+    number: String,
+    recipient: String,
+    id: String,
+    keep: String,
+    envelope: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(flatten)]
+    named: Named,
+    number: String,
+    outcome: usize,
+    keep: String,
+}
+
+#[test]
+fn the_post() {
+    let Post { deposits, answers, malformed_bodies } =
+        serde_json::from_str(include_str!("../../tests/vectors/post.json")).unwrap();
+    let keep = |seconds: &str| Duration::from_secs(seconds.parse().unwrap());
+    let deposits = deposits.into_iter().map(|vector| {
+        let record = PostRecord::Deposit {
+            number: vector.number.parse().unwrap(),
+            recipient: NodeId(array(&vector.recipient)),
+            id: message_id(&vector.id),
+            keep: keep(&vector.keep),
+            envelope: hex::decode(&vector.envelope).unwrap(),
+        };
+        (vector.named, record)
+    });
+    let outcomes = [
+        Outcome::Taken,
+        Outcome::Unreadable,
+        Outcome::NoMailbox,
+        Outcome::Full,
+        Outcome::SenderFull,
+        Outcome::Later,
+    ];
+    let answers = answers.into_iter().map(|vector| {
+        let (number, outcome) = (vector.number.parse().unwrap(), outcomes[vector.outcome]);
+        (vector.named, PostRecord::Answer { number, outcome, keep: keep(&vector.keep) })
+    });
+    for (Named { name, hex }, record) in deposits.chain(answers) {
+        let bytes = hex::decode(&hex).unwrap();
+        let (length, body) = bytes.split_first_chunk().unwrap();
+        assert_eq!(post::parse_length(*length), Ok(body.len()), "{name}");
+        assert_eq!(PostRecord::parse(body).as_ref(), Ok(&record), "{name}");
+        let mut out = Vec::new();
+        record.emit(&mut out);
+        assert_eq!(hex::encode(&out), hex, "{name}");
+    }
+    for Named { name, hex } in malformed_bodies {
+        assert!(PostRecord::parse(&hex::decode(hex).unwrap()).is_err(), "{name}");
     }
 }

@@ -1,8 +1,8 @@
 //! Broadcasts: a few words for every node of the mesh.
 
-use super::stack::{Now, Stack};
+use super::stack::Stack;
 use super::{BroadcastError, Event};
-use crate::types::Address;
+use crate::types::{Address, Now};
 use crate::wire::broadcast::MAX_CONTENT;
 
 impl Stack {

@@ -1,12 +1,12 @@
-//! Connections of the application, apart from those that carry the node's messages.
+//! Connections of the application and of files, apart from those that carry the node's messages.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::stack::{Now, Stack};
+use super::stack::Stack;
 use crate::stream::{self, ConnectError, ConnectionId, Endpoint, Purpose};
-use crate::types::NodeId;
+use crate::types::{NodeId, Now};
 
-/// Connections of the application at the same time, those that peers opened among them. Each takes some kilobytes, and as
+/// Connections of the application and of files at the same time, those that peers opened among them. Each takes some kilobytes, and as
 /// much as the windows of the transport allow.
 pub const MAX_CONNECTIONS: usize = 4096;
 
@@ -40,7 +40,7 @@ pub enum OpenError {
     Transport(#[from] ConnectError),
 }
 
-/// Which connections are the application's, and what happened on them.
+/// Which connections are the application's or carry files, and what happened on them.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: BTreeSet<ConnectionId>,
@@ -55,7 +55,7 @@ impl Connections {
     /// Keeps an event for the application; gives back what concerns the node's own connections.
     pub(super) fn sort(&mut self, connection: ConnectionId, event: stream::Event) -> Option<stream::Event> {
         match &event {
-            stream::Event::Connected { purpose: Purpose::Application, .. } => {
+            stream::Event::Connected { purpose: Purpose::Application | Purpose::Files, .. } => {
                 self.open.insert(connection);
             }
             stream::Event::Closed { .. } if self.open.remove(&connection) => {}
@@ -70,6 +70,11 @@ impl Connections {
 impl Stack {
     /// Opens a connection of the application. [`Stack::poll_connection_event`] tells how it went.
     pub fn connect(&mut self, now: Now, to: NodeId) -> Result<ConnectionId, OpenError> {
+        self.connect_for(now, to, Purpose::Application)
+    }
+
+    /// [`Stack::connect`] for the application or for files.
+    pub fn connect_for(&mut self, now: Now, to: NodeId, purpose: Purpose) -> Result<ConnectionId, OpenError> {
         if to == self.own {
             return Err(OpenError::Myself);
         }
@@ -81,13 +86,13 @@ impl Stack {
         }
         let route = self.mesh.route(to.address()).ok_or(OpenError::OutOfReach(to))?;
         self.streams.set_path_mtu(to.address(), route.mtu);
-        let connection = self.streams.connect(now.monotonic, to, Purpose::Application)?;
+        let connection = self.streams.connect(now.monotonic, to, purpose)?;
         self.connections.open.insert(connection);
         self.settle(now);
         Ok(connection)
     }
 
-    /// What happened next on the connections of the application. One that a peer opened begins with
+    /// What happened next on the connections of the application and of files. One that a peer opened begins with
     /// [`stream::Event::Connected`]; all end with [`stream::Event::Closed`].
     pub fn poll_connection_event(&mut self, now: Now) -> Option<(ConnectionId, stream::Event)> {
         self.settle_packets();

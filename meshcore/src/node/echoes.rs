@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::stack::{Now, Stack};
-use crate::types::{Address, Instant, NodeId};
+use super::stack::Stack;
+use crate::types::{Address, Instant, NodeId, Now};
 
 /// Why no echo was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -5,7 +5,7 @@ pub use crate::message::IncomingMessage;
 use crate::message::contact::Contact;
 use crate::message::directory::ResolveError;
 use crate::message::messenger;
-use crate::types::{MessageId, Nickname, NodeId, Status, Trust, UnixTime};
+use crate::types::{FileInfo, MessageId, Nickname, NodeId, Status, Trust, UnixTime};
 use crate::wire::broadcast::MAX_CONTENT;
 
 /// Something that the application may want to know.
@@ -36,6 +36,14 @@ pub enum Event {
         /// What it says.
         text: String,
     },
+    /// A node offers a file, or still does after a restart of this node. `Node::accept_file` or `Node::refuse_file` decides.
+    FileOffered(FileInfo),
+    /// A file has come further: some times a second at the most.
+    FileProgress(FileInfo),
+    /// A file is whole at its recipient, and verified.
+    FileDone(FileInfo),
+    /// A file will not arrive: its state tells whether it was refused, cancelled or failed, its reason why.
+    FileFailed(FileInfo),
     /// Something went wrong that a person should know of; the node goes on.
     Warning(Warning),
     /// Something happened among the programs that speak AlexMesh v1, if they were asked for. **Insecure.**
@@ -54,6 +62,8 @@ pub struct NodeInfo {
     pub present: bool,
     /// When it was last heard of; zero for a contact that was never in reach.
     pub last_seen: UnixTime,
+    /// Whether it offers a mailbox for messages to nodes that are away.
+    pub mailbox: bool,
     /// The way to it while it is in reach.
     pub route: Option<RouteInfo>,
     /// How far the person trusts it.
@@ -170,4 +180,21 @@ pub enum Warning {
     /// Something could not be written to disk.
     #[error("{0}")]
     Storage(String),
+    /// A mailbox does not take messages for nodes that are away. They are kept here, and offered to other mailboxes and
+    /// later again.
+    #[error("the mailbox {mailbox} does not take messages: {reason}; they are kept here and offered again")]
+    MailboxRefused {
+        /// The mailbox.
+        mailbox: NodeId,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A file that is being received cannot be written now; it goes on as soon as it can.
+    #[error("the file '{name}' waits: {reason}")]
+    FileWaits {
+        /// Its name.
+        name: String,
+        /// What the disk says and what helps.
+        reason: String,
+    },
 }

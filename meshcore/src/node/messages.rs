@@ -1,10 +1,13 @@
 //! Messages over sessions: connections, their two message streams, and the messenger.
 
-use super::Event;
-use super::stack::{Now, Stack};
+use std::collections::BTreeSet;
+
+use super::stack::Stack;
+use super::{Event, Warning};
 use crate::message::{Channel, MessengerEvent, SessionId};
 use crate::stream::{self, ConnectionId, Purpose, ReadOutcome, StreamId};
-use crate::types::{Address, NodeId, Status};
+use crate::types::{Address, NodeId, Now, Status};
+use crate::wire::post::{self, Outcome};
 use crate::wire::record;
 
 /// Bytes taken from a stream at a time.
@@ -40,7 +43,7 @@ impl Stack {
             stream::Event::Connected { peer, side, .. } => {
                 let change = self.sessions.on_connected(now.monotonic, connection, peer, side);
                 self.messenger.session_opened(connection.into(), peer);
-                self.messenger.set_sending_session(peer, change.sending.map(SessionId::from));
+                self.messenger.set_sending_session(now, peer, change.sending.map(SessionId::from));
                 for replaced in change.close {
                     self.close(now, replaced, codes::REPLACED, "another connection serves");
                 }
@@ -68,9 +71,9 @@ impl Stack {
     }
 
     fn on_closed(&mut self, now: Now, connection: ConnectionId, peer: Option<NodeId>) {
-        self.messenger.session_closed(connection.into());
+        self.messenger.session_closed(now, connection.into());
         if let Some((peer, sending)) = self.sessions.on_closed(now.monotonic, connection, peer) {
-            self.messenger.set_sending_session(peer, sending.map(SessionId::from));
+            self.messenger.set_sending_session(now, peer, sending.map(SessionId::from));
         }
     }
 
@@ -91,7 +94,7 @@ impl Stack {
     fn on_broken(&mut self, now: Now, connection: ConnectionId, stream: StreamId) {
         let Some(session) = self.sessions.session(connection) else { return };
         session.unnamed.retain(|unnamed| *unnamed != stream);
-        if session.outgoing == Some(stream) || session.incoming == Some(stream) {
+        if session.streams().any(|(_, known)| known == stream) {
             self.close(now, connection, codes::PROTOCOL, "a message stream was abandoned");
         }
     }
@@ -105,6 +108,9 @@ impl Stack {
                 Ok(ReadOutcome::Blocked) => session.unnamed.push(stream),
                 Ok(ReadOutcome::Data(_)) if protocol == [record::PROTOCOL] && session.incoming.is_none() => {
                     session.incoming = Some(stream);
+                }
+                Ok(ReadOutcome::Data(_)) if protocol == [post::PROTOCOL] && session.deposits.is_none() => {
+                    session.deposits = Some(stream);
                 }
                 _ => {
                     // Refusing a stream that is gone already changes nothing.
@@ -129,6 +135,10 @@ impl Stack {
                 self.events.push_back(Event::Status { id, to, status });
             }
             MessengerEvent::Received(message) => self.hand_over(message),
+            MessengerEvent::MailboxRefused { mailbox, outcome } => {
+                self.events
+                    .push_back(Event::Warning(Warning::MailboxRefused { mailbox, reason: refusal(outcome) }));
+            }
             MessengerEvent::StorageFailed { session, .. } => {
                 self.close(now, ConnectionId(session.0), codes::STORAGE, "the disk refuses");
             }
@@ -137,10 +147,12 @@ impl Stack {
     }
 
     pub(super) fn connect_where_messages_wait(&mut self, now: Now) {
-        let waiting: Vec<_> = self
+        let waiting: BTreeSet<_> = self
             .messenger
-            .peers_with_backlog()
-            .filter(|peer| self.mesh.is_reachable(peer.address()) && !self.is_blocked(*peer))
+            .wanted_sessions()
+            .filter(|(_, from)| *from <= now.monotonic)
+            .map(|(peer, _)| peer)
+            .filter(|peer| self.mesh.is_reachable(peer.address()))
             .filter(|peer| self.sessions.wants_connection(now.monotonic, *peer))
             .collect();
         for peer in waiting {
@@ -158,7 +170,8 @@ impl Stack {
     pub(super) fn exchange_with_sessions(&mut self, now: Now) {
         for connection in std::mem::take(&mut self.touched) {
             self.name_streams(connection);
-            let opened = self.open_outgoing(connection);
+            let opened = [Channel::Outgoing, Channel::Letters];
+            let opened = opened.into_iter().try_for_each(|channel| self.open_stream(connection, channel));
             if let Err(reason) = opened.and_then(|()| self.exchange(now, connection)) {
                 self.close(now, connection, codes::PROTOCOL, &reason);
             }
@@ -167,33 +180,41 @@ impl Stack {
 
     fn exchange(&mut self, now: Now, connection: ConnectionId) -> Result<(), String> {
         let Some(session) = self.sessions.session(connection) else { return Ok(()) };
-        let streams = [(session.outgoing, Channel::Outgoing), (session.incoming, Channel::Incoming)];
-        for (stream, channel) in streams {
-            let Some(stream) = stream else { continue };
+        let streams: Vec<_> = session.streams().collect();
+        for (channel, stream) in streams {
             // Receipts that were written make room for messages to read.
-            self.write(connection, stream, channel)?;
+            self.write(now, connection, stream, channel)?;
             self.read(now, connection, stream, channel)?;
         }
         Ok(())
     }
 
-    /// Opens the stream for our messages when there is the first one to write.
-    fn open_outgoing(&mut self, connection: ConnectionId) -> Result<(), String> {
-        let waiting = !self.messenger.pending_write(connection.into(), Channel::Outgoing).is_empty();
+    /// Opens the stream for our messages, or for our letters, when there is the first one to write.
+    fn open_stream(&mut self, connection: ConnectionId, channel: Channel) -> Result<(), String> {
+        let waiting = !self.messenger.pending_write(connection.into(), channel).is_empty();
         let Some(session) = self.sessions.session(connection) else { return Ok(()) };
-        if session.outgoing.is_some() || !waiting {
+        let (place, protocol) = match channel {
+            Channel::Letters => (&mut session.letters, post::PROTOCOL),
+            _ => (&mut session.outgoing, record::PROTOCOL),
+        };
+        if place.is_some() || !waiting {
             return Ok(());
         }
         let stream = self.streams.open(connection).map_err(|error| error.to_string())?;
-        let taken = self.streams.write(connection, stream, &[record::PROTOCOL]);
-        if taken != Ok(1) {
+        if self.streams.write(connection, stream, &[protocol]) != Ok(1) {
             return Err("a new stream takes no data".into());
         }
-        session.outgoing = Some(stream);
+        *place = Some(stream);
         Ok(())
     }
 
-    fn write(&mut self, connection: ConnectionId, stream: StreamId, channel: Channel) -> Result<(), String> {
+    fn write(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        stream: StreamId,
+        channel: Channel,
+    ) -> Result<(), String> {
         loop {
             let pending = self.messenger.pending_write(connection.into(), channel);
             if pending.is_empty() {
@@ -203,7 +224,7 @@ impl Stack {
             if taken == 0 {
                 return Ok(());
             }
-            self.messenger.on_written(connection.into(), channel, taken);
+            self.messenger.on_written(now.monotonic, connection.into(), channel, taken);
         }
     }
 
@@ -220,12 +241,22 @@ impl Stack {
             match self.streams.read(connection, stream, &mut data, READ_CHUNK) {
                 Ok(ReadOutcome::Data(_)) => self
                     .messenger
-                    .handle_data(now.wall, connection.into(), channel, &data)
+                    .handle_data(now, connection.into(), channel, &data)
                     .map_err(|violation| violation.to_string())?,
                 Ok(ReadOutcome::Blocked | ReadOutcome::Finished) => return Ok(()),
                 Err(error) => return Err(error.to_string()),
             }
         }
         Ok(())
+    }
+}
+
+/// What a mailbox says, for people.
+fn refusal(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Full => "it is full",
+        Outcome::SenderFull => "it has no more room for this node",
+        Outcome::NoMailbox => "it is a mailbox no more",
+        Outcome::Taken | Outcome::Unreadable | Outcome::Later => "it takes nothing now",
     }
 }

@@ -12,11 +12,12 @@ mod stack;
 mod storage;
 mod trust;
 
+pub use crate::types::Now;
 pub use echoes::{EchoAnswer, EchoError};
 pub use event::{BroadcastError, Event, IncomingMessage, NodeInfo, RouteInfo, SendError, Warning};
 pub use insecure::{
     Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId,
 };
-pub use stack::{Now, Stack, StackConfig, StackError};
+pub use stack::{Stack, StackConfig, StackError};
 pub use trust::TrustError;

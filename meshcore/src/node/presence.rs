@@ -1,14 +1,14 @@
 //! Who is there: mesh events, identity records, the directory.
 
+use super::stack::Stack;
 use super::stack::mesh_identity;
-use super::stack::{Now, Stack};
 use super::{Event, NodeInfo, RouteInfo, Warning};
 use crate::mesh::{self, MeshEvent};
 use crate::message::directory::{CAPACITY, Change, Entry};
 use crate::message::identity::{IdentityRecord, RecordFields};
 use crate::message::store::{StoreOp, StoredPeer};
 use crate::stream;
-use crate::types::{Address, NodeId, Trust};
+use crate::types::{Address, NodeId, Now, Trust};
 
 impl Stack {
     pub(super) fn info(&self, id: NodeId) -> Option<NodeInfo> {
@@ -18,10 +18,21 @@ impl Stack {
             nickname: entry.nickname.clone(),
             present: entry.present,
             last_seen: entry.last_seen,
+            mailbox: entry.offers_mailbox(),
             route: self.route_info(id.address()),
             trust: entry.trust,
             is_contact: entry.is_contact(),
         })
+    }
+
+    /// The next node that has begun anew, as it seems: its connections may be dead. Only a hint, which can be forged.
+    pub fn poll_restarted(&mut self) -> Option<NodeId> {
+        self.restarted.pop_front()
+    }
+
+    /// Whether something can be kept for this node: it was in reach once, or is connected.
+    pub fn knows(&self, id: NodeId) -> bool {
+        self.directory.node(&id).is_some() || self.sessions.is_connected(id)
     }
 
     /// The way to a node in reach.
@@ -47,6 +58,7 @@ impl Stack {
             MeshEvent::Unreachable { node } => self.on_unreachable(now, node),
             MeshEvent::RouteChanged { node } => self.on_route_changed(now, node),
             MeshEvent::Restarted { node } => {
+                self.restarted.extend(self.directory.by_address(&node).map(|entry| entry.id));
                 self.sessions.suspect(node);
                 self.connect_anew(now, node);
             }
@@ -69,6 +81,7 @@ impl Stack {
         let entry = self.directory.by_address(&node).filter(|entry| entry.has_record());
         if let Some(id) = entry.map(|entry| entry.id) {
             self.found(now, id);
+            self.update_reach(now, id);
         }
     }
 
@@ -122,6 +135,22 @@ impl Stack {
         {
             self.tell(Event::NodeLost, info);
         }
+        self.update_reach(now, id);
+    }
+
+    /// Tells the messenger whether a node can be reached. One that is blocked cannot.
+    pub(super) fn update_reach(&mut self, now: Now, id: NodeId) {
+        let is_reachable = self.directory.node(&id).is_some_and(|entry| entry.present);
+        self.messenger.set_reachable(now, id, is_reachable && !self.is_blocked(id));
+        self.update_mailboxes(now);
+    }
+
+    /// Tells the messenger which mailboxes can be reached.
+    fn update_mailboxes(&mut self, now: Now) {
+        let is_usable =
+            |entry: &&Entry| entry.present && entry.offers_mailbox() && !self.is_blocked(entry.id);
+        let offers = self.directory.iter().filter(is_usable);
+        self.messenger.set_mailboxes(now, offers.map(|entry| entry.id).collect());
     }
 
     fn on_identity(&mut self, now: Now, node: Address, bytes: Vec<u8>) {
@@ -150,6 +179,7 @@ impl Stack {
             self.store_ops.push_back(StoreOp::RemovePeer(evicted));
         }
         if matches!(refresh.change, Change::New | Change::Updated) {
+            self.update_mailboxes(now);
             self.save_peer(id);
         }
     }

@@ -14,6 +14,10 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::message::Channel;
 use crate::stream::{ConnectionId, Side, StreamId};
 use crate::types::{Address, Instant, NodeId};
 
@@ -48,8 +52,25 @@ pub(super) struct Session {
     pub(super) outgoing: Option<StreamId>,
     /// The stream that the peer opened for its messages.
     pub(super) incoming: Option<StreamId>,
+    /// The stream that we opened for sealed envelopes.
+    pub(super) letters: Option<StreamId>,
+    /// The stream that the peer opened for sealed envelopes.
+    pub(super) deposits: Option<StreamId>,
     /// Streams of the peer whose first byte, which names their protocol, has not come yet.
     pub(super) unnamed: Vec<StreamId>,
+}
+
+impl Session {
+    /// The streams that are in use.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (Channel, StreamId)> {
+        let streams = [
+            (Channel::Outgoing, self.outgoing),
+            (Channel::Incoming, self.incoming),
+            (Channel::Letters, self.letters),
+            (Channel::Deposits, self.deposits),
+        ];
+        streams.into_iter().filter_map(|(channel, stream)| Some((channel, stream?)))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -75,13 +96,14 @@ pub(super) struct Change {
 #[derive(Debug)]
 pub(super) struct Sessions {
     own: NodeId,
+    rng: StdRng,
     peers: BTreeMap<NodeId, Peer>,
     sessions: BTreeMap<ConnectionId, Session>,
 }
 
 impl Sessions {
-    pub(super) fn new(own: NodeId) -> Self {
-        Self { own, peers: BTreeMap::new(), sessions: BTreeMap::new() }
+    pub(super) fn new(own: NodeId, seed: [u8; 32]) -> Self {
+        Self { own, rng: StdRng::from_seed(seed), peers: BTreeMap::new(), sessions: BTreeMap::new() }
     }
 
     pub(super) fn session(&mut self, connection: ConnectionId) -> Option<&mut Session> {
@@ -106,11 +128,11 @@ impl Sessions {
         !healthy && state.connecting.is_none() && now >= state.retry_at
     }
 
-    /// When the next attempt to one of `peers` is due.
-    pub(super) fn next_attempt(&self, peers: impl Iterator<Item = NodeId>) -> Option<Instant> {
+    /// When the next attempt to one of `peers`, each wanted from a time on, is due.
+    pub(super) fn next_attempt(&self, peers: impl Iterator<Item = (NodeId, Instant)>) -> Option<Instant> {
         peers
-            .filter(|peer| self.wants_connection(Instant::from_micros(u64::MAX), *peer))
-            .map(|peer| self.peers.get(&peer).map_or(Instant::default(), |state| state.retry_at))
+            .filter(|(peer, _)| self.wants_connection(Instant::from_micros(u64::MAX), *peer))
+            .map(|(peer, from)| self.peers.get(&peer).map_or(from, |state| state.retry_at.max(from)))
             .min()
     }
 
@@ -127,7 +149,8 @@ impl Sessions {
     pub(super) fn on_failure(&mut self, now: Instant, peer: NodeId) {
         let state = self.peers.entry(peer).or_default();
         state.backoff = (2 * state.backoff).clamp(MIN_BACKOFF, MAX_BACKOFF);
-        state.retry_at = now + state.backoff;
+        // Up to a quarter more or less: those who failed together do not try again together.
+        state.retry_at = now + state.backoff.mul_f64(self.rng.random_range(0.75..1.25));
     }
 
     /// The peer acknowledged a message or came into reach: the next failure starts with a short pause again.
@@ -183,6 +206,8 @@ impl Sessions {
             suspect: false,
             outgoing: None,
             incoming: None,
+            letters: None,
+            deposits: None,
             unnamed: Vec::new(),
         };
         sessions.insert(connection, session);
@@ -251,6 +276,10 @@ mod tests {
     const LARGE: NodeId = NodeId([2; 32]);
     const NOW: Instant = Instant::from_micros(1);
 
+    fn is_about(pause: Duration, wanted: Duration) -> bool {
+        (wanted.mul_f64(0.75)..=wanted.mul_f64(1.25)).contains(&pause)
+    }
+
     fn connection(number: u64) -> ConnectionId {
         ConnectionId(number)
     }
@@ -258,7 +287,7 @@ mod tests {
     #[test]
     fn crossing_connections_leave_one() {
         for (own, peer, closes) in [(SMALL, LARGE, vec![]), (LARGE, SMALL, vec![connection(1)])] {
-            let mut sessions = Sessions::new(own);
+            let mut sessions = Sessions::new(own, [0; 32]);
             sessions.on_connecting(NOW, peer, connection(1));
             sessions.on_connected(NOW, connection(1), peer, Side::Client);
             let change = sessions.on_connected(NOW, connection(2), peer, Side::Server);
@@ -270,7 +299,7 @@ mod tests {
 
     #[test]
     fn later_connection_of_the_same_side_replaces() {
-        let mut sessions = Sessions::new(SMALL);
+        let mut sessions = Sessions::new(SMALL, [0; 32]);
         sessions.on_connected(NOW, connection(1), LARGE, Side::Server);
         let change = sessions.on_connected(NOW, connection(2), LARGE, Side::Server);
         assert_eq!(change, Change { sending: Some(connection(2)), close: vec![connection(1)] });
@@ -278,7 +307,7 @@ mod tests {
 
     #[test]
     fn restart_allows_a_new_connection_that_replaces_the_suspect() {
-        let mut sessions = Sessions::new(LARGE);
+        let mut sessions = Sessions::new(LARGE, [0; 32]);
         sessions.on_connected(NOW, connection(1), SMALL, Side::Server);
         assert!(!sessions.wants_connection(NOW, SMALL));
         sessions.suspect(SMALL.address());
@@ -291,39 +320,46 @@ mod tests {
 
     #[test]
     fn failures_back_off_and_progress_resets() {
-        let mut sessions = Sessions::new(SMALL);
+        let mut sessions = Sessions::new(SMALL, [0; 32]);
         let mut now = NOW;
         let mut pauses = Vec::new();
         for attempt in 0..12 {
             sessions.on_connecting(now, LARGE, connection(attempt));
             sessions.on_closed(now, connection(attempt), Some(LARGE));
-            let due = sessions.next_attempt([LARGE].into_iter()).unwrap();
+            let due = sessions.next_attempt([(LARGE, NOW)].into_iter()).unwrap();
             assert!(!sessions.wants_connection(now, LARGE) && sessions.wants_connection(due, LARGE));
             pauses.push(due - now);
             now = due;
         }
-        assert_eq!((pauses[0], pauses[11]), (MIN_BACKOFF, MAX_BACKOFF));
+        assert!(is_about(pauses[0], MIN_BACKOFF) && is_about(pauses[11], MAX_BACKOFF), "{pauses:?}");
         sessions.on_progress(LARGE);
         assert!(sessions.wants_connection(NOW, LARGE));
+        let later = NOW + STABLE;
+        assert_eq!(
+            sessions.next_attempt([(LARGE, later)].into_iter()),
+            Some(later),
+            "not before it is wanted"
+        );
     }
 
     #[test]
     fn short_sessions_back_off_and_long_ones_do_not() {
         for (life, last) in [(STABLE - MIN_BACKOFF, MAX_BACKOFF), (STABLE, MIN_BACKOFF)] {
-            let mut sessions = Sessions::new(SMALL);
+            let mut sessions = Sessions::new(SMALL, [0; 32]);
             let mut now = NOW;
             for number in 0..12 {
                 sessions.on_connected(now, connection(number), LARGE, Side::Server);
                 now += life;
                 sessions.on_closed(now, connection(number), None);
             }
-            assert_eq!(sessions.next_attempt([LARGE].into_iter()), Some(now + last));
+            let pause = sessions.next_attempt([(LARGE, NOW)].into_iter()).unwrap() - now;
+            assert!(is_about(pause, last), "{pause:?}");
         }
     }
 
     #[test]
     fn only_an_attempt_that_was_not_heard_is_given_up() {
-        let mut sessions = Sessions::new(SMALL);
+        let mut sessions = Sessions::new(SMALL, [0; 32]);
         sessions.on_connecting(NOW, LARGE, connection(1));
         let later = NOW + ATTEMPT_PATIENCE;
         assert_eq!(sessions.give_up_attempts(NOW, LARGE.address()), []);
@@ -336,7 +372,7 @@ mod tests {
 
     #[test]
     fn the_number_of_sessions_is_bounded() {
-        let mut sessions = Sessions::new(SMALL);
+        let mut sessions = Sessions::new(SMALL, [0; 32]);
         for number in 0..MAX_SESSIONS as u64 {
             let mut id = [3; 32];
             id[..8].copy_from_slice(&number.to_be_bytes());

@@ -1,6 +1,7 @@
 //! The whole node without its I/O.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -14,25 +15,16 @@ use super::trust::Withheld;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::private::{NetworkKey, Sealer};
 use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
-use crate::message::directory::{Directory, Entry, ResolveError, Ties};
+use crate::message::directory::{Directory, ResolveError, Ties};
 use crate::message::identity::{OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
-use crate::message::{Messenger, MessengerConfig, messenger};
+use crate::message::{Job, JobOutcome, Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
-use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Trust, UnixTime};
+use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Now, Trust};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 
 /// Packets of so many nodes are settled together.
 const MAX_HEARD: usize = 64;
-
-/// The moment of a call, on both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Now {
-    /// Drives every timer.
-    pub monotonic: Instant,
-    /// Written into messages and records, for people to read.
-    pub wall: UnixTime,
-}
 
 /// What a node is made of.
 #[derive(Debug)]
@@ -78,8 +70,9 @@ pub enum StackError {
 /// 2. Then (after a batch of frames, which costs less than after each) empty, until each gives `None`:
 ///    [`Stack::poll_connection_event`], first, as what is done about it by [`Stack::transport`] makes frames; and in any order
 ///    [`Stack::poll_transmit`] (frames for the links), [`Stack::poll_store`] (operations for the disk, to be done in this
-///    order and answered by [`Stack::handle_store`]), [`Stack::poll_accepted`] (answers to [`Stack::send`]) and
-///    [`Stack::poll_event`].
+///    order and answered by [`Stack::handle_store`]), [`Stack::poll_job`] (for another thread, in this order; [`Stack::handle_job`]
+///    takes the outcome), [`Stack::poll_accepted`] (answers to [`Stack::send`]), [`Stack::poll_restarted`] (for those who keep
+///    connections) and [`Stack::poll_event`].
 /// 3. Ask [`Stack::poll_timeout`] when to come back at the latest.
 ///
 /// To end, call [`Stack::leave`] and empty the outputs once more.
@@ -103,6 +96,8 @@ pub struct Stack {
     pub(super) echoes: Echoes,
     pub(super) rng: StdRng,
     pub(super) events: VecDeque<Event>,
+    /// Nodes that seem to have begun anew.
+    pub(super) restarted: VecDeque<NodeId>,
     pub(super) accepted: VecDeque<(MessageId, Result<(), StoreError>)>,
     pub(super) store_ops: VecDeque<StoreOp>,
     pub(super) storage_trouble: Trouble,
@@ -128,13 +123,15 @@ impl Stack {
         mesh.set_own_identity(Instant::default(), mesh_identity(&config.identity));
         let sealer = config.network_key.map(|key| Sealer::new(&key, rng.random()));
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
-        let mut messenger = Messenger::new(config.messenger);
+        let mut messenger = Messenger::new(own, config.messenger, rng.random());
         let mut withheld = Withheld::default();
         withheld.on_confirmed(config.outboxes.confirmed);
-        messenger.handle_store(UnixTime::default(), StoreReply::Opened(config.outboxes));
+        messenger.handle_store(Now::default(), StoreReply::Opened(config.outboxes));
         let directory = Directory::of(&config.peers);
-        let is_blocked = |entry: &&Entry| entry.trust == Trust::Blocked;
-        let blocked = directory.iter().filter(is_blocked).map(|entry| entry.id.address()).collect();
+        let blocked = directory.iter().filter(|entry| entry.trust == Trust::Blocked).map(|entry| entry.id);
+        let blocked: Vec<_> = blocked.collect();
+        blocked.iter().for_each(|id| messenger.set_blocked(Now::default(), *id, true));
+        let blocked = blocked.iter().map(NodeId::address).collect();
         Ok(Self {
             own,
             identity: config.identity,
@@ -144,13 +141,14 @@ impl Stack {
             streams,
             messenger,
             directory,
-            sessions: Sessions::new(own),
+            sessions: Sessions::new(own, rng.random()),
             connections: Connections::default(),
             touched: BTreeSet::new(),
             links: BTreeMap::new(),
             echoes: Echoes::default(),
-            rng,
+            rng: StdRng::from_rng(&mut rng),
             events: VecDeque::new(),
+            restarted: VecDeque::new(),
             accepted: VecDeque::new(),
             store_ops: VecDeque::new(),
             storage_trouble: Trouble::default(),
@@ -230,7 +228,7 @@ impl Stack {
     /// An operation of [`Stack::poll_store`] has been done, or has failed.
     pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
         self.note_store_reply(now, &reply);
-        self.messenger.handle_store(now.wall, reply);
+        self.messenger.handle_store(now, reply);
         self.touch_all();
         self.settle(now);
     }
@@ -242,29 +240,53 @@ impl Stack {
         self.settle(now);
     }
 
+    /// The application, or the person, has read the messages from this node up to `arrival`: the sender is told.
+    pub fn mark_read(&mut self, now: Now, from: NodeId, arrival: u64) {
+        self.messenger.mark_read(now.wall, from, arrival);
+        self.settle(now);
+    }
+
+    /// A job of [`Stack::poll_job`] is done.
+    pub fn handle_job(&mut self, now: Now, outcome: JobOutcome) {
+        self.messenger.handle_job(now, outcome);
+        self.touch_all();
+        self.settle(now);
+    }
+
     /// The time of [`Stack::poll_timeout`] has come.
     pub fn handle_timeout(&mut self, now: Now) {
         self.mesh.handle_timeout(now.monotonic);
         self.streams.handle_timeout(now.monotonic);
         self.echoes.handle_timeout(now.monotonic);
+        if self.messenger.poll_timeout().is_some_and(|due| due <= now.monotonic) {
+            self.messenger.handle_timeout(now);
+        }
         self.settle(now);
     }
 
-    /// Takes a message for a known node. Whether it is safely stored is told by [`Stack::poll_accepted`].
-    pub fn send(&mut self, now: Now, to: NodeId, text: String) -> Result<MessageId, SendError> {
+    /// Takes a message for a known node. Whether it is safely stored is told by [`Stack::poll_accepted`]. When it is not
+    /// delivered within `lifetime`, it is given up.
+    pub fn send(
+        &mut self,
+        now: Now,
+        to: NodeId,
+        text: String,
+        lifetime: Option<Duration>,
+    ) -> Result<MessageId, SendError> {
         messenger::check_text(&text)?;
         if to == self.own {
             return Err(SendError::Myself);
         }
         // A node that has written to us can be answered, even when its identity record is still on its way.
-        if self.directory.node(&to).is_none() && !self.sessions.is_connected(to) {
+        if !self.knows(to) {
             return Err(SendError::UnknownNode(to));
         }
         if self.is_blocked(to) {
             return Err(SendError::Blocked(to));
         }
         let id = MessageId(self.rng.random());
-        self.messenger.send(now.wall, id, to, text)?;
+        let expires = lifetime.map(|lifetime| now.wall + lifetime);
+        self.messenger.send(now.wall, id, to, text, expires)?;
         self.tie(to, Ties::Own);
         self.settle(now);
         Ok(id)
@@ -350,6 +372,17 @@ impl Stack {
         self.store_ops.pop_front().or_else(|| self.messenger.poll_store())
     }
 
+    /// The next operation with the private key, and the identity record that it needs.
+    pub fn poll_job(&mut self) -> Option<(Job, Option<Vec<u8>>)> {
+        self.settle_packets();
+        let job = self.messenger.poll_job()?;
+        let record = match &job {
+            Job::Seal { to, .. } => self.directory.node(to).map(|entry| entry.record.clone()),
+            Job::Open { .. } => None,
+        };
+        Some((job, record))
+    }
+
     /// The next answer to a [`Stack::send`]: the message is safely stored, or could not be stored.
     pub fn poll_accepted(&mut self) -> Option<(MessageId, Result<(), StoreError>)> {
         self.settle_packets();
@@ -364,15 +397,11 @@ impl Stack {
 
     /// When [`Stack::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = self
-            .messenger
-            .peers_with_backlog()
-            .filter(|peer| self.mesh.is_reachable(peer.address()) && !self.is_blocked(*peer));
-        let attempt = self.sessions.next_attempt(waiting);
-        [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.echoes.poll_timeout(), attempt]
-            .into_iter()
-            .flatten()
-            .min()
+        let wanted = self.messenger.wanted_sessions();
+        let attempt =
+            self.sessions.next_attempt(wanted.filter(|(peer, _)| self.mesh.is_reachable(peer.address())));
+        let layers = [self.mesh.poll_timeout(), self.streams.poll_timeout(), self.messenger.poll_timeout()];
+        [layers[0], layers[1], layers[2], self.echoes.poll_timeout(), attempt].into_iter().flatten().min()
     }
 
     /// The messenger may have something for any session.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::stack::{Now, Stack};
+use super::stack::Stack;
 use super::{Event, Warning};
 use crate::message::store::{StoreError, StoreReply};
-use crate::types::Instant;
+use crate::types::{Instant, Now};
 
 /// Least time between two warnings: a peer decides how often the disk is tried.
 const WARNING_GAP: Duration = Duration::from_secs(60);
@@ -56,16 +56,25 @@ fn outcome(reply: &StoreReply) -> Outcome<'_> {
     match reply {
         StoreReply::StatusNotSaved { error, .. }
         | StoreReply::OutboxPageFailed { error, .. }
+        | StoreReply::DepositPageFailed { error, .. }
+        | StoreReply::LetterPageFailed { error, .. }
+        | StoreReply::LetterNotKept { error, .. }
         | StoreReply::NotStored { error, .. }
         | StoreReply::IncomingPageFailed { error }
         | StoreReply::NotSaved { error, .. } => Outcome::Failed(error),
-        StoreReply::Enqueued { .. } | StoreReply::StatusSaved { .. } | StoreReply::Stored { .. } => {
-            Outcome::Written
-        }
+        StoreReply::Enqueued { .. }
+        | StoreReply::StatusSaved { .. }
+        | StoreReply::Stored { .. }
+        | StoreReply::MarkedRead { .. }
+        | StoreReply::LetterKept { .. } => Outcome::Written,
         // Whoever sends a message that is refused is told by the answer.
         StoreReply::NotEnqueued { .. }
         | StoreReply::Opened(_)
         | StoreReply::OutboxPage { .. }
+        | StoreReply::DepositPage { .. }
+        | StoreReply::LetterPage { .. }
+        // Mostly there is nothing to write.
+        | StoreReply::Swept { .. }
         | StoreReply::IncomingPage { .. } => Outcome::Other,
     }
 }

@@ -5,15 +5,16 @@
 //! frames are forwarded, its routes and records passed on.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::connections::codes;
-use super::stack::{Now, Stack};
+use super::stack::Stack;
 use super::{Event, IncomingMessage, NodeInfo, SendError};
 use crate::message::contact::Contact;
 use crate::message::directory::{KeepError, Ties};
 use crate::message::messenger;
 use crate::message::store::StoreOp;
-use crate::types::{MessageId, NodeId, Trust};
+use crate::types::{MessageId, NodeId, Now, Trust};
 
 /// Why the person's opinion of a node cannot be kept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,10 +126,11 @@ impl Stack {
         to: NodeId,
         name: &str,
         text: String,
+        lifetime: Option<Duration>,
     ) -> Result<MessageId, SendError> {
         messenger::check_text(&text)?;
         self.directory.still_means(name, to)?;
-        self.send(now, to, text)
+        self.send(now, to, text, lifetime)
     }
 
     fn check_other(&self, id: NodeId) -> Result<(), TrustError> {
@@ -143,10 +145,14 @@ impl Stack {
         self.check_other(id)?;
         let messenger = &self.messenger;
         let evicted = self.directory.set_trust(id, trust, now.wall, |id| messenger.has_backlog(id))?;
-        match trust {
-            Trust::Blocked => self.blocked.insert(id.address()),
-            _ => self.blocked.remove(&id.address()),
-        };
+        let is_blocked = trust == Trust::Blocked;
+        if is_blocked {
+            self.blocked.insert(id.address());
+        } else {
+            self.blocked.remove(&id.address());
+        }
+        self.messenger.set_blocked(now, id, is_blocked);
+        self.update_reach(now, id);
         self.on_kept(id, evicted)
     }
 
@@ -156,7 +162,8 @@ impl Stack {
         self.info(id).ok_or(TrustError::Keep(KeepError::NoRoom(id)))
     }
 
-    pub(super) fn is_blocked(&self, id: NodeId) -> bool {
+    /// Whether the person has blocked a node.
+    pub fn is_blocked(&self, id: NodeId) -> bool {
         self.blocked.contains(&id.address())
     }
 

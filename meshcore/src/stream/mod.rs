@@ -77,6 +77,8 @@ pub enum Purpose {
     Node,
     /// Streams and datagrams of the application.
     Application,
+    /// Files between the nodes.
+    Files,
 }
 
 /// What happened on a connection.

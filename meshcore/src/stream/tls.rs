@@ -30,13 +30,14 @@ use super::{Purpose, Side};
 use crate::types::{Address, NodeId};
 
 impl Purpose {
-    const ALL: [Self; 2] = [Self::Node, Self::Application];
+    const ALL: [Self; 3] = [Self::Node, Self::Application, Self::Files];
 
     /// The name of the application protocol (RFC 7301), with the version of the whole transport.
     fn alpn(self) -> Vec<u8> {
         match self {
             Self::Node => b"alexstream/2".to_vec(),
             Self::Application => b"alexstream/2 application".to_vec(),
+            Self::Files => b"alexstream/2 files".to_vec(),
         }
     }
 }

@@ -27,6 +27,12 @@ impl TokenBucket {
         self.full_at = full_at;
         true
     }
+
+    /// Gives the latest token back: it was used for something that need not be limited.
+    pub(crate) fn give_back(&mut self) {
+        let micros = self.period.as_micros().try_into().unwrap_or(u64::MAX);
+        self.full_at = Instant::from_micros(self.full_at.as_micros().saturating_sub(micros));
+    }
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ id_type! {
     MessageId, 16
 }
 
+id_type! {
+    /// Identifier of a file that is sent, chosen at random.
+    FileId, 16
+}
+
 impl NodeId {
     /// The id that a public key certifies. `spki` is a DER `SubjectPublicKeyInfo`.
     pub fn of_public_key(spki: &[u8]) -> Self {

@@ -2,6 +2,7 @@
 
 mod address_map;
 mod bucket;
+mod file;
 mod id;
 mod link;
 mod nickname;
@@ -12,10 +13,11 @@ mod v1;
 
 pub(crate) use address_map::{AddressMap, HashKey};
 pub(crate) use bucket::TokenBucket;
-pub use id::{Address, MessageId, NodeId, ParseIdError};
+pub use file::{FileInfo, FileReason, FileState};
+pub use id::{Address, FileId, MessageId, NodeId, ParseIdError};
 pub use link::{Destination, LargerFrames, LinkAddr, LinkId};
 pub use nickname::{Nickname, NicknameError};
 pub use status::Status;
-pub use time::{Instant, UnixTime};
+pub use time::{Instant, Now, UnixTime};
 pub use trust::Trust;
 pub use v1::{ParseV1AddressError, V1Address};

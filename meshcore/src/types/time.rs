@@ -49,7 +49,8 @@ impl Sub<Instant> for Instant {
     }
 }
 
-/// Wall-clock time in milliseconds since 1970-01-01T00:00:00Z. For people to read; no protocol decision rests on it.
+/// Wall-clock time in milliseconds since 1970-01-01T00:00:00Z. For people to read; but for what
+/// is kept until a date, no protocol decision rests on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixTime(u64);
 
@@ -63,6 +64,11 @@ impl UnixTime {
     pub const fn as_millis(self) -> u64 {
         self.0
     }
+
+    /// Time that passed since `earlier`, zero when `earlier` lies in the future.
+    pub const fn saturating_since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
 }
 
 impl Add<Duration> for UnixTime {
@@ -71,4 +77,12 @@ impl Add<Duration> for UnixTime {
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
+}
+/// The moment of a call, on both clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Now {
+    /// Drives every timer.
+    pub monotonic: Instant,
+    /// Written into messages and records, for people to read; and what was promised until a date ends by it.
+    pub wall: UnixTime,
 }

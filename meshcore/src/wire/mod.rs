@@ -4,11 +4,15 @@
 //! Every emitter writes every byte it accounts for. The formats are specified in `docs/PROTOCOL.md`.
 
 pub mod broadcast;
+pub(crate) mod cbor;
+pub mod content;
 pub mod echo;
+pub mod file;
 pub mod frame;
 pub mod hello;
 pub mod identity;
 pub mod packet;
+pub mod post;
 pub mod probe;
 pub mod reader;
 pub mod record;

@@ -33,7 +33,7 @@ fn a_record_that_has_run_out_introduces_nobody() {
     let frames = world.frames;
     assert!(!world.run_until(120 * SECOND, |world| is_present(world, 0, bob)));
     assert!(world.frames - frames < 150, "{} frames", world.frames - frames);
-    let refused = world.with(0, |stack, now| stack.send(now, bob, "hello".into()));
+    let refused = world.with(0, |stack, now| stack.send(now, bob, "hello".into(), None));
     assert_eq!(refused, Err(SendError::UnknownNode(bob)));
     // A new start brings a new record.
     world.stations[1].validity = Duration::from_secs(1000);

@@ -9,6 +9,7 @@ use meshcore::message::identity::{IdentityKey, IdentityRecord, OwnIdentity, Reco
 use meshcore::node::{Event, Now, Stack, StackConfig};
 use meshcore::stream::{self, ConnectionId, Credentials, Endpoint, Purpose, StreamId};
 use meshcore::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Status, UnixTime};
+use meshcore::wire::content::Content;
 use meshcore::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 use meshcore::wire::record::{PROTOCOL, Record};
 
@@ -201,7 +202,7 @@ fn bytes(record: &Record) -> Vec<u8> {
 
 fn message(number: u128, text: &str) -> Vec<u8> {
     let id = MessageId(number.to_be_bytes());
-    bytes(&Record::Message { id, sent_at: UnixTime::default(), text: text.into() })
+    bytes(&Record::Message { id, sent_at: UnixTime::default(), content: Content::Text(text.into()) })
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn streams_without_use_are_refused_and_bounded() {
     assert!(arena.streams.is_connected(connection));
     // The victim still answers on the same connection.
     let insider = arena.insider_id;
-    arena.victim.send(clock(arena.now), insider, "hello".into()).unwrap();
+    arena.victim.send(clock(arena.now), insider, "hello".into(), None).unwrap();
     arena.run(Duration::from_millis(100));
     assert!(arena.heard.iter().any(|(_, event)| matches!(event, stream::Event::Opened(_))));
 }
@@ -240,7 +241,7 @@ fn streams_without_use_are_refused_and_bounded() {
 fn receipts_that_belong_to_nothing_change_nothing() {
     let mut arena = Arena::new();
     let insider = arena.insider_id;
-    arena.victim.send(clock(arena.now), insider, "hello".into()).unwrap();
+    arena.victim.send(clock(arena.now), insider, "hello".into(), None).unwrap();
     arena.run(Duration::from_millis(100));
     let opened = arena.heard.iter().find_map(|(connection, event)| match event {
         stream::Event::Opened(stream) => Some((*connection, *stream)),

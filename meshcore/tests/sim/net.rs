@@ -1,12 +1,13 @@
 //! A simulated world: virtual time, broadcast segments with faults, nodes with disks that survive crashes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshcore::mesh::LinkInfo;
-use meshcore::message::MessengerConfig;
-use meshcore::message::identity::{IdentityKey, OwnIdentity, RecordFields, Subkey};
+use meshcore::message::identity::{CAPABILITY_MAILBOX, IdentityKey, OwnIdentity, RecordFields, Subkey};
 use meshcore::message::store::{StoreError, StoreOp};
+use meshcore::message::{JobOutcome, MailboxConfig, MessengerConfig};
 use meshcore::node::{Event, Now, Stack, StackConfig};
 use meshcore::types::{Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, UnixTime};
 use meshcore::{mesh, stream};
@@ -14,6 +15,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::disk::Disk;
+
+/// How long an operation with a private key takes.
+const SEALING: Duration = Duration::from_millis(2);
 
 /// What the segment does to frames.
 #[derive(Debug, Clone, Copy)]
@@ -60,8 +64,22 @@ impl Segment {
 }
 
 enum Happening {
-    Frame { to: usize, link: LinkId, from: LinkAddr, frame: Vec<u8> },
-    Commit { node: usize, operation: StoreOp },
+    Frame {
+        to: usize,
+        link: LinkId,
+        from: LinkAddr,
+        frame: Vec<u8>,
+    },
+    Commit {
+        node: usize,
+        operation: StoreOp,
+    },
+    /// A letter was sealed, or opened, in this life of the node.
+    Sealed {
+        node: usize,
+        life: u32,
+        outcome: JobOutcome,
+    },
 }
 
 /// A node with its disk. `stack` is `None` while it is crashed.
@@ -73,9 +91,12 @@ pub(crate) struct Station {
     /// What the application was told about its sends, over all lives.
     pub answers: Vec<(MessageId, Result<(), StoreError>)>,
     key: String,
+    own_key: Arc<IdentityKey>,
     pub nickname: String,
     /// How long its identity records are valid.
     pub validity: Duration,
+    /// The mailbox that it offers.
+    pub mailbox: Option<MailboxConfig>,
     /// Counts the starts: the number of its identity record.
     pub life: u32,
 }
@@ -119,8 +140,10 @@ impl World {
                 seen: VecDeque::new(),
                 answers: Vec::new(),
                 key: (*pem).to_owned(),
+                own_key: Arc::new(key),
                 nickname: format!("node{index}"),
                 validity: Duration::from_secs(1_000_000),
+                mailbox: None,
                 life: 0,
             }
         });
@@ -157,7 +180,7 @@ impl World {
         let fields = RecordFields {
             nickname: Some(station.nickname.parse().unwrap()),
             subkey: subkey.public_key().unwrap(),
-            capabilities: 0,
+            capabilities: station.mailbox.map_or(0, |_| CAPABILITY_MAILBOX),
             number: u64::from(station.life),
             issued: now.wall,
             valid_until: now.wall + station.validity,
@@ -168,7 +191,7 @@ impl World {
             stream: stream::Config::default(),
             mesh: mesh::Config::default(),
             network_key: None,
-            messenger: MessengerConfig::default(),
+            messenger: MessengerConfig { mailbox: station.mailbox, ..MessengerConfig::default() },
             peers: station.disk.store.peers(),
             outboxes: station.disk.store.opened(),
             seed,
@@ -287,6 +310,12 @@ impl World {
                 }
                 self.empty_outputs(node);
             }
+            Happening::Sealed { node, life, outcome } => {
+                let station = &mut self.stations[node];
+                let Some(stack) = station.stack.as_mut().filter(|_| station.life == life) else { return };
+                stack.handle_job(now, outcome);
+                self.empty_outputs(node);
+            }
         }
     }
 
@@ -309,6 +338,12 @@ impl World {
         let operations: Vec<_> = std::iter::from_fn(|| stack.poll_store()).collect();
         station.answers.extend(std::iter::from_fn(|| stack.poll_accepted()));
         station.seen.extend(std::iter::from_fn(|| stack.poll_event()));
+        let jobs: Vec<_> = std::iter::from_fn(|| stack.poll_job()).collect();
+        let (key, life) = (station.own_key.clone(), station.life);
+        for (job, record) in jobs {
+            let outcome = job.run(&key, record.as_deref(), &mut self.rng);
+            self.schedule(self.now + SEALING, Happening::Sealed { node: index, life, outcome });
+        }
         for operation in operations {
             self.schedule(self.now + self.sync, Happening::Commit { node: index, operation });
         }

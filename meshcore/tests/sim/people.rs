@@ -61,7 +61,7 @@ fn a_blocked_node_is_neither_heard_nor_answered() {
     let statuses: Vec<_> = world.stations[1].seen.iter().collect();
     assert!(!statuses.iter().any(|event| matches!(event, Event::Status { status: Status::Delivered, .. })));
     assert!(is_present(&world, 1, alice), "for the mesh the node is there");
-    let refused = world.with(0, |stack, now| stack.send(now, bob, "hello".into()));
+    let refused = world.with(0, |stack, now| stack.send(now, bob, "hello".into(), None));
     assert_eq!(refused, Err(SendError::Blocked(bob)));
     assert!(matches!(world.with(0, |stack, now| stack.connect(now, bob)), Err(OpenError::Blocked(_))));
     unblock(&mut world, 0, 1);
@@ -204,7 +204,7 @@ fn twins(seed: u64, verified: bool) -> World {
 /// A line in the conversation that Alice has opened as `@node1`.
 fn say(world: &mut World, text: &str) -> Result<(), SendError> {
     let bob = id(world, 1);
-    world.with(0, |stack, now| stack.send_named(now, bob, "node1", text.into())).map(drop)
+    world.with(0, |stack, now| stack.send_named(now, bob, "node1", text.into(), None)).map(drop)
 }
 
 fn warned(world: &World) -> Vec<Warning> {
@@ -281,7 +281,7 @@ fn a_contact_can_be_written_to_before_it_was_seen() {
     let contact = Contact { id: bob, nickname: Some("bob".parse().unwrap()) };
     world.start(0);
     assert_eq!(
-        world.with(0, |stack, now| stack.send(now, bob, "hello".into())),
+        world.with(0, |stack, now| stack.send(now, bob, "hello".into(), None)),
         Err(SendError::UnknownNode(bob))
     );
     let info = world.with(0, |stack, now| stack.import(now, &contact)).unwrap();

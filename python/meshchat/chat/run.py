@@ -9,9 +9,11 @@ from typing import Any
 
 from ..errors import MeshChatError, StoppedError
 from ..events import Broadcast, Message, NodeInfo
+from ..files import FileOffered
 from ..history import Contact
 from ..insecure import insecure_address
 from ..node import Node
+from .files import NO_INSECURE, NO_RECIPIENT
 from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
 from .lines import BadLine
 from .past import NOTHING_FOUND, exported, history_line, parse_history, qr_lines, read_contacts, write_private
@@ -23,12 +25,15 @@ from .session import (
     Command,
     Connect,
     Contacts,
+    Decide,
     Judge,
     Open,
     Order,
     Past,
     Say,
+    SendFile,
     Session,
+    Shout,
     Wrong,
     is_loud,
     parse,
@@ -74,11 +79,14 @@ class Chat:
 
     async def _show_events(self) -> None:
         async for event in self._node.events(auto_confirm=False):
-            if isinstance(event, (Message, Broadcast)) and not self._session.knows(event.sender):
+            sender = event.sender if isinstance(event, (Message, Broadcast)) else None
+            if isinstance(event, FileOffered):
+                sender = event.file.peer
+            if sender is not None and not self._session.knows(sender):
                 self._session.learn(await self._node.nodes())
             text = self._session.event(event)
             if text is not None:
-                confirm = event.confirm if isinstance(event, Message) else None
+                confirm = shown(event) if isinstance(event, Message) else None
                 self._screen.show(text, confirm, loud=is_loud(event))
 
     # -- input --------------------------------------------------------------------------------------------------
@@ -108,6 +116,10 @@ class Chat:
         await self._sends.join()
         if isinstance(command, Open):
             await self._open(command)
+        elif isinstance(command, SendFile):
+            await self._send_file(command.path)
+        elif isinstance(command, Decide):
+            await self._decide(command)
         elif isinstance(command, Connect):
             await self._connect(command.address)
         elif isinstance(command, Past):
@@ -116,6 +128,9 @@ class Chat:
             await self._judge(command)
         elif isinstance(command, Contacts):
             await self._contacts(command)
+        elif isinstance(command, Shout):
+            await self._node.broadcast(command.text)
+            self._show(self._session.shouted(command.text))
         elif isinstance(command, Say):
             self._show(NO_CONVERSATION)
         elif isinstance(command, Wrong):
@@ -188,6 +203,8 @@ class Chat:
         if name == "nodes":
             insecure = await self._node.insecure_nodes() if self._speaks_v1() else []
             self._show(self._session.list_nodes(await self._node.nodes(), insecure))
+        elif name == "files":
+            self._show(self._session.files.rows(await self._node.files()))
         elif name == "bye":
             await self._bye()
         elif name == "help":
@@ -205,6 +222,28 @@ class Chat:
         if partner is not None and stream is not None:
             self._session.streams.remove(partner.id, stream)
             await self._node.close_insecure(stream)
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    async def _send_file(self, path: str) -> None:
+        partner = self._session.partner
+        if not isinstance(partner, NodeInfo):
+            return self._show(NO_RECIPIENT if partner is None else NO_INSECURE)
+        id = await self._node.send_file(partner, Path(path).expanduser())
+        for file in await self._node.files():
+            if file.id == id:
+                self._show(self._session.files.offering(file))
+
+    async def _decide(self, command: Decide) -> None:
+        file = self._session.files.chosen(await self._node.files(), command.number)
+        if isinstance(file, str):
+            self._show(file)
+        elif command.accept:
+            await self._node.accept_file(file)
+            self._show(self._session.files.accepted(file))
+        else:
+            # That it is over is told by an event.
+            await self._node.cancel_file(file)
 
     # -- AlexMesh v1 --------------------------------------------------------------------------------------------
 
@@ -249,3 +288,13 @@ class Chat:
                 shown = self._session.refused(error)
             self._screen.show(shown)
             self._sends.task_done()
+
+
+def shown(message: Message) -> Callable[[], None]:
+    """What is done once a person can see the message."""
+
+    def then() -> None:
+        message.confirm()
+        message.mark_read()
+
+    return then

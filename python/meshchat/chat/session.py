@@ -19,6 +19,7 @@ from ..events import (
     Trust,
     Warning,
 )
+from ..files import FileDone, FileFailed, FileOffered, FileProgress
 from ..insecure import (
     InsecureDelivered,
     InsecureEvent,
@@ -31,6 +32,7 @@ from ..insecure import (
     InsecureStreamData,
     InsecureStreamOpened,
 )
+from .files import Files
 from .insecure import NEW_INSECURE, InsecurePeer, Streams, describe, means_v1, message_key
 from .past import NO_CONTACTS
 from .safe import safe
@@ -43,6 +45,11 @@ NO_NODES = "* no node has been found yet"
 HELP = """\
 @<name or id> text   start a conversation with a node (the text may be left out)
 text                 send a line to the partner of the open conversation
+/all text            say something to every node in reach (signed, but everybody can read it)
+/send FILE           offer a file to the partner of the open conversation
+/accept [NUMBER]     take a file that is offered
+/refuse [NUMBER]     refuse a file, or give up one that is on its way
+/files               list the files that are sent and offered
 /connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)
 /nodes               list the nodes that are known
 /history [N] [words] show the last messages of the conversation, or of all, that hold these words
@@ -60,6 +67,9 @@ _PREFIX_DIGITS = 8
 
 # Senders that are remembered as hinted at: insecure ones can be made up.
 _MAX_HINTED = 1024
+
+# Messages whose number is remembered: many are never read, as far as one is told.
+_MAX_NUMBERED = 4096
 
 # Fewest digits of an id's end by which the core finds a node.
 _SUFFIX_DIGITS = 5
@@ -88,8 +98,30 @@ class Connect:
 
 
 @dataclass(frozen=True)
+class Shout:
+    """Say `text` to every node in reach."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class SendFile:
+    """Offer the file with this path to the open conversation's partner."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Decide:
+    """Accept or refuse the file with this number, or the only one that is offered."""
+
+    accept: bool
+    number: int | None
+
+
+@dataclass(frozen=True)
 class Order:
-    """``nodes``, ``bye``, ``exit`` or ``help``."""
+    """``nodes``, ``files``, ``bye``, ``exit`` or ``help``."""
 
     name: str
 
@@ -125,7 +157,7 @@ class Wrong:
     text: str
 
 
-Command = Union[Open, Say, Connect, Past, Judge, Contacts, Order, Wrong]
+Command = Union[Open, Say, Connect, Shout, SendFile, Decide, Past, Judge, Contacts, Order, Wrong]
 
 
 def parse(line: str) -> Command | None:
@@ -138,8 +170,14 @@ def parse(line: str) -> Command | None:
         text = line[len(line) - len(rest) :].lstrip(" \t")
         return Open(word[1:], text) if word[1:] else Wrong("! name somebody: @<name or id> text")
     if line.startswith("/"):
-        if word in ("/nodes", "/bye", "/exit", "/help"):
+        if word in ("/nodes", "/files", "/bye", "/exit", "/help"):
             return Order(word[1:])
+        if word == "/send":
+            # A name may end with what looks like white space here, but hardly begins with it.
+            path = line[len(word) :].lstrip(" \t")
+            return SendFile(path) if path else Wrong("! name a file: /send FILE")
+        if word in ("/accept", "/refuse"):
+            return _decide(word, rest.strip())
         if word == "/connect":
             return Connect(rest.strip()) if rest.strip() else Wrong("! name a node: /connect v1:<address>")
         if word == "/history":
@@ -148,8 +186,16 @@ def parse(line: str) -> Command | None:
             return _judge(word[1:], rest.strip())
         if word == "/contacts":
             return _contacts(line[len(line) - len(rest) :].strip(" \t"))
+        if word == "/all":
+            return Shout(rest.strip(" \t")) if rest.strip(" \t") else Wrong("! say something: /all text")
         return Wrong(f"! unknown command {safe(word)}; /help lists them")
     return Say(line)
+
+
+def _decide(word: str, number: str) -> Command:
+    if number and not (number.isascii() and number.isdigit() and len(number) < 10):
+        return Wrong(f"! name a file by its number: {word} NUMBER; /files shows the numbers")
+    return Decide(word == "/accept", int(number) if number else None)
 
 
 def _judge(name: str, rest: str) -> Command:
@@ -185,6 +231,9 @@ class Session:
         self.partner_query = ""
         """What the person calls the partner."""
         self.streams = Streams()
+        self.files = Files(self.name)
+        self.shows_progress = False
+        """Something else than lines shows how files come along."""
         self._nodes: dict[str, NodeInfo] = {}
         self._hinted: set[str] = set()
         self._count = 0
@@ -300,6 +349,9 @@ class Session:
         self._number(message)
         return self._answered(f"You: {safe(text)}", f"* [{self._count}] queued")
 
+    def shouted(self, text: str) -> str:
+        return f"You to all: {safe(text)}"
+
     def accepted_insecure(self, message: int, text: str) -> str:
         self._number(message_key(message))
         return self._answered(f"You (insecure): {safe(text)}", f"* [{self._count}] sent (insecure)")
@@ -314,6 +366,8 @@ class Session:
     def _number(self, message: str) -> None:
         self._count += 1
         self._numbers[message] = self._count
+        if len(self._numbers) > _MAX_NUMBERED:
+            del self._numbers[next(iter(self._numbers))]
 
     def _answered(self, *lines: str) -> str:
         self._waiting -= 1
@@ -348,12 +402,14 @@ class Session:
         if isinstance(event, StatusChanged):
             # That it is queued was shown.
             known = event.status is Status.QUEUED
-            return None if known else self._status(event.id, str(event.status), event.status is Status.DELIVERED)
+            return None if known else self._status(event.id, str(event.status), event.status is Status.READ)
         if isinstance(event, Message):
             return self._said(event.sender, f"{self.name(event.sender)}: {safe(event.text)}")
         if isinstance(event, Warning):
             banner = f"{WARNING}\n" if is_loud(event) else ""
             return f"{banner}! {safe(event.text)}"
+        if isinstance(event, (FileOffered, FileProgress, FileDone, FileFailed)):
+            return self.files.event(event, lines=not self.shows_progress)
         return self._insecure(event)
 
     def _insecure(self, event: InsecureEvent) -> str | None:

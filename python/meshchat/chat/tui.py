@@ -49,19 +49,25 @@ class Prompt:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        session.shows_progress = True
         self._prompt: PromptSession[str] = PromptSession(erase_when_done=True)
+        session.files.on_moved = self._prompt.app.invalidate
         self.interrupted = False
         """Whether Ctrl-C ended the input."""
 
     async def lines(self) -> AsyncIterator[str | BadLine]:
         while True:
             try:
-                yield await self._prompt.prompt_async(self._message)
+                yield await self._prompt.prompt_async(self._message, bottom_toolbar=self._toolbar)
             except EOFError:
                 return
             except KeyboardInterrupt:
                 self.interrupted = True
                 return
+
+    def _toolbar(self) -> str | None:
+        """How the files on their way come along; nothing, not even an empty line, when there is none."""
+        return self._session.files.toolbar() or None
 
     def _message(self) -> str:
         partner = self._session.partner

@@ -19,6 +19,7 @@ from ..errors import HomeInUseError
 from ..identity import default_home
 from ..node import Node
 from .common import (
+    add_downloads,
     add_home,
     add_keep_history,
     add_links,
@@ -44,6 +45,7 @@ def add_parser(commands: Subparsers) -> None:
     add_network_key(parser)
     add_nickname(parser)
     add_keep_history(parser)
+    add_downloads(parser)
     parser.add_argument("--plain", action="store_true", help="lines in, lines out, also on a terminal")
     add_passphrase(parser)
     parser.set_defaults(run=_run)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO, TypeAlias, TypeVar
 
 from ..errors import ArgumentError, PassphraseNeededError
+from ..events import Mailbox
 
 T = TypeVar("T")
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -62,6 +63,42 @@ def add_network_key(parser: argparse.ArgumentParser) -> None:
     )
 
 
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_PERIODS = {"s": 1, "m": 60, "h": 3600, "d": 24 * 3600}
+
+
+def add_mailbox(parser: argparse.ArgumentParser) -> None:
+    """A mailbox and its limits; mailbox() makes something of them."""
+    defaults = Mailbox()
+    parser.add_argument(
+        "--mailbox", action="store_true", help="keep sealed messages for nodes that are away (it cannot read them)"
+    )
+    parser.add_argument(
+        "--mailbox-quota", metavar="SIZE", type=size, default=defaults.quota, help="for all messages (default: 1G)"
+    )
+    parser.add_argument(
+        "--mailbox-sender-quota",
+        metavar="SIZE",
+        type=size,
+        default=defaults.sender_quota,
+        help="for the messages of one sender (default: 64M)",
+    )
+    parser.add_argument(
+        "--mailbox-keep",
+        metavar="TIME",
+        type=period,
+        default=defaults.keep,
+        help="how long a message is kept at most: 30d, 12h, 90s (default: 30d)",
+    )
+
+
+def mailbox(options: argparse.Namespace) -> Mailbox | None:
+    """The mailbox that the options ask for."""
+    if not getattr(options, "mailbox", False):
+        return None
+    return Mailbox(options.mailbox_quota, options.mailbox_sender_quota, options.mailbox_keep)
+
+
 def add_nickname(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nickname", metavar="NAME", help="the name shown to others (default: that of last time)")
 
@@ -83,6 +120,33 @@ def kept(text: str) -> timedelta | int:
     if match[3]:
         return int(match[3])
     return timedelta(hours=int(match[1]) * {"h": 1, "d": 24, "w": 168}[match[2]])
+
+
+def size(text: str) -> int:
+    """Type of an option that is a number of bytes: ``500M``, ``2G``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "")
+    value = float(number)
+    if not 1 <= value < math.inf:
+        raise ValueError
+    return int(value * _UNITS.get(unit, 1))
+
+
+def period(text: str) -> float:
+    """Type of an option that is a length of time, in seconds: ``30d``, ``12h``, ``90``."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _PERIODS else (text, "s")
+    value = float(number)
+    if not 0 < value < math.inf:
+        raise ValueError
+    return value * _PERIODS[unit]
+
+
+def add_downloads(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--downloads",
+        metavar="DIR",
+        type=Path,
+        help="folder of the files that are accepted (default: downloads in the home)",
+    )
 
 
 def seconds(text: str) -> float:

@@ -15,11 +15,13 @@ from ..chat.safe import safe
 from ..control.server import Server
 from ..errors import StoppedError
 from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
+from ..files import FileDone, FileEvent, FileFailed, FileOffered, FileProgress
 from ..node import Node
 from .common import (
     add_home,
     add_keep_history,
     add_links,
+    add_mailbox,
     add_network_key,
     add_nickname,
     add_passphrase,
@@ -44,6 +46,7 @@ def add_parser(commands: Subparsers) -> None:
     add_home(parser)
     add_temporary(parser)
     add_links(parser)
+    add_mailbox(parser)
     add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
@@ -104,9 +107,24 @@ def describe(event: Event, names: dict[str, str]) -> str | None:
         return f"broadcast of {names.get(event.sender, event.sender[-5:])} {event.sender}: {event.text}"
     if isinstance(event, StatusChanged):
         return f"message {event.id} to {event.to}: {event.status}"
+    if isinstance(event, (FileOffered, FileProgress, FileDone, FileFailed)):
+        return _describe_file(event, names)
     if isinstance(event, Warning):
         return f"warning: {event.text}"
     return insecure.describe(event)
+
+
+def _describe_file(event: FileEvent, names: dict[str, str]) -> str | None:
+    file = event.file
+    name = names.get(file.peer, file.peer[-5:])
+    if isinstance(event, FileProgress):
+        # That it goes on is no news.
+        return None
+    if isinstance(event, FileOffered):
+        return f"file '{file.name}' of {file.size} bytes is offered by {name} {file.peer}: it waits for a chat"
+    direction = "from" if file.incoming else "to"
+    outcome = "whole and verified" if isinstance(event, FileDone) else file.reason
+    return f"file '{file.name}' {direction} {name} {file.peer}: {outcome}"
 
 
 def _way(node: NodeInfo, names: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ from typing import TextIO
 
 from ..identity import Identity
 from ..node import Node
-from .common import Progress
+from .common import Progress, mailbox
 
 
 async def start(
@@ -32,6 +32,8 @@ async def start(
         links=options.link or ["udp"],
         v1=getattr(options, "v1", None) or [],
         network_key_file=options.network_key_file,
+        mailbox=mailbox(options),
+        downloads=getattr(options, "downloads", None),
         keep_history=getattr(options, "keep_history", None),
     )
     if not temporary and Identity.exists(home):

@@ -14,7 +14,7 @@ use super::stream::{Shared as StreamShared, Stream};
 use crate::driver::engine::{Command, Reply};
 use crate::driver::{Error, ErrorKind, Node, Pending};
 use crate::node::connections::codes;
-use crate::stream::{ConnectionId, Statistics};
+use crate::stream::{ConnectionId, Purpose, Statistics};
 use crate::types::NodeId;
 
 /// Datagrams that wait for the application; then the oldest goes.
@@ -235,7 +235,11 @@ impl Node {
     pub fn connect(&self, to: NodeId) -> Pending<Connection> {
         let (resolve, pending) = Pending::new();
         let reply = Reply::new(resolve);
-        self.submit(Command::Connection(ConnectionCommand::Connect { to, reply }));
+        self.submit(Command::Connection(ConnectionCommand::Connect {
+            to,
+            purpose: Purpose::Application,
+            reply,
+        }));
         pending
     }
 
@@ -243,7 +247,7 @@ impl Node {
     pub fn listen(&self) -> Pending<Listener> {
         let (resolve, pending) = Pending::new();
         let reply = Reply::new(resolve);
-        self.submit(Command::Connection(ConnectionCommand::Listen { reply }));
+        self.submit(Command::Connection(ConnectionCommand::Listen { purpose: Purpose::Application, reply }));
         pending
     }
 }

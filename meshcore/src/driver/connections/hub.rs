@@ -16,7 +16,9 @@ use crate::driver::engine::{Command, Reply};
 use crate::driver::{Error, ErrorKind};
 use crate::node::connections::codes;
 use crate::node::{Now, Stack};
-use crate::stream::{CloseReason, ConnectionId, Event, ReadOutcome, Side, Statistics, StreamError, StreamId};
+use crate::stream::{
+    CloseReason, ConnectionId, Event, Purpose, ReadOutcome, Side, Statistics, StreamError, StreamId,
+};
 use crate::types::NodeId;
 
 /// Connections that wait to be accepted; then others are refused.
@@ -24,8 +26,8 @@ const BACKLOG: usize = 128;
 
 /// What handles ask of the engine.
 pub(in crate::driver) enum ConnectionCommand {
-    Connect { to: NodeId, reply: Reply<Connection> },
-    Listen { reply: Reply<Listener> },
+    Connect { to: NodeId, purpose: Purpose, reply: Reply<Connection> },
+    Listen { purpose: Purpose, reply: Reply<Listener> },
     Open { id: ConnectionId, reply: Reply<Arc<StreamShared>> },
     SetPriority { key: StreamKey, priority: u8 },
     SendDatagram { id: ConnectionId, data: Bytes, reply: Reply<()> },
@@ -46,7 +48,8 @@ struct Entry {
 pub(in crate::driver) struct Hub {
     connections: HashMap<ConnectionId, Entry>,
     bell: Arc<Bell>,
-    listener: Option<mpsc::Sender<Connection>>,
+    /// Who takes connections that peers open, by what they are for.
+    listeners: HashMap<Purpose, mpsc::Sender<Connection>>,
     /// For new handles; weak, so that the engine ends when all others are gone.
     commands: mpsc::WeakUnboundedSender<Command>,
     rung: Vec<StreamKey>,
@@ -55,7 +58,7 @@ pub(in crate::driver) struct Hub {
 impl Hub {
     pub(in crate::driver) fn new(commands: mpsc::WeakUnboundedSender<Command>) -> Self {
         let (connections, bell) = (HashMap::new(), Arc::default());
-        Self { connections, bell, listener: None, commands, rung: Vec::new() }
+        Self { connections, bell, listeners: HashMap::new(), commands, rung: Vec::new() }
     }
 
     /// Moves what the handles have for the transport; ready when there was something.
@@ -114,13 +117,13 @@ impl Hub {
         command: ConnectionCommand,
     ) {
         match command {
-            ConnectionCommand::Connect { to, reply } => match stack.connect(now, to) {
+            ConnectionCommand::Connect { to, purpose, reply } => match stack.connect_for(now, to, purpose) {
                 Ok(id) => drop(self.insert(id, Some(reply))),
                 Err(error) => reply.give(Err(error.into())),
             },
-            ConnectionCommand::Listen { reply } => {
+            ConnectionCommand::Listen { purpose, reply } => {
                 let (sender, receiver) = mpsc::channel(BACKLOG);
-                self.listener = Some(sender);
+                self.listeners.insert(purpose, sender);
                 reply.give(Ok(Listener::new(receiver)));
             }
             ConnectionCommand::Open { id, reply } => self.open(stack, id, reply),
@@ -173,7 +176,9 @@ impl Hub {
         event: Event,
     ) {
         match event {
-            Event::Connected { peer, side, .. } => self.on_connected(now, stack, id, (peer, side)),
+            Event::Connected { peer, side, purpose } => {
+                self.on_connected(now, stack, id, (peer, side, purpose));
+            }
             Event::Closed { reason, .. } => self.on_closed(stack, id, &reason),
             Event::Opened(stream) => {
                 let Some(entry) = self.connections.get_mut(&id) else { return };
@@ -216,7 +221,13 @@ impl Hub {
         }
     }
 
-    fn on_connected(&mut self, now: Now, stack: &mut Stack, id: ConnectionId, (peer, side): (NodeId, Side)) {
+    fn on_connected(
+        &mut self,
+        now: Now,
+        stack: &mut Stack,
+        id: ConnectionId,
+        (peer, side, purpose): (NodeId, Side, Purpose),
+    ) {
         // Without any other handle of the node, it is about to stop.
         let Some(commands) = self.commands.upgrade() else { return };
         if side == Side::Client {
@@ -227,7 +238,8 @@ impl Hub {
             }
             return;
         }
-        let permit = self.listener.as_ref().and_then(|listener| listener.clone().try_reserve_owned().ok());
+        let listener = self.listeners.get(&purpose).cloned();
+        let permit = listener.and_then(|listener| listener.try_reserve_owned().ok());
         let Some(permit) = permit else {
             return stack.transport().close(now.monotonic, id, codes::REFUSED, "nobody takes connections");
         };

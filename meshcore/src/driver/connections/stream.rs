@@ -94,28 +94,38 @@ impl Stream {
 
     /// The next bytes as they came, `limit` at most and none at the end of the stream: reading without a copy.
     pub async fn read_chunk(&mut self, limit: usize) -> io::Result<Bytes> {
-        poll_fn(|cx| {
-            self.shared.with(|state| match state.incoming.poll_take(cx, limit) {
-                Poll::Ready(Ok((chunk, room))) => (Poll::Ready(Ok(chunk)), room),
-                Poll::Ready(Err(error)) => (Poll::Ready(Err(error)), false),
-                Poll::Pending => (Poll::Pending, false),
-            })
+        poll_fn(|cx| self.poll_read_chunk(cx, limit)).await
+    }
+
+    pub(in crate::driver) fn poll_read_chunk(
+        &self,
+        cx: &Context<'_>,
+        limit: usize,
+    ) -> Poll<io::Result<Bytes>> {
+        self.shared.with(|state| match state.incoming.poll_take(cx, limit) {
+            Poll::Ready(Ok((chunk, room))) => (Poll::Ready(Ok(chunk)), room),
+            Poll::Ready(Err(error)) => (Poll::Ready(Err(error)), false),
+            Poll::Pending => (Poll::Pending, false),
         })
-        .await
     }
 
     /// Writes bytes without copying them, all or none: waits while there is no room in the buffers, and then goes beyond them if need be. So
     /// it suits pieces of some kilobytes up to a megabyte.
     pub async fn write_chunk(&mut self, chunk: impl Into<Bytes>) -> io::Result<()> {
         let chunk = chunk.into();
-        poll_fn(|cx| {
-            self.shared.with(|state| {
-                let written = state.outgoing.poll_write_chunk(cx, &chunk);
-                let news = matches!(written, Poll::Ready(Ok(())));
-                (written, news)
-            })
+        poll_fn(|cx| self.poll_write_chunk(cx, &chunk)).await
+    }
+
+    pub(in crate::driver) fn poll_write_chunk(
+        &self,
+        cx: &Context<'_>,
+        chunk: &Bytes,
+    ) -> Poll<io::Result<()>> {
+        self.shared.with(|state| {
+            let written = state.outgoing.poll_write_chunk(cx, chunk);
+            let news = matches!(written, Poll::Ready(Ok(())));
+            (written, news)
         })
-        .await
     }
 
     /// Gives up this node's direction: what has not arrived may never arrive. The peer reads an error with this code.

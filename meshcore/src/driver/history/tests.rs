@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt;
 use super::*;
 use crate::driver::store::KeepHistory;
 use crate::message::SessionId;
-use crate::message::store::{ReceivedMessage, StoreOp};
+use crate::message::store::{Content, Origin, ReceivedMessage, StoreOp};
 
 const PEER: NodeId = NodeId([1; 32]);
 
@@ -18,13 +18,13 @@ fn home_with(texts: &[&str]) -> (tempfile::TempDir, Store) {
         let at = UnixTime::from_millis(n);
         let message = ReceivedMessage {
             id: MessageId([n as u8; 16]),
-            text: (*text).into(),
+            content: Content::Text((*text).into()),
             sent_at: at,
             received_at: at,
         };
-        store
-            .submit(StoreOp::StoreIncoming { session: SessionId(1), from: PEER, messages: vec![message] })
-            .unwrap();
+        let origin = Origin::Session(SessionId(1));
+        let op = StoreOp::StoreIncoming { origin, from: PEER, messages: vec![message], receipt: None };
+        store.submit(op).unwrap();
     }
     let mut answered = 0;
     while answered < texts.len() {

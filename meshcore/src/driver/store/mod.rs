@@ -4,6 +4,8 @@
 //! one sync, and a single one waits for no timer.
 
 mod cursor;
+mod files;
+mod index;
 mod peers;
 mod reader;
 mod retention;
@@ -22,12 +24,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
 pub use cursor::Cursor;
+pub(super) use files::{FileOp, FileStore, Saved};
 pub use reader::{Found, Reader, Wanted};
 pub use retention::KeepHistory;
 
+use crate::file::Transfer;
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::types::UnixTime;
-use writer::Writer;
+use writer::{Writer, time, unsigned};
 
 /// Gets the replies to a batch, on the writer's thread; must not wait for the store.
 pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send>;
@@ -37,6 +41,8 @@ pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send>;
 pub struct Opened {
     /// The known nodes.
     pub peers: Vec<StoredPeer>,
+    /// The files, sent and received.
+    pub files: Vec<Transfer>,
     /// For [`StoreReply::Opened`]. The [`Cursor`] may know a larger confirmed number: put it here.
     pub outboxes: OpenedOutboxes,
 }
@@ -45,6 +51,7 @@ pub struct Opened {
 enum Command {
     Op(StoreOp),
     RecordNumber { now: UnixTime, reply: oneshot::Sender<Result<u64, StoreError>> },
+    File { op: FileOp, reply: oneshot::Sender<Result<(), StoreError>> },
 }
 
 /// The store. Dropping it, like [`Store::close`], waits until everything submitted is on disk.
@@ -87,12 +94,18 @@ impl Store {
         answer.blocking_recv().unwrap_or_else(|_| Err(self.closed()))
     }
 
+    /// The store as the files use it; to be dropped before the store is closed.
+    pub(super) fn files(&self) -> Result<FileStore, StoreError> {
+        let commands = self.commands.clone().ok_or_else(|| self.closed())?;
+        Ok(FileStore { file: self.file.clone(), commands })
+    }
+
     /// Writes what is queued and closes the database.
     pub fn close(self) {}
 
     fn command(&self, command: Command) -> Result<(), StoreError> {
-        let sent = self.commands.as_ref().map(|commands| commands.send(command));
-        if let Some(Ok(())) = sent { Ok(()) } else { Err(self.closed()) }
+        let is_sent = self.commands.as_ref().is_some_and(|commands| commands.send(command).is_ok());
+        if is_sent { Ok(()) } else { Err(self.closed()) }
     }
 
     fn closed(&self) -> StoreError {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, Row, params_from_iter};
 
+use super::index::make_tail;
 use super::peers::{load_peer, load_peers};
 use super::{schema, sqlite_error};
 use crate::message::store::{StoreError, StoredPeer};
@@ -68,6 +69,8 @@ impl Reader {
         let failed = |error| sqlite_error(file, error);
         let connection = Connection::open_with_flags(file, flags).map_err(failed)?;
         connection.busy_timeout(PATIENCE).map_err(failed)?;
+        // What is made to search is of no use to anybody else.
+        connection.pragma_update(None, "temp_store", "MEMORY").map_err(failed)?;
         let is_current = schema::version(&connection, file)? == schema::LATEST;
         Ok(is_current.then(|| Self { file: file.to_owned(), connection }))
     }
@@ -78,18 +81,33 @@ impl Reader {
     }
 
     fn try_messages(&self, wanted: &Wanted) -> rusqlite::Result<(Vec<Found>, bool)> {
-        let (sql, arguments) = statement(wanted);
-        let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(arguments))?;
+        if wanted.words.is_empty() {
+            return self.page(wanted, &[None]);
+        }
+        // What is indexed and what is not is of one moment; and when it is over, the tail is gone.
+        let transaction = self.connection.unchecked_transaction()?;
+        make_tail(&transaction)?;
+        match wanted.after {
+            Some(_) => self.page(wanted, &[Some("words"), Some("tail")]),
+            None => self.page(wanted, &[Some("tail"), Some("words")]),
+        }
+    }
+
+    /// The messages that several indices find, one after the other; without an index: all.
+    fn page(&self, wanted: &Wanted, indices: &[Option<&str>]) -> rusqlite::Result<(Vec<Found>, bool)> {
         let (mut found, mut bytes, mut more) = (Vec::new(), 0, false);
-        while let Some(row) = rows.next()? {
-            let message = message(row)?;
-            bytes += message.text.len();
-            if found.len() >= wanted.limit || (bytes > wanted.max_bytes && !found.is_empty()) {
-                more = true;
-                break;
+        for index in indices {
+            let (sql, arguments) = statement(wanted, *index);
+            let mut statement = self.connection.prepare(&sql)?;
+            let mut rows = statement.query(params_from_iter(arguments))?;
+            while !more && let Some(row) = rows.next()? {
+                let message = message(row)?;
+                bytes += message.text.len();
+                more = found.len() >= wanted.limit || (bytes > wanted.max_bytes && !found.is_empty());
+                if !more {
+                    found.push(message);
+                }
             }
-            found.push(message);
         }
         if wanted.after.is_none() {
             found.reverse();
@@ -115,31 +133,29 @@ fn match_expression(words: &[String]) -> String {
     quoted.collect::<Vec<_>>().join(" ")
 }
 
-fn statement(wanted: &Wanted) -> (String, Vec<Value>) {
+fn statement(wanted: &Wanted, index: Option<&str>) -> (String, Vec<Value>) {
     let (mut conditions, mut arguments) = (Vec::new(), Vec::new());
-    let mut add = |condition: &'static str, value: Value| {
+    let mut add = |condition: String, value: Value| {
         conditions.push(condition);
         arguments.push(value);
     };
     let number = |n: u64| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX));
     // The index is read in the order of its rows, so that nothing is sorted, and nothing read that is not shown.
-    let (from, position) = match wanted.words.is_empty() {
-        true => ("history", "history.position"),
-        false => ("words CROSS JOIN history ON history.position = words.rowid", "words.rowid"),
+    let (from, position) = match index {
+        None => ("history".to_owned(), "history.position".to_owned()),
+        Some(index) => {
+            add(format!("{index} MATCH ?"), Value::Text(match_expression(&wanted.words)));
+            let from = format!("{index} CROSS JOIN history ON history.position = {index}.rowid");
+            (from, format!("{index}.rowid"))
+        }
     };
-    if !wanted.words.is_empty() {
-        add("words MATCH ?", Value::Text(match_expression(&wanted.words)));
-    }
-    let (below, above) = match wanted.words.is_empty() {
-        true => ("history.position < ?", "history.position > ?"),
-        false => ("words.rowid < ?", "words.rowid > ?"),
-    };
-    wanted.before.into_iter().for_each(|before| add(below, number(before)));
-    wanted.after.into_iter().for_each(|after| add(above, number(after)));
-    wanted.with.into_iter().for_each(|peer| add("history.peer = ?", Value::Blob(peer.0.to_vec())));
-    wanted.since.into_iter().for_each(|since| add("history.time >= ?", number(since.as_millis())));
-    wanted.until.into_iter().for_each(|until| add("history.time < ?", number(until.as_millis())));
-    conditions.push("(incoming.id IS NOT NULL OR outgoing.id IS NOT NULL)");
+    let (below, above) = (format!("{position} < ?"), format!("{position} > ?"));
+    wanted.before.into_iter().for_each(|before| add(below.clone(), number(before)));
+    wanted.after.into_iter().for_each(|after| add(above.clone(), number(after)));
+    wanted.with.into_iter().for_each(|peer| add("history.peer = ?".into(), Value::Blob(peer.0.to_vec())));
+    wanted.since.into_iter().for_each(|since| add("history.time >= ?".into(), number(since.as_millis())));
+    wanted.until.into_iter().for_each(|until| add("history.time < ?".into(), number(until.as_millis())));
+    conditions.push("(incoming.id IS NOT NULL OR outgoing.id IS NOT NULL)".into());
     let order = if wanted.after.is_some() { "ASC" } else { "DESC" };
     let sql = format!(
         "SELECT history.position, history.peer, coalesce(incoming.id, outgoing.id),

@@ -1,7 +1,7 @@
 //! How long delivered messages stay, and forgetting them bit by bit.
 //!
-//! Forgotten is what the application is done with alone: a message to somebody that was delivered, a message from somebody
-//! that was confirmed. Of the latter the sender and the id stay for good (some 120 bytes, without text and times): the
+//! Forgotten is what the application is done with alone: a message to somebody that was delivered or given up, a message
+//! from somebody that was confirmed. Of the latter the sender and the id stay for good (some 120 bytes, without text and times): the
 //! sender, should it never have heard the receipt, may repeat the message after years, and nothing else tells then
 //! that it came before.
 
@@ -18,7 +18,7 @@ const STEP_PAUSE: Duration = Duration::from_millis(20);
 /// Time between the end of a sweep and the next.
 const SWEEP_PAUSE: Duration = Duration::from_secs(3600);
 
-/// Which messages stay in the history. Whatever is chosen, messages that were not delivered yet, and received ones that
+/// Which messages stay in the history. Whatever is chosen, messages that are still to be delivered, and received ones that
 /// the application has not confirmed, stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -132,7 +132,7 @@ impl Sweep {
     fn candidates(&self, transaction: &Transaction<'_>, confirmed: u64) -> rusqlite::Result<Vec<Candidate>> {
         let mut statement = transaction.prepare_cached(
             "SELECT position, time, history.arrival, history.seq,
-                    coalesce(history.arrival <= ?3, outgoing.status >= 30, 1)
+                    coalesce(history.arrival <= ?3, outgoing.status >= 25, 1)
              FROM history LEFT JOIN outgoing ON outgoing.seq = history.seq
              WHERE position > ?1 AND position <= ?2 ORDER BY position LIMIT ?4",
         )?;
@@ -174,6 +174,7 @@ fn forget(transaction: &Transaction<'_>, candidate: &Candidate) -> rusqlite::Res
     }
     if let Some(seq) = candidate.seq {
         run("DELETE FROM outgoing WHERE seq = ?", seq)?;
+        run("DELETE FROM copies WHERE seq = ?", seq)?;
     }
     Ok(())
 }

@@ -9,14 +9,10 @@ use crate::message::store::StoreError;
 
 /// One step a version, in order; a step that was released is never changed. `user_version` counts those done.
 ///
-/// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 30
-/// (`Status::Delivered`) is undelivered.
-///
-/// Who searches and lists messages reads `history`, a row for each message in the order in which this node got to know of
-/// them: one numbering for both directions, which no clock that is set back disturbs. `words` is its index; it keeps no
-/// text of its own, and forgets the words of a row that is deleted.
-const MIGRATIONS: &[&str] = &[RELEASED_0_1, HISTORY, TRUST];
+/// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones.
+pub(super) const MIGRATIONS: &[&str] = &[RELEASED_0_1, DELIVERY, FILES, HISTORY, TRUST];
 
+/// A message with a status below 25 (`Status::Expired`) is pending.
 const RELEASED_0_1: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE peers (
@@ -45,6 +41,90 @@ const RELEASED_0_1: &str = "
     ) STRICT;
 ";
 
+/// Mailboxes. A message of another kind than 1 (text) has its content in a column of its own, and an empty text. `told`: of which
+/// messages from others a receipt in the outbox tells.
+const DELIVERY: &str = "
+    ALTER TABLE outgoing ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE outgoing ADD COLUMN content BLOB;
+    ALTER TABLE outgoing ADD COLUMN expires INTEGER;
+    DROP INDEX backlog;
+    CREATE INDEX backlog ON outgoing (peer, seq) WHERE status < 25;
+    CREATE INDEX expiring ON outgoing (expires) WHERE status < 25 AND expires IS NOT NULL;
+    CREATE TABLE copies (
+        seq INTEGER NOT NULL,
+        mailbox BLOB NOT NULL,
+        until INTEGER NOT NULL,
+        PRIMARY KEY (seq, mailbox)
+    ) STRICT, WITHOUT ROWID;
+    ALTER TABLE incoming ADD COLUMN read INTEGER NOT NULL DEFAULT 0;
+    UPDATE incoming SET read = 1;
+    CREATE INDEX unread ON incoming (sender, arrival) WHERE read = 0;
+    CREATE TABLE held (
+        number INTEGER PRIMARY KEY,
+        sender BLOB NOT NULL,
+        follows BLOB NOT NULL,
+        id BLOB NOT NULL,
+        text TEXT NOT NULL,
+        sent INTEGER NOT NULL,
+        received INTEGER NOT NULL,
+        UNIQUE (sender, id)
+    ) STRICT;
+    CREATE INDEX held_by_follows ON held (sender, follows);
+    CREATE TABLE told (
+        sender BLOB NOT NULL,
+        id BLOB NOT NULL,
+        seq INTEGER NOT NULL,
+        PRIMARY KEY (sender, id)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX told_by_receipt ON told (seq);
+    CREATE TABLE letters (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        recipient BLOB NOT NULL,
+        sender BLOB NOT NULL,
+        id BLOB NOT NULL,
+        expires INTEGER NOT NULL,
+        envelope BLOB NOT NULL,
+        UNIQUE (recipient, sender, id)
+    ) STRICT;
+    CREATE INDEX letters_by_recipient ON letters (recipient, number);
+    CREATE INDEX letters_by_expiry ON letters (expires);
+    CREATE TABLE letter_sizes (sender BLOB PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TRIGGER letter_kept AFTER INSERT ON letters BEGIN
+        INSERT INTO letter_sizes VALUES (NEW.sender, length(NEW.envelope)), (x'', length(NEW.envelope))
+            ON CONFLICT (sender) DO UPDATE SET bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER letter_gone AFTER DELETE ON letters BEGIN
+        UPDATE letter_sizes SET bytes = bytes - length(OLD.envelope) WHERE sender IN (OLD.sender, x'');
+        DELETE FROM letter_sizes WHERE sender = OLD.sender AND bytes <= 0;
+    END;
+";
+
+/// Files, sent and received. Paths are bytes; a state of 20 (`FileState::Done`) or more is the last one.
+const FILES: &str = "
+    CREATE TABLE files (
+        id BLOB PRIMARY KEY,
+        incoming INTEGER NOT NULL,
+        peer BLOB NOT NULL,
+        offer BLOB NOT NULL,
+        size INTEGER NOT NULL,
+        sha256 BLOB NOT NULL,
+        name TEXT NOT NULL,
+        state INTEGER NOT NULL,
+        reason INTEGER,
+        told INTEGER NOT NULL,
+        created INTEGER NOT NULL,
+        path BLOB,
+        modified INTEGER NOT NULL,
+        part BLOB,
+        folder BLOB,
+        done INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Who searches and lists messages reads `history`, a row for each text in the order in which this node got to know of
+/// them: one numbering for both directions, which no clock that is set back disturbs. `words` is its index; it keeps no
+/// text of its own, and forgets the words of a row that is deleted. It has the rows up to the position `indexed` in `meta`;
+/// later ones are added many at once (`index.rs`).
 const HISTORY: &str = "
     CREATE TABLE history (
         position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -55,7 +135,7 @@ const HISTORY: &str = "
     ) STRICT;
     INSERT INTO history (peer, time, arrival, seq)
         SELECT sender, received, arrival, NULL FROM incoming
-        UNION ALL SELECT peer, created, NULL, seq FROM outgoing
+        UNION ALL SELECT peer, created, NULL, seq FROM outgoing WHERE kind = 1
         ORDER BY 2, 3, 4;
     CREATE INDEX history_of_peer ON history (peer, position);
 
@@ -68,16 +148,17 @@ const HISTORY: &str = "
         LEFT JOIN incoming ON incoming.arrival = history.arrival
         LEFT JOIN outgoing ON outgoing.seq = history.seq
         ORDER BY history.position;
+    INSERT INTO meta SELECT 'indexed', coalesce(max(position), 0) FROM history;
 
     CREATE TRIGGER incoming_into_history AFTER INSERT ON incoming BEGIN
         INSERT INTO history (peer, time, arrival) VALUES (new.sender, new.received, new.arrival);
-        INSERT INTO words (rowid, text) VALUES (last_insert_rowid(), new.text);
     END;
-    CREATE TRIGGER outgoing_into_history AFTER INSERT ON outgoing BEGIN
+    CREATE TRIGGER outgoing_into_history AFTER INSERT ON outgoing WHEN new.kind = 1 BEGIN
         INSERT INTO history (peer, time, seq) VALUES (new.peer, new.created, new.seq);
-        INSERT INTO words (rowid, text) VALUES (last_insert_rowid(), new.text);
     END;
-    CREATE TRIGGER history_out_of_words BEFORE DELETE ON history BEGIN
+    CREATE TRIGGER history_out_of_words BEFORE DELETE ON history
+        WHEN old.position <= (SELECT value FROM meta WHERE key = 'indexed')
+    BEGIN
         INSERT INTO words (words, rowid, text)
             SELECT 'delete', old.position, text FROM incoming WHERE arrival = old.arrival
             UNION ALL SELECT 'delete', old.position, text FROM outgoing WHERE seq = old.seq;
@@ -89,7 +170,7 @@ const TRUST: &str = "
     ALTER TABLE peers ADD COLUMN ties INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE peers ADD COLUMN nickname TEXT;
     UPDATE peers SET ties = 1 WHERE id IN (SELECT sender FROM incoming);
-    UPDATE peers SET ties = 2 WHERE id IN (SELECT peer FROM outgoing);
+    UPDATE peers SET ties = 2 WHERE id IN (SELECT peer FROM outgoing WHERE kind = 1);
 ";
 
 /// Latest schema version.

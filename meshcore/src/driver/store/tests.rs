@@ -4,10 +4,12 @@ use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command as Process, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::message::SessionId;
-use crate::message::store::testing::{TestStore, check_store};
-use crate::message::store::{PageLimit, ReceivedMessage};
+use crate::message::store::testing::{TestStore, check_delivery, check_store, random};
+use crate::message::store::{Content, MemoryStore, Origin, PageLimit, ReceivedMessage};
 use crate::types::{MessageId, NodeId, Status};
 
 const PEER: NodeId = NodeId([1; 32]);
@@ -52,13 +54,29 @@ fn message_id(n: u32) -> MessageId {
 }
 
 fn enqueue(n: u32, len: usize) -> StoreOp {
-    StoreOp::Enqueue { id: message_id(n), to: PEER, created: UnixTime::default(), text: "x".repeat(len) }
+    StoreOp::Enqueue {
+        id: message_id(n),
+        to: PEER,
+        created: UnixTime::default(),
+        expires: None,
+        text: "x".repeat(len),
+    }
 }
 
 fn incoming(n: u32) -> StoreOp {
     let at = UnixTime::default();
-    let message = ReceivedMessage { id: message_id(n), text: "x".into(), sent_at: at, received_at: at };
-    StoreOp::StoreIncoming { session: SessionId(1), from: PEER, messages: vec![message] }
+    let message = ReceivedMessage {
+        id: message_id(n),
+        content: Content::Text("x".into()),
+        sent_at: at,
+        received_at: at,
+    };
+    StoreOp::StoreIncoming {
+        origin: Origin::Session(SessionId(1)),
+        from: PEER,
+        messages: vec![message],
+        receipt: None,
+    }
 }
 
 fn load_all() -> StoreOp {
@@ -77,6 +95,68 @@ fn loaded(replies: &[StoreReply]) -> Vec<MessageId> {
 fn sqlite_is_a_store() {
     let (_directory, mut store) = direct();
     check_store(&mut store);
+    let (_directory, mut store) = direct();
+    check_delivery(&mut store);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn sqlite_and_memory_give_the_same_answers(batches in random::batches()) {
+        let (_directory, mut store) = direct();
+        random::check_same(&mut store, &mut MemoryStore::default(), batches)?;
+    }
+}
+
+#[test]
+fn a_database_of_the_first_version_keeps_its_contents() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.db");
+    let old = connect(&file).unwrap();
+    old.execute_batch(schema::MIGRATIONS[0]).unwrap();
+    old.execute_batch(
+        "PRAGMA user_version = 1;
+         INSERT INTO outgoing (id, peer, text, created, status) VALUES
+            (x'01000000000000000000000000000000', zeroblob(32), 'delivered', 5, 30),
+            (x'02000000000000000000000000000000', zeroblob(32), 'sent', 6, 10),
+            (x'03000000000000000000000000000000', zeroblob(32), 'queued', 7, 0);
+         INSERT INTO incoming (sender, id, text, sent, received) VALUES
+            (zeroblob(32), x'04000000000000000000000000000000', 'hello', 8, 9);
+         INSERT INTO peers VALUES (zeroblob(32), x'0102', 3, 4);
+         INSERT INTO meta VALUES ('confirmed', 1);",
+    )
+    .unwrap();
+    drop(old);
+    let mut writer = Writer::open(&file, KeepHistory::Everything).unwrap();
+    let Opened { peers, outboxes, .. } = writer.load().unwrap();
+    let peer = NodeId([0; 32]);
+    assert_eq!((peers.len(), &peers[0].record[..]), (1, &[1, 2][..]));
+    let expected = OpenedOutboxes { backlog: vec![peer], letters_for: vec![], confirmed: 1, last_arrival: 1 };
+    assert_eq!(outboxes, expected);
+    let limit = PageLimit { messages: 10, bytes: 1000 };
+    let at = UnixTime::from_millis;
+    let ops = vec![
+        StoreOp::LoadOutbox { peer, after: 0, limit, token: 0 },
+        StoreOp::LoadIncoming { after: 0, limit },
+        StoreOp::MarkRead { from: peer, arrival: 1, receipt: message_id(9), now: at(10) },
+    ];
+    let replies = writer.execute(ops.into_iter().map(Command::Op).collect());
+    let [
+        StoreReply::OutboxPage { messages, complete: true, .. },
+        StoreReply::IncomingPage { messages: old, .. },
+        read,
+    ] = &replies[..]
+    else {
+        panic!("{replies:?}")
+    };
+    let found: Vec<_> =
+        messages.iter().map(|message| (&message.content, message.created, message.status)).collect();
+    let text = |text: &str| Content::Text(text.to_owned());
+    assert_eq!(found, [(&text("sent"), at(6), Status::Sent), (&text("queued"), at(7), Status::Queued)]);
+    assert_eq!((&old[0].text[..], old[0].arrival, old[0].received_at), ("hello", 1, at(9)));
+    // What came before there were such receipts was read, and its sender expects to hear nothing of it.
+    assert_eq!(*read, StoreReply::MarkedRead { from: peer, arrival: 1, receipt: None });
 }
 
 #[test]
@@ -84,7 +164,7 @@ fn what_was_submitted_is_there_after_closing() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("messages.db");
     let (store, opened, replies) = open(&file);
-    assert_eq!(opened, Opened { peers: vec![], outboxes: OpenedOutboxes::default() });
+    assert_eq!(opened, Opened { peers: vec![], files: vec![], outboxes: OpenedOutboxes::default() });
     (0..1000).for_each(|n| store.submit(enqueue(n, 10)).unwrap());
     store.submit(incoming(1)).unwrap();
     store.submit(incoming(2)).unwrap();
@@ -100,7 +180,10 @@ fn what_was_submitted_is_there_after_closing() {
     assert_eq!(replies.iter().count(), 1002, "every message was answered before the end");
     let (_store, opened, _replies) = open(&file);
     assert_eq!(opened.peers, [peer]);
-    assert_eq!(opened.outboxes, OpenedOutboxes { backlog: vec![PEER], confirmed: 1, last_arrival: 2 });
+    assert_eq!(
+        opened.outboxes,
+        OpenedOutboxes { backlog: vec![PEER], letters_for: vec![], confirmed: 1, last_arrival: 2 }
+    );
     for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
         assert_eq!(fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");
     }
@@ -140,7 +223,7 @@ fn a_full_disk_refuses_and_loses_nothing() {
     assert_eq!(replies[0], StoreReply::NotEnqueued { id: message_id(2), len: 10, error: full.clone() });
     assert_eq!(loaded(&replies[..2]), [message_id(1)], "reading goes on, and sees nothing of what failed");
     assert_eq!(replies[2], StoreReply::NotEnqueued { id: message_id(3), len: 1 << 20, error: full.clone() });
-    assert_eq!(replies[3], StoreReply::NotStored { session: SessionId(1), error: full });
+    assert_eq!(replies[3], StoreReply::NotStored { origin: Origin::Session(SessionId(1)), error: full });
     store.writer.connection().pragma_update(None, "max_page_count", 1 << 20).unwrap();
     assert!(matches!(store.execute_batch(vec![enqueue(3, 1 << 20)])[0], StoreReply::Enqueued { .. }));
     store.reopen();

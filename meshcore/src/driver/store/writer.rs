@@ -1,22 +1,30 @@
 //! The thread that owns the database.
 
+mod incoming;
+mod letters;
+mod outgoing;
+
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use super::index::Indexer;
 use super::peers::{load_peers, save_peer};
 use super::retention::{KeepHistory, Sweeper};
-use super::{Command, Opened, ReplyHandler, connect, schema, sqlite_error};
+use super::{Command, Opened, ReplyHandler, connect, files, schema, sqlite_error};
 use crate::message::store::{
-    IncomingMessage, OpenedOutboxes, OutgoingMessage, PageLimit, ReceivedMessage, StoreError, StoreOp,
-    StoreReply,
+    Content, Deposit, IncomingMessage, Keeping, Letter, OpenedOutboxes, OutgoingMessage, PageLimit,
+    StoreError, StoreOp, StoreReply,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
 /// Most commands in one commit: what a failing commit takes with it, and how long the first waits for the last.
 const MAX_BATCH: usize = 512;
+
+/// More than there are different statements: to prepare one anew takes longer than to run it.
+const STATEMENTS: usize = 64;
 
 const CONFIRMED: &str = "confirmed";
 const RECORD_NUMBER: &str = "record_number";
@@ -26,11 +34,24 @@ enum Outcome {
     Enqueued { seq: u64 },
     DuplicateId,
     Raised(Vec<MessageId>),
-    Arrivals(Vec<Option<u64>>),
     Outgoing { messages: Vec<OutgoingMessage>, complete: bool },
+    Deposits { deposits: Vec<Deposit>, complete: bool },
+    Stored(Stored),
     Incoming { messages: Vec<IncomingMessage>, complete: bool },
+    Read(Option<OutgoingMessage>),
+    Kept(Keeping),
+    Letters { letters: Vec<(u64, Letter)>, complete: bool },
+    Swept { expired: Vec<(NodeId, MessageId)>, released: Vec<IncomingMessage> },
     Number(u64),
     Done,
+}
+
+/// What a [`StoreOp::StoreIncoming`] brought.
+#[derive(Default)]
+struct Stored {
+    new: Vec<IncomingMessage>,
+    raised: Vec<(MessageId, Status)>,
+    receipt: Option<OutgoingMessage>,
 }
 
 type Answer = Result<Outcome, StoreError>;
@@ -41,6 +62,7 @@ pub(super) struct Writer {
     /// The application's cursor, and what the database knows of it: written along with the next commit.
     confirmed: u64,
     saved_confirmed: u64,
+    indexer: Indexer,
     sweeper: Sweeper,
 }
 
@@ -48,8 +70,10 @@ impl Writer {
     pub(super) fn open(file: &Path, keep: KeepHistory) -> Result<Self, StoreError> {
         let mut connection = connect(file)?;
         schema::prepare(&mut connection, file)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        let indexer = Indexer::open(&connection).map_err(|error| sqlite_error(file, error))?;
         let (file, sweeper) = (file.to_owned(), Sweeper::new(keep));
-        let mut writer = Self { file, connection, confirmed: 0, saved_confirmed: 0, sweeper };
+        let mut writer = Self { file, connection, confirmed: 0, saved_confirmed: 0, indexer, sweeper };
         let file = &writer.file;
         writer.confirmed = writer.meta(CONFIRMED).map_err(|error| sqlite_error(file, error))?;
         writer.saved_confirmed = writer.confirmed;
@@ -61,19 +85,20 @@ impl Writer {
     }
 
     fn try_load(&self) -> rusqlite::Result<Opened> {
-        let mut statement =
-            self.connection.prepare("SELECT DISTINCT peer FROM outgoing WHERE status < 30 ORDER BY peer")?;
-        let backlog = statement.query_map([], |row| row.get(0).map(NodeId))?;
+        let nodes = |sql: &str| -> rusqlite::Result<Vec<NodeId>> {
+            self.connection.prepare(sql)?.query_map([], |row| row.get(0).map(NodeId))?.collect()
+        };
         // Not the largest number that is left: numbers are never used again.
         let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'incoming'";
         let last_arrival =
             self.connection.query_row(sql, [], |row| unsigned(row, 0)).optional()?.unwrap_or(0);
         let outboxes = OpenedOutboxes {
-            backlog: backlog.collect::<Result<_, _>>()?,
+            backlog: nodes("SELECT DISTINCT peer FROM outgoing WHERE status < 25 ORDER BY peer")?,
+            letters_for: nodes("SELECT DISTINCT recipient FROM letters ORDER BY recipient")?,
             confirmed: self.confirmed,
             last_arrival,
         };
-        Ok(Opened { peers: load_peers(&self.connection)?, outboxes })
+        Ok(Opened { peers: load_peers(&self.connection)?, files: files::load(&self.connection)?, outboxes })
     }
 
     /// Works until all senders are gone and the queue is empty.
@@ -90,6 +115,9 @@ impl Writer {
             let replies = self.execute(batch);
             if !replies.is_empty() {
                 deliver(replies);
+            }
+            if self.indexer.is_due() {
+                self.index();
             }
             if self.sweeper.is_due(Instant::now()) {
                 self.sweep();
@@ -120,6 +148,14 @@ impl Writer {
             })
         };
         batch.into_iter().zip(answers).filter_map(|(command, answer)| reply(command, answer)).collect()
+    }
+
+    /// A step of indexing. What the disk refuses now is tried again when as many messages have come once more.
+    fn index(&mut self) {
+        if let Err(error) = self.indexer.step(&mut self.connection) {
+            let error = sqlite_error(&self.file, error);
+            tracing::warn!(%error, "the words of messages could not be indexed");
+        }
     }
 
     /// A step of forgetting. What the disk refuses now is tried again with the next sweep.
@@ -156,6 +192,7 @@ impl Writer {
         }
         self.connection.execute_batch("COMMIT")?;
         self.saved_confirmed = self.confirmed;
+        self.indexer.on_committed(batch);
         Ok(answers)
     }
 
@@ -163,20 +200,40 @@ impl Writer {
         match command {
             Command::RecordNumber { now, .. } => self.next_record_number(*now),
             Command::Op(op) => self.run_op(op),
+            Command::File { op, .. } => files::run(&self.connection, op).map(|()| Outcome::Done),
         }
     }
 
     fn run_op(&self, op: &StoreOp) -> rusqlite::Result<Outcome> {
         match op {
-            StoreOp::Enqueue { id, to, created, text } => self.enqueue(id, to, *created, text),
-            StoreOp::SetStatus { to, ids, status } => self.set_status(to, ids, *status),
+            StoreOp::Enqueue { id, to, created, expires, text } => {
+                self.enqueue(id, to, *created, *expires, text)
+            }
+            StoreOp::SetStatus { to, ids, status } => self.raise(to, ids, *status).map(Outcome::Raised),
             StoreOp::LoadOutbox { peer, after, limit, .. } => self.load_outbox(peer, *after, *limit),
-            StoreOp::StoreIncoming { from, messages, .. } => {
-                let arrivals = messages.iter().map(|message| self.store_incoming(from, message));
-                arrivals.collect::<Result<_, _>>().map(Outcome::Arrivals)
+            StoreOp::LoadDeposits { peer, mailbox, after, now, limit, .. } => {
+                self.load_deposits((peer, mailbox), *after, *now, *limit)
+            }
+            StoreOp::Deposited { to, ids, mailbox, until } => {
+                self.deposited(to, ids, mailbox, *until).map(Outcome::Raised)
+            }
+            StoreOp::StoreIncoming { origin, from, messages, receipt } => {
+                self.store_incoming(origin, from, messages, receipt.as_ref()).map(Outcome::Stored)
             }
             StoreOp::LoadIncoming { after, limit } => self.load_incoming(*after, *limit),
             StoreOp::Confirmed { .. } => Ok(Outcome::Done),
+            StoreOp::MarkRead { from, arrival, receipt, now } => {
+                self.mark_read(from, *arrival, receipt, *now).map(Outcome::Read)
+            }
+            StoreOp::KeepLetter { letter, quota, .. } => self.keep_letter(letter, *quota).map(Outcome::Kept),
+            StoreOp::LoadLetters { recipient, after, limit, .. } => {
+                self.load_letters(recipient, *after, *limit)
+            }
+            StoreOp::RemoveLetters { recipient, numbers } => self.remove_letters(recipient, numbers),
+            StoreOp::Sweep { now } => {
+                self.drop_letters(*now)?;
+                Ok(Outcome::Swept { expired: self.give_up(*now)?, released: self.release(*now)? })
+            }
             StoreOp::SavePeer(peer) => save_peer(&self.connection, peer).map(|()| Outcome::Done),
             StoreOp::RemovePeer(id) => {
                 self.connection.prepare_cached("DELETE FROM peers WHERE id = ?")?.execute([id.0])?;
@@ -185,85 +242,9 @@ impl Writer {
         }
     }
 
-    fn enqueue(
-        &self,
-        id: &MessageId,
-        to: &NodeId,
-        created: UnixTime,
-        text: &str,
-    ) -> rusqlite::Result<Outcome> {
-        let added = self
-            .connection
-            .prepare_cached(
-                "INSERT INTO outgoing (id, peer, text, created, status) VALUES (?, ?, ?, ?, ?)
-                 ON CONFLICT (id) DO NOTHING",
-            )?
-            .execute(params![id.0, to.0, text, signed(created), Status::Queued.code()])?;
-        let seq = self.connection.last_insert_rowid().cast_unsigned();
-        Ok(if added == 0 { Outcome::DuplicateId } else { Outcome::Enqueued { seq } })
-    }
-
-    fn set_status(&self, to: &NodeId, ids: &[MessageId], status: Status) -> rusqlite::Result<Outcome> {
-        let sql = "UPDATE outgoing SET status = ?1 WHERE id = ?2 AND peer = ?3 AND status < ?1";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut raised = Vec::new();
-        for id in ids {
-            if statement.execute(params![status.code(), id.0, to.0])? > 0 {
-                raised.push(*id);
-            }
-        }
-        Ok(Outcome::Raised(raised))
-    }
-
-    fn store_incoming(&self, from: &NodeId, message: &ReceivedMessage) -> rusqlite::Result<Option<u64>> {
-        let ReceivedMessage { id, text, sent_at, received_at } = message;
-        // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate.
-        let added = self
-            .connection
-            .prepare_cached(
-                "INSERT INTO incoming (sender, id, text, sent, received) SELECT ?1, ?2, ?3, ?4, ?5
-                 WHERE NOT EXISTS (SELECT 1 FROM incoming WHERE sender = ?1 AND id = ?2)",
-            )?
-            .execute(params![from.0, id.0, text, signed(*sent_at), signed(*received_at)])?;
-        Ok((added > 0).then(|| self.connection.last_insert_rowid().cast_unsigned()))
-    }
-
-    fn load_outbox(&self, peer: &NodeId, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT seq, id, created, text, status FROM outgoing
-             WHERE status < 30 AND peer = ? AND seq > ? ORDER BY seq",
-        )?;
-        let rows = statement.query_map(params![peer.0, number(after)], |row| {
-            let code: u8 = row.get(4)?;
-            Ok(OutgoingMessage {
-                seq: unsigned(row, 0)?,
-                id: MessageId(row.get(1)?),
-                created: time(row, 2)?,
-                text: row.get(3)?,
-                status: Status::from_code(code)
-                    .ok_or(rusqlite::Error::IntegralValueOutOfRange(4, code.into()))?,
-            })
-        })?;
-        let (messages, complete) = page(rows, limit, |message| message.text.len())?;
-        Ok(Outcome::Outgoing { messages, complete })
-    }
-
-    fn load_incoming(&self, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {
-        let mut statement = self.connection.prepare_cached(
-            "SELECT arrival, sender, id, text, sent, received FROM incoming WHERE arrival > ? ORDER BY arrival",
-        )?;
-        let rows = statement.query_map([number(after)], |row| {
-            Ok(IncomingMessage {
-                arrival: unsigned(row, 0)?,
-                from: NodeId(row.get(1)?),
-                id: MessageId(row.get(2)?),
-                text: row.get(3)?,
-                sent_at: time(row, 4)?,
-                received_at: time(row, 5)?,
-            })
-        })?;
-        let (messages, complete) = page(rows, limit, |message| message.text.len())?;
-        Ok(Outcome::Incoming { messages, complete })
+    /// Whether a table has any row: most have none, and then need not be searched for each message.
+    fn any(&self, table: &str) -> rusqlite::Result<bool> {
+        self.connection.prepare_cached(&format!("SELECT 1 FROM {table} LIMIT 1"))?.exists([])
     }
 
     fn next_record_number(&self, now: UnixTime) -> rusqlite::Result<Outcome> {
@@ -303,6 +284,11 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
             let _ = reply.send(number);
             return None;
         }
+        Command::File { reply, .. } => {
+            // A transfer that has ended meanwhile does not wait for it.
+            let _ = reply.send(answer.map(drop));
+            return None;
+        }
     };
     let outcome = match answer {
         Ok(Outcome::DuplicateId) => return Some(op.failed(StoreError::DuplicateId)),
@@ -310,26 +296,42 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         Err(error) => return Some(op.failed(error)),
     };
     match (op, outcome) {
-        (StoreOp::Enqueue { id, to, created, text }, Outcome::Enqueued { seq }) => {
-            let message = OutgoingMessage { seq, id, created, text, status: Status::Queued };
+        (StoreOp::Enqueue { id, to, created, expires, text }, Outcome::Enqueued { seq }) => {
+            let (content, status) = (Content::Text(text), Status::Queued);
+            let message = OutgoingMessage { seq, id, created, expires, content, status };
             Some(StoreReply::Enqueued { to, message })
         }
         (StoreOp::SetStatus { to, status, .. }, Outcome::Raised(ids)) => {
             Some(StoreReply::StatusSaved { to, ids, status })
         }
+        (StoreOp::Deposited { to, .. }, Outcome::Raised(ids)) => {
+            Some(StoreReply::StatusSaved { to, ids, status: Status::Stored })
+        }
         (StoreOp::LoadOutbox { peer, token, .. }, Outcome::Outgoing { messages, complete }) => {
             Some(StoreReply::OutboxPage { peer, token, messages, complete })
         }
-        (StoreOp::StoreIncoming { session, from, messages }, Outcome::Arrivals(arrivals)) => {
+        (StoreOp::LoadDeposits { token, .. }, Outcome::Deposits { deposits, complete }) => {
+            Some(StoreReply::DepositPage { token, deposits, complete })
+        }
+        (StoreOp::StoreIncoming { origin, from, messages, .. }, Outcome::Stored(stored)) => {
+            let Stored { new, raised, receipt } = stored;
             let ids = messages.iter().map(|message| message.id).collect();
-            let new = messages.into_iter().zip(arrivals).filter_map(|(message, arrival)| {
-                let ReceivedMessage { id, text, sent_at, received_at } = message;
-                Some(IncomingMessage { arrival: arrival?, from, id, text, sent_at, received_at })
-            });
-            Some(StoreReply::Stored { session, ids, new: new.collect() })
+            Some(StoreReply::Stored { origin, from, ids, new, raised, receipt })
         }
         (StoreOp::LoadIncoming { .. }, Outcome::Incoming { messages, complete }) => {
             Some(StoreReply::IncomingPage { messages, complete })
+        }
+        (StoreOp::MarkRead { from, arrival, .. }, Outcome::Read(receipt)) => {
+            Some(StoreReply::MarkedRead { from, arrival, receipt })
+        }
+        (StoreOp::KeepLetter { session, number, letter, .. }, Outcome::Kept(keeping)) => {
+            Some(StoreReply::LetterKept { session, number, recipient: letter.recipient, keeping })
+        }
+        (StoreOp::LoadLetters { token, .. }, Outcome::Letters { letters, complete }) => {
+            Some(StoreReply::LetterPage { token, letters, complete })
+        }
+        (StoreOp::Sweep { .. }, Outcome::Swept { expired, released }) => {
+            Some(StoreReply::Swept { expired, released })
         }
         _ => None,
     }
@@ -357,7 +359,7 @@ pub(super) fn signed(time: UnixTime) -> i64 {
     time.as_millis().cast_signed()
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(super) fn unsigned(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get(column).map(i64::cast_unsigned)
 }
 

@@ -11,7 +11,6 @@
 //!
 //! The recipient stands under the signature, so that nobody can pass a message on as if it had been written to another.
 
-mod cbor;
 mod padding;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -24,22 +23,20 @@ use coset::{
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
-use self::cbor::Reader;
 use self::padding::MAX_PLAINTEXT;
 use super::identity::{IdentityKey, PublicKey};
 use crate::types::{MessageId, NodeId, UnixTime};
-use crate::wire::record::MAX_TEXT;
+use crate::wire::Malformed;
+use crate::wire::cbor::Reader;
+pub use crate::wire::content::Content;
+pub use crate::wire::content::MAX_TEXT;
 
 /// Longest envelope in bytes: the longest plaintext for the largest key.
 pub const MAX_ENVELOPE_LEN: usize = MAX_PLAINTEXT + 565;
 
-/// Longest content of any kind in bytes.
-pub const MAX_CONTENT: usize = MAX_TEXT;
-
 const AAD: &[u8] = b"MeshChat envelope v1";
 const VERSION: u64 = 1;
 const ITEMS: u64 = 8;
-const KIND_TEXT: u8 = 1;
 const KEY_LEN: usize = 32;
 
 /// COSE_Encrypt up to its IV: tag 96, four items, the protected header `{1: 3}`, and `{5:` before the IV.
@@ -60,24 +57,15 @@ pub struct Letter {
     pub content: Content,
 }
 
-/// What a letter says. The kinds are those of the records of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// 1 to [`MAX_CONTENT`] bytes for people to read.
-    Text(String),
-    /// A kind of a later version. It is genuine; what it says was not looked at.
-    Unknown(u8),
-}
-
 /// Why something cannot be sealed: the caller's mistake, but for the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// An empty text, or one of more than [`MAX_CONTENT`] bytes.
-    #[error("the text has {0} bytes; 1 to {MAX_CONTENT} can be sealed")]
+    /// An empty text, or one of more than [`MAX_TEXT`] bytes.
+    #[error("the text has {0} bytes; 1 to {MAX_TEXT} can be sealed")]
     TextLength(usize),
-    /// Nobody knows what a content of unknown kind says.
-    #[error("content of the unknown kind {0} cannot be sealed")]
-    UnknownKind(u8),
+    /// Content that its recipient would refuse, or of a kind that nobody knows.
+    #[error("content of the kind {0} cannot be sealed as it is")]
+    Content(u8),
     /// The library failed to sign or encrypt.
     #[error("the envelope could not be signed or encrypted; try again")]
     Failed,
@@ -126,12 +114,14 @@ impl Envelope {
         letter: &Letter,
         rng: &mut R,
     ) -> Result<Vec<u8>, SealError> {
-        let content = match &letter.content {
-            Content::Text(text) if (1..=MAX_CONTENT).contains(&text.len()) => text.as_bytes(),
-            Content::Text(text) => return Err(SealError::TextLength(text.len())),
-            Content::Unknown(kind) => return Err(SealError::UnknownKind(*kind)),
-        };
-        let payload = |padding| payload(recipient.node_id(), sender, letter, KIND_TEXT, content, padding);
+        let (kind, content) = (letter.content.kind(), letter.content.bytes());
+        match (&letter.content, Content::parse(kind, &content)) {
+            (Content::Text(text), Err(_)) => return Err(SealError::TextLength(text.len())),
+            (Content::Unknown(kind), _) => return Err(SealError::Content(*kind)),
+            (_, Err(_)) => return Err(SealError::Content(kind)),
+            (_, Ok(_)) => {}
+        }
+        let payload = |padding| payload(recipient.node_id(), sender, letter, kind, &content, padding);
         let padding = padding::len(payload(0).len(), sender.signature_len()).ok_or(SealError::Failed)?;
         encrypt(recipient, &sign(sender, payload(padding))?, rng)
     }
@@ -302,26 +292,17 @@ impl<'a> Signed<'a> {
         let id = MessageId(reader.array().ok_or(malformed("id"))?);
         let sent_at = UnixTime::from_millis(reader.uint().ok_or(malformed("sent at"))?);
         let kind = reader.uint().and_then(|kind| u8::try_from(kind).ok()).ok_or(malformed("kind"))?;
-        let content = Content::parse(kind, reader.bytes().ok_or(malformed("content"))?)?;
+        let content = reader.bytes().ok_or(malformed("content"))?;
+        let content = Content::parse(kind, content).map_err(|error| match error {
+            Malformed::Field(field) => malformed(field),
+            _ => malformed("content"),
+        })?;
         let padding = reader.bytes().ok_or(malformed("padding"))?;
         if padding.iter().any(|byte| *byte != 0) {
             return Err(malformed("padding"));
         }
         reader.finish().ok_or(malformed("payload"))?;
         Ok(Self { payload, signature, recipient, sender, letter: Letter { id, sent_at, content } })
-    }
-}
-
-impl Content {
-    fn parse(kind: u8, bytes: &[u8]) -> Result<Self, OpenError> {
-        if bytes.len() > MAX_CONTENT {
-            return Err(OpenError::MalformedLetter("content"));
-        }
-        match (kind, std::str::from_utf8(bytes)) {
-            (KIND_TEXT, Ok(text)) if !text.is_empty() => Ok(Self::Text(text.to_owned())),
-            (KIND_TEXT, _) => Err(OpenError::MalformedLetter("text")),
-            (kind, _) => Ok(Self::Unknown(kind)),
-        }
     }
 }
 

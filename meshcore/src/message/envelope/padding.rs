@@ -5,7 +5,7 @@
 //! (<https://arxiv.org/abs/1806.03160>) would cost a sixteenth, and tell short texts apart by every 64 bytes.
 
 use super::BEFORE_PAYLOAD;
-use super::cbor::head_len;
+use crate::wire::cbor::head_len;
 
 /// Longest plaintext: the longest content with the largest key has more than 1 MiB, and less than this.
 pub(super) const MAX_PLAINTEXT: usize = (1 << 20) + 2048;

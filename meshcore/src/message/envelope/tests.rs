@@ -3,6 +3,8 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::*;
+use crate::types::Status;
+use crate::wire::content::{KIND_TEXT, MAX_CONTENT};
 
 const ALICE: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
 const BOB: &str = include_str!("../../../tests/keys/message/rsa2048b.pem");
@@ -59,7 +61,7 @@ fn an_envelope_tells_its_recipient_what_was_written_by_whom() {
 #[test]
 fn the_longest_text_fits_the_longest_envelope() {
     let large = key(LARGE);
-    let mut longest = letter("x".repeat(MAX_CONTENT));
+    let mut longest = letter("x".repeat(MAX_TEXT));
     longest.sent_at = UnixTime::from_millis(u64::MAX);
     let bytes = Envelope::seal(&large, &public(&large), &longest, &mut rng(1)).unwrap();
     assert_eq!(bytes.len(), MAX_ENVELOPE_LEN);
@@ -73,9 +75,12 @@ fn what_cannot_be_sealed() {
     let alice = key(ALICE);
     let seal = |letter: &Letter| Envelope::seal(&alice, &public(&alice), letter, &mut rng(1)).unwrap_err();
     assert_eq!(seal(&letter("")), SealError::TextLength(0));
-    assert_eq!(seal(&letter("x".repeat(MAX_CONTENT + 1))), SealError::TextLength(MAX_CONTENT + 1));
-    let unknown = Letter { content: Content::Unknown(2), ..letter("") };
-    assert_eq!(seal(&unknown), SealError::UnknownKind(2));
+    assert_eq!(seal(&letter("x".repeat(MAX_TEXT + 1))), SealError::TextLength(MAX_TEXT + 1));
+    let unknown = Letter { content: Content::Unknown(9), ..letter("") };
+    assert_eq!(seal(&unknown), SealError::Content(9));
+    let nothing =
+        Letter { content: Content::Receipts { status: Status::Delivered, ids: vec![] }, ..letter("") };
+    assert_eq!(seal(&nothing), SealError::Content(3));
 }
 
 #[test]
@@ -215,7 +220,7 @@ fn content_is_bounded_whatever_its_kind() {
         Envelope::open(&bob, &reseal(&bob, &sign(&bob, content).unwrap())).map(|opened| opened.letter.content)
     };
     assert_eq!(open(2, b""), Ok(Content::Unknown(2)));
-    assert_eq!(open(255, &[0xff; MAX_CONTENT]), Ok(Content::Unknown(255)));
+    assert_eq!(open(255, &[0xff; MAX_TEXT]), Ok(Content::Unknown(255)));
     for kind in [KIND_TEXT, 2] {
         let refused = open(kind, &[b'x'; MAX_CONTENT + 1]);
         assert_eq!(refused, Err(OpenError::MalformedLetter("content")));

@@ -10,6 +10,7 @@ pub use keys::{DEFAULT_BITS, IdentityKey, KeyError, MAX_BITS, MIN_BITS, check_bi
 pub use own::OwnIdentity;
 pub use public::{BadSignature, PublicKey, PublicKeyError};
 pub use record::{
-    IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SIGNATURE_LEN, SUBKEY_LEN, Subkey,
+    CAPABILITY_MAILBOX, IdentityRecord, MAX_RECORD_LEN, RecordError, RecordFields, SIGNATURE_LEN, SUBKEY_LEN,
+    Subkey,
 };
 pub use words::{COUNT as SAFETY_WORDS, safety_words};

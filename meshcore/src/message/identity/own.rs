@@ -1,5 +1,6 @@
 //! The identity of this node: its key, and the record that the key certifies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::keys::{IdentityKey, KeyError};
@@ -9,7 +10,7 @@ use crate::types::UnixTime;
 /// A key with the record that is in use.
 #[derive(Debug)]
 pub struct OwnIdentity {
-    key: IdentityKey,
+    key: Arc<IdentityKey>,
     fields: RecordFields,
     record: Vec<u8>,
 }
@@ -18,7 +19,7 @@ impl OwnIdentity {
     /// Signs a record of this content.
     pub fn new(key: IdentityKey, fields: RecordFields) -> Result<Self, KeyError> {
         let record = IdentityRecord::sign(&key, &fields)?;
-        Ok(Self { key, fields, record })
+        Ok(Self { key: Arc::new(key), fields, record })
     }
 
     /// Signs a record with another number, as long valid as the one before.
@@ -35,6 +36,11 @@ impl OwnIdentity {
     /// The key.
     pub fn key(&self) -> &IdentityKey {
         &self.key
+    }
+
+    /// The key, for who uses it elsewhere.
+    pub fn shared_key(&self) -> Arc<IdentityKey> {
+        Arc::clone(&self.key)
     }
 
     /// What the record says.

@@ -75,6 +75,9 @@ impl Subkey {
     }
 }
 
+/// Capability: the node keeps sealed envelopes for others, see "The post" in docs/PROTOCOL.md.
+pub const CAPABILITY_MAILBOX: u64 = 1;
+
 /// What a node says about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordFields {
@@ -82,7 +85,7 @@ pub struct RecordFields {
     pub nickname: Option<Nickname>,
     /// Public key of its [`Subkey`].
     pub subkey: [u8; SUBKEY_LEN],
-    /// Bit set of what it offers; 0 for now.
+    /// Bit set of what it offers: [`CAPABILITY_MAILBOX`]. The other bits are 0 for now.
     pub capabilities: u64,
     /// Grows with every record of this node; the larger number replaces the smaller.
     pub number: u64,

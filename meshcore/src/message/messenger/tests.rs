@@ -1,14 +1,14 @@
-use super::super::store::testing::{TestStore, execute_failing, full};
-use super::super::store::{MemoryStore, OpenedOutboxes};
+use super::super::store::testing::{execute_failing, full};
+use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError};
 use super::*;
-use crate::wire::record::MAX_RECEIPT_IDS;
+use crate::wire::content::MAX_TEXT;
 
 mod sim;
 
 const ME: NodeId = NodeId([1; 32]);
 const PEER: NodeId = NodeId([2; 32]);
 const SESSION: SessionId = SessionId(1);
-const NOW: UnixTime = UnixTime::from_millis(1000);
+const NOW: Now = Now { monotonic: Instant::from_micros(1_000_000), wall: UnixTime::from_millis(1000) };
 
 fn id(n: u8) -> MessageId {
     MessageId([n; 16])
@@ -26,7 +26,7 @@ impl Node {
     }
 
     fn with(config: MessengerConfig) -> Self {
-        let mut node = Self { messenger: Messenger::new(config), store: MemoryStore::default() };
+        let mut node = Self { messenger: Messenger::new(ME, config, [7; 32]), store: MemoryStore::default() };
         node.messenger.handle_store(NOW, StoreReply::Opened(OpenedOutboxes::default()));
         node
     }
@@ -40,19 +40,26 @@ impl Node {
         std::iter::from_fn(|| self.messenger.poll_event()).collect()
     }
 
+    /// Nothing comes for a while.
+    fn wait(&mut self) -> Vec<MessengerEvent> {
+        let later = Now { monotonic: NOW.monotonic + Duration::from_millis(50), ..NOW };
+        self.messenger.handle_timeout(later);
+        self.settle()
+    }
+
     fn send(&mut self, n: u8) {
-        self.messenger.send(NOW, id(n), PEER, format!("text {n}")).unwrap();
+        self.messenger.send(NOW.wall, id(n), PEER, format!("text {n}"), None).unwrap();
     }
 
     fn connect(&mut self) {
         self.messenger.session_opened(SESSION, PEER);
-        self.messenger.set_sending_session(PEER, Some(SESSION));
+        self.messenger.set_sending_session(NOW, PEER, Some(SESSION));
         self.settle();
     }
 
     fn take(&mut self, channel: Channel) -> Vec<u8> {
         let bytes = self.messenger.pending_write(SESSION, channel).to_vec();
-        self.messenger.on_written(SESSION, channel, bytes.len());
+        self.messenger.on_written(NOW.monotonic, SESSION, channel, bytes.len());
         bytes
     }
 
@@ -72,7 +79,7 @@ fn bytes(record: Record) -> Vec<u8> {
 }
 
 fn message(n: u8) -> Vec<u8> {
-    bytes(Record::Message { id: id(n), sent_at: NOW, text: "x".repeat(n.into()) })
+    bytes(Record::Message { id: id(n), sent_at: NOW.wall, content: Content::Text("x".repeat(n.into())) })
 }
 
 fn receipt(ids: &[u8]) -> Vec<u8> {
@@ -88,16 +95,17 @@ fn status_tells_what_happened() {
     assert!(node.messenger.has_backlog(PEER));
     node.connect();
     let len = node.messenger.pending_write(SESSION, Channel::Outgoing).len();
-    node.messenger.on_written(SESSION, Channel::Outgoing, len - 1);
-    assert_eq!(node.settle(), [], "one byte is missing");
-    node.messenger.on_written(SESSION, Channel::Outgoing, 1);
-    assert_eq!(node.settle(), [status(1, Status::Sent)]);
+    node.messenger.on_written(NOW.monotonic, SESSION, Channel::Outgoing, len - 1);
+    assert_eq!(node.wait(), [], "one byte is missing");
+    node.messenger.on_written(NOW.monotonic, SESSION, Channel::Outgoing, 1);
+    assert_eq!(node.settle(), [], "a receipt may come at once");
+    assert_eq!(node.wait(), [status(1, Status::Sent)]);
     node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
     assert_eq!(node.messenger.poll_event(), None, "not delivered before the commit");
     assert_eq!(node.settle(), [status(1, Status::Delivered)]);
     assert!(!node.messenger.has_backlog(PEER));
-    node.messenger.session_closed(SESSION);
-    assert_eq!(node.messenger.peers_with_backlog().count(), 0);
+    node.messenger.session_closed(NOW, SESSION);
+    assert_eq!(node.messenger.wanted_sessions().count(), 0);
     assert!(node.messenger.outboxes.is_empty(), "nothing is kept of a peer without messages");
 }
 
@@ -127,7 +135,7 @@ fn texts_are_checked() {
         send_queue: PageLimit { messages: 2, bytes: MAX_TEXT + 2 },
         ..MessengerConfig::default()
     });
-    let mut send = |n, text: String| node.messenger.send(NOW, id(n), PEER, text);
+    let mut send = |n, text: String| node.messenger.send(NOW.wall, id(n), PEER, text, None);
     assert_eq!(send(1, String::new()), Err(SendError::Empty));
     assert_eq!(send(1, "x".repeat(MAX_TEXT + 1)), Err(SendError::TooLong { limit: MAX_TEXT }));
     assert_eq!(send(1, "x".repeat(MAX_TEXT)), Ok(()));
@@ -173,7 +181,7 @@ fn violations_finish_the_session() {
     let mut node = Node::new();
     node.connect();
     node.data(Channel::Incoming, &bytes(Record::Unknown(200))).unwrap();
-    node.data(Channel::Outgoing, &bytes(Record::Unknown(3))).unwrap();
+    node.data(Channel::Outgoing, &bytes(Record::Unknown(9))).unwrap();
 }
 
 #[test]
@@ -266,10 +274,12 @@ fn a_backlog_is_paged_in_order() {
     let mut seen = Vec::new();
     for _ in 0..200 {
         assert!(node.messenger.outboxes[&PEER].in_memory().0 <= 10);
-        let mut reader = RecordReader::default();
+        let mut reader = RecordReader::<Record>::default();
         let data = node.take(Channel::Outgoing);
         let mut data = &data[..];
-        while let Some(Record::Message { id, text, .. }) = reader.next(&mut data).unwrap() {
+        while let Some(Record::Message { id, content: Content::Text(text), .. }) =
+            reader.next(&mut data).unwrap()
+        {
             assert_eq!(text, format!("text {}", id.0[0]));
             seen.push(id.0[0]);
             node.data(Channel::Outgoing, &receipt(&[id.0[0]])).unwrap();
@@ -287,13 +297,13 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
     node.connect();
     let all = node.messenger.pending_write(SESSION, Channel::Outgoing).to_vec();
     let (first, second) = (all.len() / 3 + 2, 2 * all.len() / 3);
-    node.messenger.on_written(SESSION, Channel::Outgoing, first);
+    node.messenger.on_written(NOW.monotonic, SESSION, Channel::Outgoing, first);
     node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
     node.settle();
 
     let other = SessionId(2);
     node.messenger.session_opened(other, PEER);
-    node.messenger.set_sending_session(PEER, Some(other));
+    node.messenger.set_sending_session(NOW, PEER, Some(other));
     // A page that was asked for by the old session would leave a gap.
     let stale = StoreReply::OutboxPage { peer: PEER, token: 1, messages: vec![], complete: true };
     node.messenger.handle_store(NOW, stale);
@@ -301,12 +311,12 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
     assert_eq!(node.messenger.pending_write(other, Channel::Outgoing), &all[all.len() / 3..]);
     assert_eq!(node.take(Channel::Outgoing), all[first..], "what was given to the old stream is finished");
     assert_eq!(node.settle(), [], "the old session is not the sending session");
-    node.messenger.on_written(other, Channel::Outgoing, second);
-    assert_eq!(node.settle(), [status(2, Status::Sent), status(3, Status::Sent)]);
+    node.messenger.on_written(NOW.monotonic, other, Channel::Outgoing, second);
+    assert_eq!(node.wait(), [status(2, Status::Sent), status(3, Status::Sent)]);
 
-    node.messenger.session_closed(other);
+    node.messenger.session_closed(NOW, other);
     assert!(node.messenger.has_backlog(PEER));
-    node.messenger.set_sending_session(PEER, Some(other));
+    node.messenger.set_sending_session(NOW, PEER, Some(other));
     assert_eq!(node.messenger.outboxes[&PEER].session(), None, "a closed session is none");
     assert!(node.messenger.pending_write(other, Channel::Outgoing).is_empty());
 }
@@ -315,9 +325,69 @@ fn a_new_session_begins_with_the_first_undelivered_message() {
 fn a_session_that_ends_before_its_first_page_leaves_no_backlog_behind() {
     let mut node = Node::new();
     node.messenger.session_opened(SESSION, PEER);
-    node.messenger.set_sending_session(PEER, Some(SESSION));
-    node.messenger.session_closed(SESSION);
+    node.messenger.set_sending_session(NOW, PEER, Some(SESSION));
+    node.messenger.session_closed(NOW, SESSION);
     node.settle();
     assert!(!node.messenger.has_backlog(PEER));
     assert!(node.messenger.outboxes.is_empty());
+}
+
+#[test]
+fn all_that_was_read_is_told() {
+    let mut node = Node::new();
+    node.connect();
+    let messages = (0..1500u32).map(|n| {
+        let id = MessageId([n.to_be_bytes(); 4].concat().try_into().unwrap());
+        bytes(Record::Message { id, sent_at: NOW.wall, content: Content::Text("x".into()) })
+    });
+    for message in messages {
+        node.data(Channel::Incoming, &message).unwrap();
+        node.settle();
+        node.take(Channel::Incoming);
+    }
+    node.messenger.mark_read(NOW.wall, PEER, 1500);
+    node.settle();
+    let told = node.store.outgoing.values().map(|(_, message)| match &message.content {
+        Content::Receipts { status: Status::Read, ids } => ids.len(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(told.collect::<Vec<_>>(), [1024, 476]);
+}
+
+#[test]
+fn what_the_disk_could_not_read_is_read_later() {
+    let mut node = Node::new();
+    node.connect();
+    node.data(Channel::Incoming, &message(1)).unwrap();
+    node.settle();
+    let opened = node.store.opened();
+    node.messenger = Messenger::new(ME, MessengerConfig::default(), [8; 32]);
+    node.messenger.handle_store(NOW, StoreReply::Opened(opened));
+    while let Some(op) = node.messenger.poll_store() {
+        node.messenger.handle_store(NOW, op.failed(full()));
+    }
+    assert_eq!(node.settle(), []);
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + SWEEP, ..NOW });
+    assert!(matches!(&node.settle()[..], [MessengerEvent::Received(message)] if message.id == id(1)));
+}
+
+#[test]
+fn what_was_given_up_on_its_way_may_arrive_all_the_same() {
+    let mut node = Node::new();
+    for n in 1..=2 {
+        let expires = Some(NOW.wall + SWEEP);
+        node.messenger.send(NOW.wall, id(n), PEER, "x".into(), expires).unwrap();
+        node.settle();
+        node.connect();
+        if n == 1 {
+            node.take(Channel::Outgoing);
+        }
+    }
+    node.wait();
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + 2 * SWEEP, wall: NOW.wall + SWEEP });
+    assert_eq!(node.settle(), [status(1, Status::Expired), status(2, Status::Expired)]);
+    assert!(node.take(Channel::Outgoing).is_empty(), "what was not on its way stays here");
+    node.data(Channel::Outgoing, &receipt(&[1, 2])).unwrap();
+    assert_eq!(node.settle(), [status(1, Status::Delivered)]);
+    assert!(!node.messenger.has_backlog(PEER));
 }

@@ -1,33 +1,62 @@
 //! A store in memory.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::mailbox::Mailbox;
 use super::{
-    IncomingMessage, OpenedOutboxes, OutgoingMessage, PageLimit, ReceivedMessage, StoreError, StoreOp,
-    StoreReply, StoredPeer,
+    Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
+    ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
 };
-use crate::types::{MessageId, NodeId, Status};
+use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::wire::content::{Content, MAX_RECEIPT_IDS};
+
+mod mailbox;
 
 /// A store with the meaning of the real one and no disk: for simulations, and for nodes that are to keep nothing. In a
 /// simulation it is the disk that survives a crash.
 #[derive(Debug, Clone, Default)]
 pub struct MemoryStore {
     pub(crate) outgoing: BTreeMap<u64, (NodeId, OutgoingMessage)>,
+    /// Pending messages of each peer.
+    pending: BTreeMap<NodeId, BTreeSet<u64>>,
+    /// Places in the outbox; an id is used once.
+    seqs: BTreeMap<MessageId, u64>,
+    last_seq: u64,
+    /// What mailboxes keep, and until when.
+    copies: BTreeMap<(u64, NodeId), UnixTime>,
     pub(crate) incoming: BTreeMap<u64, IncomingMessage>,
+    last_arrival: u64,
     seen: BTreeSet<(NodeId, MessageId)>,
+    /// Those that the application has not read.
+    unread: BTreeSet<(NodeId, u64)>,
+    /// Set aside.
+    held: BTreeMap<(NodeId, MessageId), Held>,
+    last_held: u64,
+    /// Of which message a receipt in the outbox tells.
+    told: BTreeMap<(NodeId, MessageId), u64>,
+    mailbox: Mailbox,
     peers: BTreeMap<NodeId, StoredPeer>,
     confirmed: u64,
+}
+
+/// A message that waits for another one.
+#[derive(Debug, Clone)]
+struct Held {
+    /// Grows with each that is set aside.
+    number: u64,
+    follows: MessageId,
+    message: ReceivedMessage,
 }
 
 impl MemoryStore {
     /// What a node that starts has to know of its messages.
     pub fn opened(&self) -> OpenedOutboxes {
-        let undelivered = self.outgoing.values().filter(|(_, message)| message.status < Status::Delivered);
-        let backlog: BTreeSet<_> = undelivered.map(|(peer, _)| *peer).collect();
         OpenedOutboxes {
-            backlog: backlog.into_iter().collect(),
+            backlog: self.pending.keys().copied().collect(),
+            letters_for: self.mailbox.recipients(),
             confirmed: self.confirmed,
-            last_arrival: self.incoming.keys().next_back().copied().unwrap_or(0),
+            last_arrival: self.last_arrival,
         }
     }
 
@@ -36,53 +65,106 @@ impl MemoryStore {
         self.peers.values().cloned().collect()
     }
 
+    /// How many letters its mailbox keeps.
+    pub fn letters(&self) -> usize {
+        self.mailbox.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn knows(&self, from: NodeId, id: MessageId) -> bool {
+        self.seen.contains(&(from, id)) || self.held.contains_key(&(from, id))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn has_letter(&self, recipient: NodeId, sender: NodeId, id: MessageId) -> bool {
+        self.mailbox.has(recipient, sender, id)
+    }
+
     /// Executes an operation, which cannot fail; gives the answer of those that have one.
     pub fn execute(&mut self, op: StoreOp) -> Option<StoreReply> {
         Some(match op {
-            StoreOp::Enqueue { id, to, created, text } => {
-                if self.outgoing.values().any(|(_, message)| message.id == id) {
+            StoreOp::Enqueue { id, to, created, expires, text } => {
+                if self.seqs.contains_key(&id) {
                     return Some(StoreReply::NotEnqueued {
                         id,
                         len: text.len(),
                         error: StoreError::DuplicateId,
                     });
                 }
-                let seq = self.outgoing.len() as u64 + 1;
-                let message = OutgoingMessage { seq, id, created, text, status: Status::Queued };
-                self.outgoing.insert(seq, (to, message.clone()));
+                let message = self.enqueue(id, to, created, expires, Content::Text(text));
                 StoreReply::Enqueued { to, message }
             }
             StoreOp::SetStatus { to, ids, status } => {
-                let mut raised = Vec::new();
-                for (peer, message) in self.outgoing.values_mut() {
-                    if *peer == to && ids.contains(&message.id) && message.status < status {
-                        message.status = status;
-                        raised.push(message.id);
-                    }
+                let ids = self.raise(to, ids, status);
+                StoreReply::StatusSaved { to, ids, status }
+            }
+            StoreOp::Deposited { to, ids, mailbox, until } => {
+                for id in &ids {
+                    let seq = self.seqs.get(id).filter(|seq| self.is_pending(to, **seq));
+                    self.copies.extend(seq.map(|seq| ((*seq, mailbox), until)));
                 }
-                StoreReply::StatusSaved { to, ids: raised, status }
+                let status = Status::Stored;
+                StoreReply::StatusSaved { to, ids: self.raise(to, ids, status), status }
             }
             StoreOp::LoadOutbox { peer, after, limit, token } => {
-                let fits = |(to, message): &&(NodeId, OutgoingMessage)| {
-                    *to == peer && message.seq > after && message.status < Status::Delivered
-                };
-                let all = self.outgoing.values().filter(fits).map(|(_, message)| message.clone());
-                let (messages, complete) = page(all.collect(), limit, |message| message.text.len());
+                let all = self.pending_after(peer, after).cloned();
+                let (messages, complete) = page(all, limit, |message| message.content.weight());
                 StoreReply::OutboxPage { peer, token, messages, complete }
             }
-            StoreOp::StoreIncoming { session, from, messages } => {
-                let ids = messages.iter().map(|message| message.id).collect();
-                let new = messages.into_iter().filter_map(|message| self.store(from, message)).collect();
-                StoreReply::Stored { session, ids, new }
+            StoreOp::LoadDeposits { peer, mailbox, after, now, limit, token } => {
+                let has_copy = |seq| self.copies.get(&(seq, mailbox)).is_some_and(|until| *until > now);
+                let missing = self.pending_after(peer, after).filter(|message| !has_copy(message.seq));
+                let all = missing.map(|message| self.deposit(peer, message));
+                let (deposits, complete) = page(all, limit, |deposit| deposit.message.content.weight());
+                StoreReply::DepositPage { token, deposits, complete }
+            }
+            StoreOp::StoreIncoming { origin, from, messages, receipt } => {
+                self.store_incoming(origin, from, messages, receipt)
             }
             StoreOp::LoadIncoming { after, limit } => {
-                let all = self.incoming.range(after + 1..).map(|(_, message)| message.clone()).collect();
+                let all = self.incoming.range(after + 1..).map(|(_, message)| message.clone());
                 let (messages, complete) = page(all, limit, |message| message.text.len());
                 StoreReply::IncomingPage { messages, complete }
             }
             StoreOp::Confirmed { arrival } => {
                 self.confirmed = self.confirmed.max(arrival);
                 return None;
+            }
+            StoreOp::MarkRead { from, arrival, receipt, now } => {
+                let unread = self.unread.range((from, 0)..=(from, arrival)).take(MAX_RECEIPT_IDS);
+                let unread: Vec<_> = unread.copied().collect();
+                for read in &unread {
+                    self.unread.remove(read);
+                }
+                let ids = unread.iter().filter_map(|(_, arrival)| self.incoming.get(arrival));
+                let content =
+                    Content::Receipts { status: Status::Read, ids: ids.map(|message| message.id).collect() };
+                let told = content.weight() > 0;
+                let receipt = told.then(|| self.enqueue(receipt, from, now, None, content));
+                StoreReply::MarkedRead { from, arrival, receipt }
+            }
+            StoreOp::KeepLetter { session, number, letter, quota } => {
+                let recipient = letter.recipient;
+                let keeping = self.mailbox.keep(letter, quota);
+                StoreReply::LetterKept { session, number, recipient, keeping }
+            }
+            StoreOp::LoadLetters { recipient, after, limit, token } => {
+                let (letters, complete) =
+                    page(self.mailbox.letters(recipient, after), limit, |(_, letter)| letter.envelope.len());
+                StoreReply::LetterPage { token, letters, complete }
+            }
+            StoreOp::RemoveLetters { recipient, numbers } => {
+                numbers.into_iter().for_each(|number| self.mailbox.remove(recipient, number));
+                return None;
+            }
+            StoreOp::Sweep { now } => {
+                self.mailbox.expire(now);
+                StoreReply::Swept { expired: self.expire(now), released: self.release(now) }
             }
             StoreOp::SavePeer(peer) => {
                 self.peers.insert(peer.id, peer);
@@ -95,24 +177,221 @@ impl MemoryStore {
         })
     }
 
-    fn store(&mut self, from: NodeId, message: ReceivedMessage) -> Option<IncomingMessage> {
-        let ReceivedMessage { id, text, sent_at, received_at } = message;
-        let arrival = self.incoming.len() as u64 + 1;
+    fn enqueue(
+        &mut self,
+        id: MessageId,
+        to: NodeId,
+        created: UnixTime,
+        expires: Option<UnixTime>,
+        content: Content,
+    ) -> OutgoingMessage {
+        self.last_seq += 1;
+        let seq = self.last_seq;
+        let message = OutgoingMessage { seq, id, created, expires, content, status: Status::Queued };
+        self.outgoing.insert(seq, (to, message.clone()));
+        self.pending.entry(to).or_default().insert(seq);
+        self.seqs.insert(id, seq);
+        message
+    }
+
+    fn is_pending(&self, to: NodeId, seq: u64) -> bool {
+        self.pending.get(&to).is_some_and(|pending| pending.contains(&seq))
+    }
+
+    fn pending_after(&self, peer: NodeId, after: u64) -> impl Iterator<Item = &OutgoingMessage> {
+        let seqs = self.pending.get(&peer).into_iter().flat_map(move |pending| pending.range(after + 1..));
+        seqs.filter_map(|seq| self.outgoing.get(seq)).map(|(_, message)| message)
+    }
+
+    fn deposit(&self, peer: NodeId, message: &OutgoingMessage) -> Deposit {
+        let is_text = |message: &&OutgoingMessage| matches!(message.content, Content::Text(_));
+        let earlier =
+            self.pending.get(&peer).into_iter().flat_map(|pending| pending.range(..message.seq).rev());
+        let earlier = earlier.filter_map(|seq| self.outgoing.get(seq)).map(|(_, message)| message);
+        let after = Some(message).filter(is_text).and_then(|_| earlier.into_iter().find(is_text));
+        Deposit { message: message.clone(), after: after.map(|message| message.id) }
+    }
+
+    /// The texts of those whose status rose.
+    fn raise(&mut self, to: NodeId, ids: Vec<MessageId>, status: Status) -> Vec<MessageId> {
+        ids.into_iter().filter(|id| self.raise_one(to, id, status)).collect()
+    }
+
+    fn raise_one(&mut self, to: NodeId, id: &MessageId, status: Status) -> bool {
+        let Some(&seq) = self.seqs.get(id) else { return false };
+        let Some((_, message)) = self.outgoing.get_mut(&seq).filter(|(peer, _)| *peer == to) else {
+            return false;
+        };
+        if message.status >= status {
+            return false;
+        }
+        message.status = status;
+        let is_text = matches!(message.content, Content::Text(_));
+        if !status.is_pending() {
+            let ends = [0, 0xff].map(|byte| (seq, NodeId([byte; NodeId::LEN])));
+            self.copies.extract_if(ends[0]..=ends[1], |_, _| true).for_each(drop);
+            if let Some(pending) = self.pending.get_mut(&to) {
+                pending.remove(&seq);
+                if pending.is_empty() {
+                    self.pending.remove(&to);
+                }
+            }
+            if !is_text
+                && let Some((_, OutgoingMessage { content: Content::Receipts { ids, .. }, .. })) =
+                    self.outgoing.remove(&seq)
+            {
+                for id in ids {
+                    if self.told.get(&(to, id)) == Some(&seq) {
+                        self.told.remove(&(to, id));
+                    }
+                }
+            }
+        }
+        is_text
+    }
+
+    fn store_incoming(
+        &mut self,
+        origin: Origin,
+        from: NodeId,
+        messages: Vec<ReceivedMessage>,
+        receipt: Option<MessageId>,
+    ) -> StoreReply {
+        let ids = messages.iter().map(|message| message.id).collect();
+        let now = messages.first().map_or_else(UnixTime::default, |message| message.received_at);
+        let (mut new, mut raised, mut told) = (Vec::new(), Vec::new(), Vec::new());
+        for message in messages {
+            match message.content {
+                Content::Receipts { status, ids } => {
+                    let ids = self.raise(from, ids, status);
+                    raised.extend(ids.into_iter().map(|id| (id, status)));
+                    continue;
+                }
+                Content::Unknown(_) => continue,
+                Content::Text(_) | Content::Following { .. } => {}
+            }
+            if receipt.is_some()
+                && !self.told.contains_key(&(from, message.id))
+                && !told.contains(&message.id)
+            {
+                told.push(message.id);
+            }
+            if matches!((&origin, &message.content), (Origin::Session(_), Content::Text(_))) {
+                self.release_before(from, message.sent_at, &mut new);
+            }
+            self.store(from, message, &mut new);
+        }
+        let receipt = receipt.filter(|_| !told.is_empty()).map(|id| {
+            let content = Content::Receipts { status: Status::Delivered, ids: told.clone() };
+            let message = self.enqueue(id, from, now, None, content);
+            self.told.extend(told.into_iter().map(|id| ((from, id), message.seq)));
+            message
+        });
+        StoreReply::Stored { origin, from, ids, new, raised, receipt }
+    }
+
+    fn store(&mut self, from: NodeId, mut message: ReceivedMessage, new: &mut Vec<IncomingMessage>) {
+        if let Content::Following { after, text } = message.content {
+            message.content = Content::Text(text);
+            let known = self.seen.contains(&(from, after)) || self.seen.contains(&(from, message.id));
+            if !known && self.held_of(from).count() < MAX_HELD as usize {
+                self.last_held += 1;
+                let held = Held { number: self.last_held, follows: after, message };
+                self.held.entry((from, held.message.id)).or_insert(held);
+                return;
+            }
+        }
+        let mut next = vec![message];
+        while let Some(message) = next.pop() {
+            let id = message.id;
+            self.held.remove(&(from, id));
+            new.extend(self.arrive(from, message));
+            let mut followers: Vec<_> = self.held_of(from).filter(|held| held.follows == id).collect();
+            followers.sort_by_key(|held| Reverse(held.number));
+            next.extend(followers.into_iter().map(|held| held.message.clone()));
+        }
+    }
+
+    fn held_of(&self, sender: NodeId) -> impl Iterator<Item = &Held> {
+        let ends = [0, 0xff].map(|byte| (sender, MessageId([byte; MessageId::LEN])));
+        self.held.range(ends[0]..=ends[1]).map(|(_, held)| held)
+    }
+
+    fn arrive(&mut self, from: NodeId, message: ReceivedMessage) -> Option<IncomingMessage> {
+        let ReceivedMessage { id, content, sent_at, received_at } = message;
+        let Content::Text(text) = content else { return None };
+        if !self.seen.insert((from, id)) {
+            return None;
+        }
+        self.last_arrival += 1;
+        let arrival = self.last_arrival;
         let message = IncomingMessage { arrival, from, id, text, sent_at, received_at };
-        self.seen.insert((from, id)).then(|| self.incoming.insert(arrival, message.clone()));
-        self.incoming.get(&arrival).cloned()
+        self.incoming.insert(arrival, message.clone());
+        self.unread.insert((from, arrival));
+        Some(message)
+    }
+
+    fn expire(&mut self, now: UnixTime) -> Vec<(NodeId, MessageId)> {
+        let pending = self.pending.values().flatten().filter_map(|seq| self.outgoing.get(seq));
+        let due = pending.filter(|(_, message)| message.expires.is_some_and(|at| at <= now));
+        let mut due: Vec<_> = due.map(|(to, message)| (message.seq, (*to, message.id))).collect();
+        due.sort_unstable();
+        let due = due.into_iter().map(|(_, due)| due);
+        due.filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect()
+    }
+
+    fn release(&mut self, now: UnixTime) -> Vec<IncomingMessage> {
+        let due = self.held.iter().filter(|(_, held)| is_over(held.message.received_at, now));
+        let mut due: Vec<_> = due.map(|((from, id), held)| (*from, held.number, *id)).collect();
+        due.sort_unstable();
+        let mut released = Vec::new();
+        for (from, _, id) in due {
+            if let Some(first) = self.first_of_chain(from, id) {
+                self.store(from, first, &mut released);
+            }
+        }
+        released
+    }
+
+    /// Stores what its sender wrote before this time and was set aside. A session brings all that is not given up, in order: what
+    /// those wait for does not come any more.
+    fn release_before(&mut self, from: NodeId, sent_at: UnixTime, new: &mut Vec<IncomingMessage>) {
+        let before = self.held_of(from).filter(|held| held.message.sent_at < sent_at);
+        let mut before: Vec<_> = before.map(|held| (held.number, held.message.id)).collect();
+        before.sort_unstable();
+        for (_, id) in before {
+            if let Some(first) = self.first_of_chain(from, id) {
+                self.store(from, first, new);
+            }
+        }
+    }
+
+    /// The message that this one waits for, or one before it in the chain, if that is set aside too.
+    fn first_of_chain(&self, from: NodeId, id: MessageId) -> Option<ReceivedMessage> {
+        let mut first = self.held.get(&(from, id))?;
+        for _ in 0..MAX_HELD {
+            match self.held.get(&(from, first.follows)) {
+                Some(before) => first = before,
+                None => break,
+            }
+        }
+        Some(first.message.clone())
     }
 }
 
-fn page<T>(all: Vec<T>, limit: PageLimit, len: impl Fn(&T) -> usize) -> (Vec<T>, bool) {
-    let (total, mut bytes, mut taken) = (all.len(), 0, Vec::new());
+/// Whether a message has waited long enough. A clock that was set back must not make it wait for that time again.
+fn is_over(received_at: UnixTime, now: UnixTime) -> bool {
+    now >= received_at + PATIENCE || received_at >= now + PATIENCE
+}
+
+fn page<T>(all: impl Iterator<Item = T>, limit: PageLimit, len: impl Fn(&T) -> usize) -> (Vec<T>, bool) {
+    let (mut bytes, mut taken) = (0, Vec::new());
     for item in all {
         bytes += len(&item);
         if taken.len() >= limit.messages || (bytes > limit.bytes && !taken.is_empty()) {
-            break;
+            return (taken, false);
         }
         taken.push(item);
     }
-    let complete = taken.len() == total;
-    (taken, complete)
+    (taken, true)
 }

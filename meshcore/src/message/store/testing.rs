@@ -1,5 +1,11 @@
 //! The tests that every store has to pass.
 
+mod delivery;
+#[cfg(feature = "driver")]
+pub(crate) mod random;
+
+pub(crate) use delivery::check_delivery;
+
 use super::*;
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
@@ -35,6 +41,7 @@ impl TestStore for MemoryStore {
 #[test]
 fn the_store_in_memory_is_a_store() {
     check_store(&mut MemoryStore::default());
+    check_delivery(&mut MemoryStore::default());
 }
 
 /// The behaviour of an empty store, operation by operation.
@@ -42,7 +49,10 @@ pub(crate) fn check_store(store: &mut dyn TestStore) {
     assert_eq!(store.reopen(), OpenedOutboxes::default());
     check_outbox(store);
     check_inbox(store);
-    assert_eq!(store.reopen(), OpenedOutboxes { backlog: vec![PEER], confirmed: 2, last_arrival: 5 });
+    assert_eq!(
+        store.reopen(),
+        OpenedOutboxes { backlog: vec![PEER], letters_for: vec![], confirmed: 2, last_arrival: 5 }
+    );
 }
 
 const PEER: NodeId = NodeId([1; 32]);
@@ -66,7 +76,10 @@ fn outbox_page(store: &mut dyn TestStore, after: u64, messages: usize, bytes: us
 
 fn check_outbox(store: &mut dyn TestStore) {
     let created = UnixTime::from_millis(u64::MAX);
-    let enqueue = |byte, to| StoreOp::Enqueue { id: id(byte), to, created, text: "ž\0".repeat(byte.into()) };
+    let enqueue = |byte: u8, to| {
+        let text = "ž\0".repeat(byte.into());
+        StoreOp::Enqueue { id: id(byte), to, created, expires: None, text }
+    };
     let replies =
         store.execute_batch(vec![enqueue(1, PEER), enqueue(2, OTHER), enqueue(3, PEER), enqueue(4, PEER)]);
     let seqs: Vec<_> = replies
@@ -84,7 +97,7 @@ fn check_outbox(store: &mut dyn TestStore) {
     let replies = store.execute_batch(vec![enqueue(2, PEER), enqueue(5, PEER)]);
     assert_eq!(replies[0], StoreReply::NotEnqueued { id: id(2), len: 6, error: StoreError::DuplicateId });
     assert!(
-        matches!(&replies[1], StoreReply::Enqueued { to: PEER, message } if message.text == "ž\0".repeat(5))
+        matches!(&replies[1], StoreReply::Enqueued { to: PEER, message } if message.content == Content::Text("ž\0".repeat(5)))
     );
 
     assert_eq!(outbox_page(store, 0, 10, 1000), (vec![1, 3, 4, 5], true));
@@ -129,15 +142,15 @@ fn check_outbox(store: &mut dyn TestStore) {
 fn check_inbox(store: &mut dyn TestStore) {
     let received = |byte: u8, text: &str| ReceivedMessage {
         id: id(byte),
-        text: text.to_owned(),
+        content: Content::Text(text.to_owned()),
         sent_at: UnixTime::from_millis(u64::MAX),
         received_at: UnixTime::from_millis(7),
     };
-    let session = SessionId(9);
     let mut incoming = |from, messages| {
-        let replies = store.execute_batch(vec![StoreOp::StoreIncoming { session, from, messages }]);
-        match <[_; 1]>::try_from(replies).unwrap() {
-            [StoreReply::Stored { session: SessionId(9), ids, new }] => (ids, new),
+        let origin = Origin::Session(SessionId(9));
+        let op = StoreOp::StoreIncoming { origin: origin.clone(), from, messages, receipt: None };
+        match <[_; 1]>::try_from(store.execute_batch(vec![op])).unwrap() {
+            [StoreReply::Stored { origin: same, ids, new, .. }] if same == origin => (ids, new),
             [other] => panic!("{other:?}"),
         }
     };

@@ -2,6 +2,7 @@ use rusqlite::types::Value;
 use tempfile::TempDir;
 
 use super::*;
+use crate::driver::store::index::Indexer;
 use crate::driver::store::schema;
 
 const SECOND: i64 = 1000;
@@ -26,6 +27,11 @@ fn fill(connection: &mut Connection, count: i64) {
         transaction.execute(sql, row).unwrap();
     }
     transaction.commit().unwrap();
+    index(connection);
+}
+
+fn index(connection: &mut Connection) {
+    Indexer::open(connection).unwrap().step(connection).unwrap();
 }
 
 fn sweep(connection: &mut Connection, keep: KeepHistory, confirmed: u64, now: i64) -> usize {
@@ -104,10 +110,32 @@ fn fill_more(connection: &Connection) {
 fn what_is_not_done_with_stays() {
     let (_directory, mut connection) = database();
     fill(&mut connection, 10);
-    connection.execute("UPDATE outgoing SET status = 10 WHERE seq = 4", []).unwrap();
+    // Sent and stored ones are pending, one that was given up is not.
+    let sql = "UPDATE outgoing SET status = CASE seq WHEN 4 THEN 10 WHEN 5 THEN 20 ELSE 25 END WHERE seq BETWEEN 4 AND 6";
+    connection.execute(sql, []).unwrap();
     sweep(&mut connection, KeepHistory::Messages(0), 6, 10 * SECOND);
-    assert_eq!(numbers(&connection, "SELECT seq FROM outgoing"), [4]);
+    assert_eq!(numbers(&connection, "SELECT seq FROM outgoing"), [4, 5]);
     assert_eq!(numbers(&connection, "SELECT arrival FROM incoming WHERE text <> ''"), [7, 8, 9, 10]);
+}
+
+#[test]
+fn receipts_and_what_belongs_to_pending_messages_stay() {
+    let (_directory, mut connection) = database();
+    fill(&mut connection, 3);
+    connection
+        .execute_batch(
+            "UPDATE outgoing SET status = 20 WHERE seq = 2;
+             INSERT INTO outgoing (id, peer, text, created, status, kind, content)
+                VALUES (x'aa', x'07', '', 4000, 0, 2, x'81'), (x'ab', x'07', '', 4000, 30, 3, x'81');
+             INSERT INTO told VALUES (x'07', x'01', 4), (x'07', x'02', 5);
+             INSERT INTO copies VALUES (1, x'09', 5), (2, x'09', 5), (4, x'09', 5);",
+        )
+        .unwrap();
+    assert_eq!(numbers(&connection, "SELECT count(*) FROM history"), [6], "receipts are no history");
+    sweep(&mut connection, KeepHistory::Messages(0), 3, 10 * SECOND);
+    assert_eq!(numbers(&connection, "SELECT seq FROM outgoing"), [2, 4, 5]);
+    assert_eq!(numbers(&connection, "SELECT seq FROM told"), [4, 5]);
+    assert_eq!(numbers(&connection, "SELECT seq FROM copies"), [2, 4]);
 }
 
 #[test]
@@ -137,6 +165,7 @@ fn nothing_of_it_is_left_in_the_files() {
     fill(&mut connection, 50);
     let sql = "INSERT INTO incoming (sender, id, text, sent, received) VALUES (x'07', x'08', ?, 0, 0)";
     connection.execute(sql, ["secret long ".repeat(2000)]).unwrap();
+    index(&mut connection);
     let sweep = sweep(&mut connection, KeepHistory::Messages(0), u64::MAX, 0);
     assert_eq!(sweep, 1);
     for entry in std::fs::read_dir(directory.path()).unwrap() {

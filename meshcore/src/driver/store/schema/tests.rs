@@ -31,7 +31,7 @@ fn numbers(connection: &Connection, sql: &str) -> Vec<i64> {
 /// What every version has kept, as version 1 kept it.
 fn contents(connection: &Connection) -> Vec<Vec<Vec<Value>>> {
     let tables = [
-        "SELECT key, value FROM meta ORDER BY key",
+        "SELECT key, value FROM meta WHERE key <> 'indexed' ORDER BY key",
         "SELECT id, record, first_seen, last_seen FROM peers ORDER BY id",
         "SELECT seq, id, peer, text, created, status FROM outgoing ORDER BY seq",
         "SELECT arrival, sender, id, text, sent, received FROM incoming ORDER BY arrival",
@@ -101,7 +101,45 @@ fn messages_of_version_1_are_in_the_history() {
     let sql =
         "INSERT INTO outgoing (id, peer, text, created, status) VALUES (x'99', x'01', 'afterwards', 0, 0)";
     connection.execute(sql, []).unwrap();
-    assert_eq!(found("afterwards"), [7]);
+    assert_eq!(numbers(&connection, "SELECT position FROM history WHERE seq = 4"), [7]);
+    assert_eq!(numbers(&connection, "SELECT value FROM meta WHERE key = 'indexed'"), [6]);
+}
+
+#[test]
+fn of_version_3_only_texts_are_history_and_only_texts_make_contacts() {
+    let (_directory, file) = database_of(3);
+    let mut connection = connect(&file).unwrap();
+    // A receipt that waits, one that was not forgotten yet, a text with a copy, one that was given up; a message that waits
+    // for another one, one that was not read, and a letter.
+    connection
+        .execute_batch(
+            "INSERT INTO outgoing (id, peer, text, created, status, kind, content, expires) VALUES
+                (x'a1', x'77', '', 500, 0, 2, x'81', NULL), (x'a2', x'77', '', 501, 30, 3, x'81', NULL),
+                (x'a3', x'78', 'stored words', 502, 20, 1, NULL, NULL),
+                (x'a4', x'79', 'expired words', 503, 25, 1, NULL, 900);
+             INSERT INTO copies SELECT seq, x'66', 9000 FROM outgoing WHERE id = x'a3';
+             INSERT INTO told SELECT x'77', x'b1', seq FROM outgoing WHERE id = x'a1';
+             INSERT INTO held (sender, follows, id, text, sent, received) VALUES (x'77', x'b0', x'b2', 'held words', 1, 2);
+             INSERT INTO incoming (sender, id, text, sent, received) VALUES (x'77', x'b1', 'unread words', 504, 504);
+             INSERT INTO letters (recipient, sender, id, expires, envelope) VALUES (x'55', x'77', x'c1', 9000, x'00');
+             INSERT INTO peers VALUES (x'77', x'01', 1, 2), (x'78', x'01', 1, 2);",
+        )
+        .unwrap();
+    let tables = ["outgoing", "incoming", "copies", "told", "held", "letters", "letter_sizes", "files"];
+    let all =
+        |connection: &Connection| tables.map(|table| rows(connection, &format!("SELECT * FROM {table}")));
+    let before = all(&connection);
+    prepare(&mut connection, &file).unwrap();
+    assert_eq!(super::version(&connection, &file), Ok(LATEST));
+    assert_eq!(all(&connection), before);
+    let found = |word: &str| {
+        let sql = "SELECT time FROM words JOIN history ON position = words.rowid WHERE words MATCH";
+        numbers(&connection, &format!("{sql} '{word}' ORDER BY 1"))
+    };
+    assert_eq!(found("words"), [502, 503, 504]);
+    assert_eq!(numbers(&connection, "SELECT count(*) FROM history WHERE time BETWEEN 500 AND 510"), [3]);
+    assert_eq!(numbers(&connection, "SELECT ties FROM peers WHERE id IN (x'77', x'78') ORDER BY id"), [1, 2]);
+    integrity(&connection);
 }
 
 #[test]

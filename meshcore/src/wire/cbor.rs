@@ -3,7 +3,7 @@
 
 /// Reads items from the front of a slice. What is not as it is asked for gives `None`.
 #[derive(Debug, Clone)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
 
@@ -12,27 +12,27 @@ impl<'a> Reader<'a> {
     const BYTES: u8 = 2;
     const ARRAY: u8 = 4;
 
-    pub(super) fn new(bytes: &'a [u8]) -> Self {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { rest: bytes }
     }
 
     /// Items that have one encoding only.
-    pub(super) fn expect(&mut self, encoding: &[u8]) -> Option<()> {
+    pub(crate) fn expect(&mut self, encoding: &[u8]) -> Option<()> {
         self.rest = self.rest.strip_prefix(encoding)?;
         Some(())
     }
 
-    pub(super) fn uint(&mut self) -> Option<u64> {
+    pub(crate) fn uint(&mut self) -> Option<u64> {
         self.head(Self::UINT)
     }
 
     /// The beginning of an array; gives how many items follow.
-    pub(super) fn items(&mut self) -> Option<u64> {
+    pub(crate) fn items(&mut self) -> Option<u64> {
         self.head(Self::ARRAY)
     }
 
     /// A byte string.
-    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+    pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.head(Self::BYTES)?).ok()?;
         let (bytes, rest) = self.rest.split_at_checked(len)?;
         self.rest = rest;
@@ -40,12 +40,12 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte string of `N` bytes.
-    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.bytes()?.try_into().ok()
     }
 
     /// Succeeds when nothing is left.
-    pub(super) fn finish(self) -> Option<()> {
+    pub(crate) fn finish(self) -> Option<()> {
         self.rest.is_empty().then_some(())
     }
 
@@ -68,7 +68,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Length of the shortest encoding of an integer, or of what stands in front of a byte string of this length.
-pub(super) fn head_len(value: u64) -> usize {
+pub(crate) fn head_len(value: u64) -> usize {
     match value {
         0..24 => 1,
         24..0x100 => 2,

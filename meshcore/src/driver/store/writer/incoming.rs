@@ -1,0 +1,234 @@
+//! Messages from others.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
+use crate::message::store::{
+    Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit,
+    ReceivedMessage,
+};
+use crate::types::{MessageId, NodeId, Status, UnixTime};
+
+/// A text on its way to the table.
+struct Text {
+    id: MessageId,
+    text: String,
+    sent_at: UnixTime,
+    received_at: UnixTime,
+}
+
+impl Writer {
+    pub(super) fn store_incoming(
+        &self,
+        origin: &Origin,
+        from: &NodeId,
+        messages: &[ReceivedMessage],
+        receipt: Option<&MessageId>,
+    ) -> rusqlite::Result<Stored> {
+        let (mut stored, mut told) = (Stored::default(), Vec::new());
+        for ReceivedMessage { id, content, sent_at, received_at } in messages {
+            let text = |text: &String| Text {
+                id: *id,
+                text: text.clone(),
+                sent_at: *sent_at,
+                received_at: *received_at,
+            };
+            match content {
+                Content::Receipts { status, ids } => {
+                    let raised = self.raise(from, ids, *status)?;
+                    stored.raised.extend(raised.into_iter().map(|id| (id, *status)));
+                    continue;
+                }
+                Content::Text(words) => {
+                    if matches!(origin, Origin::Session(_)) {
+                        self.release_before(from, *sent_at, &mut stored.new)?;
+                    }
+                    self.arrive(from, text(words), &mut stored.new)?;
+                }
+                Content::Following { after, text: words } => {
+                    let text = text(words);
+                    if self.must_wait(from, after, id)? {
+                        self.hold(from, after, &text)?;
+                    } else {
+                        self.arrive(from, text, &mut stored.new)?;
+                    }
+                }
+                Content::Unknown(_) => continue,
+            }
+            if receipt.is_some() && !told.contains(id) && !self.is_told(from, id)? {
+                told.push(*id);
+            }
+        }
+        if let (Some(id), Some(first)) = (receipt, messages.first())
+            && !told.is_empty()
+        {
+            let receipts = (Status::Delivered, told.clone());
+            let message = self.enqueue_receipt(id, from, first.received_at, receipts)?;
+            let sql = "INSERT OR REPLACE INTO told VALUES (?, ?, ?)";
+            let mut statement = self.connection.prepare_cached(sql)?;
+            for id in told {
+                statement.execute(params![from.0, id.0, number(message.seq)])?;
+            }
+            stored.receipt = Some(message);
+        }
+        Ok(stored)
+    }
+
+    /// Whether a message in the outbox tells the sender of this one.
+    fn is_told(&self, from: &NodeId, id: &MessageId) -> rusqlite::Result<bool> {
+        let sql = "SELECT 1 FROM told WHERE sender = ? AND id = ?";
+        self.connection.prepare_cached(sql)?.exists(params![from.0, id.0])
+    }
+
+    /// Stores a text, if it is new, and those that have waited for it.
+    fn arrive(&self, from: &NodeId, text: Text, new: &mut Vec<IncomingMessage>) -> rusqlite::Result<()> {
+        let has_held = self.any("held")?;
+        let mut next = vec![text];
+        while let Some(Text { id, text, sent_at, received_at }) = next.pop() {
+            // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate.
+            let added = self
+                .connection
+                .prepare_cached(
+                    "INSERT INTO incoming (sender, id, text, sent, received) SELECT ?1, ?2, ?3, ?4, ?5
+                     WHERE NOT EXISTS (SELECT 1 FROM incoming WHERE sender = ?1 AND id = ?2)",
+                )?
+                .execute(params![from.0, id.0, text, signed(sent_at), signed(received_at)])?;
+            if added > 0 {
+                let arrival = self.connection.last_insert_rowid().cast_unsigned();
+                new.push(IncomingMessage { arrival, from: *from, id, text, sent_at, received_at });
+            }
+            if !has_held {
+                continue;
+            }
+            let sql = "DELETE FROM held WHERE sender = ? AND id = ?";
+            self.connection.prepare_cached(sql)?.execute(params![from.0, id.0])?;
+            let mut waiting = self.connection.prepare_cached(
+                "SELECT id, text, sent, received FROM held WHERE sender = ? AND follows = ? ORDER BY number DESC",
+            )?;
+            let rows = waiting.query_map(params![from.0, id.0], held)?;
+            next.extend(rows.collect::<rusqlite::Result<Vec<_>>>()?);
+        }
+        Ok(())
+    }
+
+    /// Whether a message is set aside: it is new, and the one before it is not there.
+    fn must_wait(&self, from: &NodeId, after: &MessageId, id: &MessageId) -> rusqlite::Result<bool> {
+        let sql = "SELECT count(*) FROM incoming WHERE sender = ?1 AND id IN (?2, ?3)";
+        let known: u32 = self
+            .connection
+            .prepare_cached(sql)?
+            .query_row(params![from.0, after.0, id.0], |row| row.get(0))?;
+        let sql = "SELECT count(*) FROM held WHERE sender = ?";
+        let held: u32 = self.connection.prepare_cached(sql)?.query_row([from.0], |row| row.get(0))?;
+        Ok(known == 0 && held < MAX_HELD)
+    }
+
+    fn hold(&self, from: &NodeId, after: &MessageId, text: &Text) -> rusqlite::Result<()> {
+        let Text { id, text, sent_at, received_at } = text;
+        let sql = "INSERT OR IGNORE INTO held (sender, follows, id, text, sent, received) VALUES (?, ?, ?, ?, ?, ?)";
+        let parameters = params![from.0, after.0, id.0, text, signed(*sent_at), signed(*received_at)];
+        self.connection.prepare_cached(sql)?.execute(parameters).map(drop)
+    }
+
+    /// Stores what has waited long enough for the message before it. A clock that was set back must not make it wait for that
+    /// time again.
+    pub(super) fn release(&self, now: UnixTime) -> rusqlite::Result<Vec<IncomingMessage>> {
+        let (past, future) =
+            (signed(now).saturating_sub(PATIENCE.as_millis() as i64), signed(now + PATIENCE));
+        let sql = "SELECT sender, id FROM held WHERE received <= ? OR received >= ? ORDER BY sender, number";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let due = statement
+            .query_map([past, future], |row| Ok((NodeId(row.get(0)?), MessageId(row.get(1)?))))?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut released = Vec::new();
+        for (from, id) in due {
+            if let Some(first) = self.first_of_chain(&from, id)? {
+                self.arrive(&from, first, &mut released)?;
+            }
+        }
+        Ok(released)
+    }
+
+    /// Stores what its sender wrote before this time and was set aside. A session brings all that is not given up, in order: what
+    /// those wait for does not come any more.
+    fn release_before(
+        &self,
+        from: &NodeId,
+        sent_at: UnixTime,
+        new: &mut Vec<IncomingMessage>,
+    ) -> rusqlite::Result<()> {
+        let sql = "SELECT id FROM held WHERE sender = ? AND sent < ? ORDER BY number";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let ids = statement.query_map(params![from.0, signed(sent_at)], |row| row.get(0).map(MessageId))?;
+        for id in ids.collect::<rusqlite::Result<Vec<_>>>()? {
+            if let Some(first) = self.first_of_chain(from, id)? {
+                self.arrive(from, first, new)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The message that this one waits for, or one before it in the chain, if that is set aside too.
+    fn first_of_chain(&self, from: &NodeId, mut id: MessageId) -> rusqlite::Result<Option<Text>> {
+        let mut first = None;
+        let sql = "SELECT id, text, sent, received, follows FROM held WHERE sender = ? AND id = ?";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        for _ in 0..=MAX_HELD {
+            let found =
+                statement.query_row(params![from.0, id.0], |row| Ok((held(row)?, MessageId(row.get(4)?))));
+            let Some((text, follows)) = found.optional()? else { break };
+            (first, id) = (Some(text), follows);
+        }
+        Ok(first)
+    }
+
+    pub(super) fn load_incoming(&self, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT arrival, sender, id, text, sent, received FROM incoming WHERE arrival > ? ORDER BY arrival",
+        )?;
+        let rows = statement.query_map([number(after)], |row| {
+            Ok(IncomingMessage {
+                arrival: unsigned(row, 0)?,
+                from: NodeId(row.get(1)?),
+                id: MessageId(row.get(2)?),
+                text: row.get(3)?,
+                sent_at: time(row, 4)?,
+                received_at: time(row, 5)?,
+            })
+        })?;
+        let (messages, complete) = page(rows, limit, |message| message.text.len())?;
+        Ok(Outcome::Incoming { messages, complete })
+    }
+
+    pub(super) fn mark_read(
+        &self,
+        from: &NodeId,
+        arrival: u64,
+        receipt: &MessageId,
+        now: UnixTime,
+    ) -> rusqlite::Result<Option<OutgoingMessage>> {
+        let mut statement = self.connection.prepare_cached(
+            "UPDATE incoming SET read = 1 WHERE arrival IN
+                (SELECT arrival FROM incoming WHERE read = 0 AND sender = ? AND arrival <= ? ORDER BY arrival LIMIT ?)
+             RETURNING arrival, id",
+        )?;
+        let parameters = params![from.0, number(arrival), MAX_RECEIPT_IDS as u32];
+        let rows = statement.query_map(parameters, |row| Ok((unsigned(row, 0)?, MessageId(row.get(1)?))))?;
+        let mut read = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+        if read.is_empty() {
+            return Ok(None);
+        }
+        read.sort_unstable();
+        let ids = read.into_iter().map(|(_, id)| id).collect();
+        self.enqueue_receipt(receipt, from, now, (Status::Read, ids)).map(Some)
+    }
+}
+
+fn held(row: &Row<'_>) -> rusqlite::Result<Text> {
+    Ok(Text {
+        id: MessageId(row.get(0)?),
+        text: row.get(1)?,
+        sent_at: time(row, 2)?,
+        received_at: time(row, 3)?,
+    })
+}

@@ -1,0 +1,203 @@
+//! The outbox.
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params};
+
+use super::{Outcome, Writer, number, page, signed, time, unsigned};
+use crate::message::store::{Content, Deposit, KIND_TEXT, OutgoingMessage, PageLimit};
+use crate::types::{MessageId, NodeId, Status, UnixTime};
+
+/// What [`message`] reads.
+macro_rules! columns {
+    () => {
+        "seq, id, created, expires, status, kind, text, content"
+    };
+}
+
+impl Writer {
+    pub(super) fn enqueue(
+        &self,
+        id: &MessageId,
+        to: &NodeId,
+        created: UnixTime,
+        expires: Option<UnixTime>,
+        text: &str,
+    ) -> rusqlite::Result<Outcome> {
+        // Not "ON CONFLICT DO NOTHING": that would use up a place for every duplicate.
+        let added = self
+            .connection
+            .prepare_cached(
+                "INSERT INTO outgoing (id, peer, text, created, expires, status) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                 WHERE NOT EXISTS (SELECT 1 FROM outgoing WHERE id = ?1)",
+            )?
+            .execute(params![
+                id.0,
+                to.0,
+                text,
+                signed(created),
+                expires.map(signed),
+                Status::Queued.code()
+            ])?;
+        let seq = self.connection.last_insert_rowid().cast_unsigned();
+        Ok(if added == 0 { Outcome::DuplicateId } else { Outcome::Enqueued { seq } })
+    }
+
+    /// Adds receipts for `to` to its outbox.
+    pub(super) fn enqueue_receipt(
+        &self,
+        id: &MessageId,
+        to: &NodeId,
+        created: UnixTime,
+        (status, ids): (Status, Vec<MessageId>),
+    ) -> rusqlite::Result<OutgoingMessage> {
+        let content = Content::Receipts { status, ids };
+        self.connection
+            .prepare_cached(
+                "INSERT INTO outgoing (id, peer, text, created, status, kind, content)
+                 VALUES (?, ?, '', ?, ?, ?, ?)",
+            )?
+            .execute(params![
+                id.0,
+                to.0,
+                signed(created),
+                Status::Queued.code(),
+                content.kind(),
+                content.bytes()
+            ])?;
+        let seq = self.connection.last_insert_rowid().cast_unsigned();
+        Ok(OutgoingMessage { seq, id: *id, created, expires: None, content, status: Status::Queued })
+    }
+
+    /// Raises the status of messages; gives the texts of which it rose. Other messages are forgotten when they are
+    /// pending no more.
+    pub(super) fn raise(
+        &self,
+        to: &NodeId,
+        ids: &[MessageId],
+        status: Status,
+    ) -> rusqlite::Result<Vec<MessageId>> {
+        let sql =
+            "UPDATE outgoing SET status = ?1 WHERE id = ?2 AND peer = ?3 AND status < ?1 RETURNING seq, kind";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let has_copies = !status.is_pending() && self.any("copies")?;
+        let mut raised = Vec::new();
+        for id in ids {
+            let row = statement.query_row(params![status.code(), id.0, to.0], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, u8>(1)?))
+            });
+            let Some((seq, kind)) = row.optional()? else { continue };
+            if kind == KIND_TEXT {
+                raised.push(*id);
+            }
+            if status.is_pending() {
+                continue;
+            }
+            if has_copies {
+                self.connection.prepare_cached("DELETE FROM copies WHERE seq = ?")?.execute([seq])?;
+            }
+            if kind != KIND_TEXT {
+                self.connection.prepare_cached("DELETE FROM outgoing WHERE seq = ?")?.execute([seq])?;
+                self.connection.prepare_cached("DELETE FROM told WHERE seq = ?")?.execute([seq])?;
+            }
+        }
+        Ok(raised)
+    }
+
+    pub(super) fn load_outbox(
+        &self,
+        peer: &NodeId,
+        after: u64,
+        limit: PageLimit,
+    ) -> rusqlite::Result<Outcome> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outgoing WHERE status < 25 AND peer = ? AND seq > ? ORDER BY seq"
+        ))?;
+        let rows = statement.query_map(params![peer.0, number(after)], message)?;
+        let (messages, complete) = page(rows, limit, |message| message.content.weight())?;
+        Ok(Outcome::Outgoing { messages, complete })
+    }
+
+    pub(super) fn load_deposits(
+        &self,
+        (peer, mailbox): (&NodeId, &NodeId),
+        after: u64,
+        now: UnixTime,
+        limit: PageLimit,
+    ) -> rusqlite::Result<Outcome> {
+        let mut statement = self.connection.prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            ", (SELECT id FROM outgoing AS earlier
+                 WHERE status < 25 AND peer = ?1 AND seq < outgoing.seq AND kind = 1 AND outgoing.kind = 1
+                 ORDER BY seq DESC LIMIT 1)
+              FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
+                (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
+              ORDER BY seq"
+        ))?;
+        let parameters = params![peer.0, number(after), mailbox.0, signed(now)];
+        let rows = statement.query_map(parameters, |row| {
+            let after = row.get::<_, Option<[u8; MessageId::LEN]>>(8)?.map(MessageId);
+            Ok(Deposit { message: message(row)?, after })
+        })?;
+        let (deposits, complete) = page(rows, limit, |deposit| deposit.message.content.weight())?;
+        Ok(Outcome::Deposits { deposits, complete })
+    }
+
+    pub(super) fn deposited(
+        &self,
+        to: &NodeId,
+        ids: &[MessageId],
+        mailbox: &NodeId,
+        until: UnixTime,
+    ) -> rusqlite::Result<Vec<MessageId>> {
+        let mut statement = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO copies SELECT seq, ?1, ?2 FROM outgoing
+             WHERE id = ?3 AND peer = ?4 AND status < 25",
+        )?;
+        for id in ids {
+            statement.execute(params![mailbox.0, signed(until), id.0, to.0])?;
+        }
+        self.raise(to, ids, Status::Stored)
+    }
+
+    /// Gives up messages whose time has passed.
+    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<Vec<(NodeId, MessageId)>> {
+        let sql = "SELECT peer, id FROM outgoing WHERE status < 25 AND expires IS NOT NULL AND expires <= ? ORDER BY seq";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let due =
+            statement.query_map([signed(now)], |row| Ok((NodeId(row.get(0)?), MessageId(row.get(1)?))))?;
+        let due = due.collect::<rusqlite::Result<Vec<_>>>()?;
+        let mut expired = Vec::new();
+        for (to, id) in due {
+            let raised = self.raise(&to, &[id], Status::Expired)?;
+            expired.extend(raised.into_iter().map(|id| (to, id)));
+        }
+        Ok(expired)
+    }
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<OutgoingMessage> {
+    let (code, kind): (u8, u8) = (row.get(4)?, row.get(5)?);
+    let expires: Option<i64> = row.get(3)?;
+    Ok(OutgoingMessage {
+        seq: unsigned(row, 0)?,
+        id: MessageId(row.get(1)?),
+        created: time(row, 2)?,
+        expires: expires.map(|at| UnixTime::from_millis(at.cast_unsigned())),
+        content: match kind {
+            KIND_TEXT => Content::Text(row.get(6)?),
+            kind => match row.get(7)? {
+                Value::Blob(bytes) => Content::parse(kind, &bytes).map_err(|_| foreign(7, kind))?,
+                _ => return Err(foreign(7, kind)),
+            },
+        },
+        status: Status::from_code(code).ok_or(foreign(4, code))?,
+    })
+}
+
+/// A value that this program does not write.
+fn foreign(column: usize, value: u8) -> rusqlite::Error {
+    rusqlite::Error::IntegralValueOutOfRange(column, value.into())
+}

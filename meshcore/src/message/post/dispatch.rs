@@ -1,0 +1,586 @@
+//! Envelopes that this node hands over: its own messages to the mailboxes of those who are not there, and the letters in its mailbox
+//! to those who are.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Bound, RangeInclusive};
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use super::ranking::ranked;
+use super::{Job, Out};
+use crate::message::envelope;
+use crate::message::messenger::SessionId;
+use crate::message::store::{Deposit, Letter, OutgoingMessage, PageLimit, StoreOp};
+use crate::types::{Instant, MessageId, NodeId, Now, UnixTime};
+use crate::wire::content::Content;
+use crate::wire::post::{Outcome, PostRecord};
+
+/// Mailboxes that get a copy of each message.
+const COPIES: usize = 2;
+
+/// What one lane has in memory at a time.
+const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
+
+/// Lanes that have something in memory at the same time.
+pub(super) const MAX_ACTIVE: usize = 32;
+
+/// What is asked of a mailbox for messages that their sender never gives up. It may keep them for less.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a mailbox that refuses is left alone; doubled each time, up to the second.
+pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
+
+/// After this it is looked whether mailboxes still have what they were given.
+pub(super) const REFRESH: Duration = Duration::from_secs(3600);
+
+/// How long an answer is waited for, each time anew when one has come. Whoever takes envelopes and says nothing would hold a lane for
+/// ever; a slow path needs time for a page.
+pub(super) const ANSWER: Duration = Duration::from_secs(300);
+
+/// Nothing is loaded for a session whose peer has not read this much yet.
+pub(super) const MAX_UNREAD: usize = 2 * PAGE.bytes;
+
+/// Nothing is loaded while this many letters wait to be sealed.
+const MAX_SEALING: usize = MAX_ACTIVE * PAGE.messages;
+
+/// Who can be reached.
+pub(super) struct Reach<'a> {
+    /// Nodes that offer a mailbox.
+    pub(super) mailboxes: &'a BTreeSet<NodeId>,
+    /// All.
+    pub(super) reachable: &'a BTreeSet<NodeId>,
+}
+
+/// What was loaded for a lane.
+pub(in crate::message) enum Page {
+    /// From the outbox.
+    Deposits { token: u64, deposits: Vec<Deposit>, complete: bool },
+    /// From the mailbox.
+    Letters { token: u64, letters: Vec<(u64, Letter)>, complete: bool },
+}
+
+/// Whom envelopes are for, and where they go. A lane whose ends are the same brings letters from this node's mailbox to their
+/// recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    recipient: NodeId,
+    target: NodeId,
+}
+
+impl Route {
+    const FIRST: Self = Self { recipient: NodeId([0; NodeId::LEN]), target: NodeId([0; NodeId::LEN]) };
+}
+
+/// What was handed over, or is about to be.
+#[derive(Debug, Clone, Copy)]
+struct Parcel {
+    route: Route,
+    run: u64,
+    id: MessageId,
+    /// Its number in the mailbox of this node.
+    letter: u64,
+    keep: Duration,
+}
+
+/// One page of messages after the other, in order.
+#[derive(Debug)]
+struct Lane {
+    /// Changes when it begins anew: what belongs to an earlier run is ignored.
+    run: u64,
+    /// Place in the outbox, or number in the mailbox, of the latest that was loaded.
+    cursor: u64,
+    /// There may be more on disk.
+    more: bool,
+    /// The page that is asked for.
+    loading: Option<u64>,
+    /// Of the page in memory, those that are not answered.
+    unanswered: usize,
+    /// Not before.
+    due: Instant,
+    /// Of a lane with unanswered envelopes: then they are given up.
+    answer_by: Instant,
+}
+
+impl Lane {
+    fn new(run: u64) -> Self {
+        let (due, answer_by) = Default::default();
+        Self { run, cursor: 0, more: true, loading: None, unanswered: 0, due, answer_by }
+    }
+
+    fn is_active(&self) -> bool {
+        self.loading.is_some() || self.unanswered > 0
+    }
+
+    fn begin_anew(&mut self) {
+        *self = Self { due: self.due, ..Self::new(self.run + 1) };
+    }
+
+    /// When there is something to do.
+    fn next_change(&self) -> Option<Instant> {
+        match self.unanswered {
+            0 => Some(self.due).filter(|_| self.more && self.loading.is_none()),
+            _ => Some(self.answer_by),
+        }
+    }
+}
+
+/// A mailbox that has refused.
+#[derive(Debug, Clone, Copy)]
+struct Pause {
+    length: Duration,
+    /// It is over then; and some time later forgotten, if the mailbox does not refuse again.
+    until: Instant,
+    is_over: bool,
+}
+
+impl Pause {
+    fn next_change(&self) -> Instant {
+        if self.is_over { self.until + self.length } else { self.until }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    sending: BTreeMap<NodeId, SessionId>,
+    absent: BTreeSet<NodeId>,
+    letters_for: BTreeSet<NodeId>,
+    lanes: BTreeMap<Route, Lane>,
+    paused: BTreeMap<NodeId, Pause>,
+    /// Being sealed, by the token of the job.
+    sealing: BTreeMap<u64, Parcel>,
+    /// Handed over and not answered.
+    sent: BTreeMap<(SessionId, u64), Parcel>,
+    /// Lanes whose page is asked for, by the token of the question.
+    loading: BTreeMap<u64, Route>,
+    last_number: u64,
+    last_run: u64,
+    /// Recipients whose lanes may have changed.
+    replan: BTreeSet<NodeId>,
+    /// A lane may have become ready to load.
+    changed: bool,
+    /// The lane that was served last: the next one is the first of the next round, so that each gets its turn.
+    served: Option<Route>,
+    refresh_at: Instant,
+    /// Not after the first change by time.
+    next: Instant,
+}
+
+impl Dispatch {
+    pub(super) fn new() -> Self {
+        Self {
+            sending: BTreeMap::new(),
+            absent: BTreeSet::new(),
+            letters_for: BTreeSet::new(),
+            lanes: BTreeMap::new(),
+            paused: BTreeMap::new(),
+            sealing: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            loading: BTreeMap::new(),
+            last_number: 0,
+            last_run: 0,
+            replan: BTreeSet::new(),
+            changed: false,
+            served: None,
+            refresh_at: Instant::default() + REFRESH,
+            next: Instant::default() + REFRESH,
+        }
+    }
+
+    pub(super) fn set_sending_session(&mut self, peer: NodeId, session: Option<SessionId>) {
+        let before = match session {
+            Some(session) => self.sending.insert(peer, session),
+            None => self.sending.remove(&peer),
+        };
+        if before != session {
+            // What the other session took and did not answer is handed over again.
+            let lanes =
+                self.lanes.iter_mut().filter(|(route, lane)| route.target == peer && lane.is_active());
+            lanes.for_each(|(_, lane)| lane.begin_anew());
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn session_closed(&mut self, session: SessionId) {
+        self.sent.retain(|(of, _), _| *of != session);
+    }
+
+    pub(super) fn set_absent(&mut self, peer: NodeId, absent: bool) {
+        if if absent { self.absent.insert(peer) } else { self.absent.remove(&peer) } {
+            self.replan.insert(peer);
+        }
+    }
+
+    /// There is a message for `peer`, at this place of the outbox.
+    pub(super) fn on_enqueued(&mut self, peer: NodeId, seq: u64) {
+        for (_, lane) in self.lanes.range_mut(routes_of(peer)).filter(|(route, _)| route.target != peer) {
+            if !lane.more && lane.loading.is_none() {
+                // All before was looked at, and is not looked at once more for each new one.
+                lane.cursor = lane.cursor.max(seq.saturating_sub(1));
+            }
+            lane.more = true;
+            self.changed = true;
+        }
+    }
+
+    pub(super) fn has_letters(&mut self, recipient: NodeId) {
+        if self.letters_for.insert(recipient) {
+            self.replan.insert(recipient);
+        }
+        if let Some(lane) = self.lanes.get_mut(&Route { recipient, target: recipient }) {
+            lane.more = true;
+            self.changed = true;
+        }
+    }
+
+    /// Whether `node` can be reached has changed.
+    pub(super) fn on_reach_changed(&mut self, node: NodeId) {
+        if self.letters_for.contains(&node) {
+            self.replan.insert(node);
+        }
+    }
+
+    /// The mailboxes in reach have changed, or those that are left alone.
+    pub(super) fn on_mailboxes_changed(&mut self) {
+        self.replan.extend(&self.absent);
+    }
+
+    /// A peer has read letters.
+    pub(super) fn on_written(&mut self) {
+        self.changed = true;
+    }
+
+    pub(super) fn settle(&mut self, now: Now, reach: &Reach<'_>, out: &mut Out<'_>) {
+        for recipient in std::mem::take(&mut self.replan) {
+            self.plan(recipient, reach);
+        }
+        if std::mem::take(&mut self.changed) {
+            self.load(now, out);
+        }
+    }
+
+    /// Which lanes there are for a recipient.
+    fn plan(&mut self, recipient: NodeId, reach: &Reach<'_>) {
+        let mut targets = BTreeSet::new();
+        if self.absent.contains(&recipient) {
+            let is_paused = |mailbox: &NodeId| self.paused.get(mailbox).is_some_and(|pause| !pause.is_over);
+            let usable = reach.mailboxes.iter().copied();
+            let usable = usable.filter(|mailbox| *mailbox != recipient && !is_paused(mailbox));
+            targets.extend(ranked(recipient, usable).into_iter().take(COPIES));
+        }
+        if self.letters_for.contains(&recipient) && reach.reachable.contains(&recipient) {
+            targets.insert(recipient);
+        }
+        let before: Vec<_> = self.lanes.range(routes_of(recipient)).map(|(route, _)| *route).collect();
+        for route in before.into_iter().filter(|route| !targets.remove(&route.target)) {
+            self.lanes.remove(&route);
+        }
+        for target in targets {
+            // Above all that lanes of this route may have come to before.
+            self.last_run += 1 << 32;
+            self.lanes.insert(Route { recipient, target }, Lane::new(self.last_run));
+        }
+        // A lane that is gone makes room for others.
+        self.changed = true;
+    }
+
+    /// Loads the next page of lanes that have none.
+    fn load(&mut self, now: Now, out: &mut Out<'_>) {
+        let mut active = self.lanes.values().filter(|lane| lane.is_active()).count();
+        let ready: Vec<_> = {
+            let is_ready = |lane: &Lane| lane.more && !lane.is_active() && lane.due <= now.monotonic;
+            let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
+            let until = self.served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
+            let round = self
+                .lanes
+                .range((after, Bound::Unbounded))
+                .chain(self.lanes.range((Bound::Unbounded, until)));
+            round.filter(|(_, lane)| is_ready(lane)).map(|(route, _)| *route).collect()
+        };
+        for route in ready {
+            if active >= MAX_ACTIVE || self.sealing.len() >= MAX_SEALING {
+                break;
+            }
+            let Some(lane) =
+                self.lanes.get_mut(&route).filter(|_| can_take(&self.sending, route.target, out))
+            else {
+                continue;
+            };
+            active += 1;
+            let (token, Route { recipient, target }) = (out.token(), route);
+            lane.loading = Some(token);
+            self.loading.insert(token, route);
+            self.served = Some(route);
+            out.ops.push_back(if target == recipient {
+                StoreOp::LoadLetters { recipient, after: lane.cursor, limit: PAGE, token }
+            } else {
+                let (after, now) = (lane.cursor, now.wall);
+                StoreOp::LoadDeposits { peer: recipient, mailbox: target, after, now, limit: PAGE, token }
+            });
+        }
+    }
+
+    pub(super) fn on_page(&mut self, now: Now, page: Page, out: &mut Out<'_>) {
+        let (token, complete) = match &page {
+            Page::Deposits { token, complete, .. } | Page::Letters { token, complete, .. } => {
+                (*token, *complete)
+            }
+        };
+        self.changed = true;
+        self.expect(now.monotonic + ANSWER);
+        let Some((route, lane)) = self.lane_loading(token) else { return };
+        lane.loading = None;
+        lane.more = !complete;
+        lane.answer_by = now.monotonic + ANSWER;
+        let run = lane.run;
+        match page {
+            Page::Deposits { deposits, .. } => {
+                lane.unanswered = deposits.len();
+                lane.cursor = deposits.last().map_or(lane.cursor, |deposit| deposit.message.seq);
+                deposits.into_iter().for_each(|deposit| self.seal(now.wall, route, run, deposit, out));
+            }
+            Page::Letters { letters, .. } => {
+                lane.unanswered = letters.len();
+                lane.cursor = letters.last().map_or(lane.cursor, |(number, _)| *number);
+                if letters.is_empty() {
+                    self.all_taken(route);
+                }
+                for (letter, Letter { id, expires, envelope, .. }) in letters {
+                    let keep = expires.saturating_since(now.wall);
+                    self.hand_over(Parcel { route, run, id, letter, keep }, envelope, out);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_page_failed(&mut self, now: Now, token: u64) {
+        if let Some((_, lane)) = self.lane_loading(token) {
+            lane.loading = None;
+            lane.due = now.monotonic + PAUSE.0;
+            self.expect(now.monotonic + PAUSE.0);
+        }
+    }
+
+    fn seal(&mut self, now: UnixTime, route: Route, run: u64, deposit: Deposit, out: &mut Out<'_>) {
+        let Deposit { message: OutgoingMessage { id, created, expires, content, .. }, after } = deposit;
+        let keep = expires.map_or(KEEP, |expires| expires.saturating_since(now));
+        let content = match (content, after) {
+            (Content::Text(text), Some(after)) => Content::Following { after, text },
+            (content, _) => content,
+        };
+        let letter = envelope::Letter { id, sent_at: created, content };
+        let token = out.token();
+        self.sealing.insert(token, Parcel { route, run, id, letter: 0, keep });
+        out.jobs.push_back(Job::Seal { token, to: route.recipient, letter });
+    }
+
+    pub(super) fn on_sealed(&mut self, now: Now, token: u64, envelope: Option<Vec<u8>>, out: &mut Out<'_>) {
+        let Some(parcel) = self.sealing.remove(&token) else { return };
+        match envelope {
+            Some(envelope) => self.hand_over(parcel, envelope, out),
+            None => {
+                // The key may become known.
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.unanswered = lane.unanswered.saturating_sub(1);
+                    lane.due = now.monotonic + REFRESH;
+                }
+                self.changed = true;
+                self.expect(now.monotonic + REFRESH);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, parcel: Parcel, envelope: Vec<u8>, out: &mut Out<'_>) {
+        let Route { target, recipient } = parcel.route;
+        if self.lane_of(&parcel).is_none() {
+            return;
+        }
+        let Some(session) = self.sending.get(&target).copied() else { return };
+        let Some(state) = out.sessions.get_mut(&session) else { return };
+        self.last_number += 1;
+        let (number, Parcel { id, keep, .. }) = (self.last_number, parcel);
+        state.letters.push(&PostRecord::Deposit { number, recipient, id, keep, envelope });
+        self.sent.insert((session, number), parcel);
+    }
+
+    /// The answer to an envelope. A mailbox that refuses comes back, once for each pause.
+    pub(super) fn on_answer(
+        &mut self,
+        now: Now,
+        rng: &mut StdRng,
+        (session, number): (SessionId, u64),
+        (outcome, keep): (Outcome, Duration),
+        out: &mut Out<'_>,
+    ) -> Option<(NodeId, Outcome)> {
+        let parcel = self.sent.remove(&(session, number))?;
+        let Route { target, recipient } = parcel.route;
+        let is_own = target != recipient;
+        if let Some(lane) = self.lane_of(&parcel) {
+            lane.unanswered = lane.unanswered.saturating_sub(1);
+            lane.answer_by = now.monotonic + ANSWER;
+            self.changed = true;
+        }
+        match outcome {
+            Outcome::Taken if is_own => {
+                self.paused.remove(&target);
+                let (ids, until) = (vec![parcel.id], now.wall + keep.min(parcel.keep));
+                let same = |op: &&mut StoreOp| {
+                    matches!(op, StoreOp::Deposited { to, mailbox, until: other, .. }
+                    if (*to, *mailbox, *other) == (recipient, target, until))
+                };
+                match out.ops.back_mut().filter(same) {
+                    Some(StoreOp::Deposited { ids, .. }) => ids.push(parcel.id),
+                    _ => out.ops.push_back(StoreOp::Deposited { to: recipient, ids, mailbox: target, until }),
+                }
+                None
+            }
+            Outcome::Taken | Outcome::Unreadable if !is_own => {
+                match out.ops.back_mut() {
+                    Some(StoreOp::RemoveLetters { recipient: same, numbers }) if *same == recipient => {
+                        numbers.push(parcel.letter);
+                    }
+                    _ => {
+                        let numbers = vec![parcel.letter];
+                        out.ops.push_back(StoreOp::RemoveLetters { recipient, numbers });
+                    }
+                }
+                self.all_taken(parcel.route);
+                None
+            }
+            Outcome::Unreadable if is_own => {
+                // The mailbox does not serve this recipient. It may serve others.
+                let due = now.monotonic + REFRESH;
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.due = due;
+                    self.expect(due);
+                }
+                None
+            }
+            _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
+            _ => {
+                // The recipient has no time, or its disk refuses: the whole once more, later.
+                let due = now.monotonic + jittered(rng, PAUSE.0);
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.begin_anew();
+                    lane.due = due;
+                    self.expect(due);
+                }
+                None
+            }
+        }
+    }
+
+    /// Nothing may be left for a recipient.
+    fn all_taken(&mut self, route: Route) {
+        if self.lanes.get(&route).is_some_and(|lane| !lane.more && !lane.is_active()) {
+            self.letters_for.remove(&route.recipient);
+            self.replan.insert(route.recipient);
+        }
+    }
+
+    /// Leaves a mailbox alone for a while; whether it was not left alone already.
+    fn pause(&mut self, now: Instant, rng: &mut StdRng, mailbox: NodeId) -> bool {
+        let before = self.paused.get(&mailbox).copied();
+        if before.is_some_and(|pause| !pause.is_over) {
+            return false;
+        }
+        let length = before.map_or(PAUSE.0, |pause| (2 * pause.length).min(PAUSE.1));
+        let until = now + jittered(rng, length);
+        self.paused.insert(mailbox, Pause { length, until, is_over: false });
+        self.expect(until);
+        self.on_mailboxes_changed();
+        true
+    }
+
+    /// The nodes to which a session is wanted, each from when on.
+    pub(super) fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
+        let wanted = self.lanes.iter().filter(|(_, lane)| lane.more);
+        wanted
+            .map(|(route, lane)| (route.target, lane.due))
+            .filter(|(target, _)| !self.sending.contains_key(target))
+    }
+
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.next
+    }
+
+    /// Gives mailboxes that have not answered, once for each pause.
+    pub(super) fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
+        if now < self.next {
+            return Vec::new();
+        }
+        self.changed = true;
+        let is_new = |pause: &&mut Pause| !pause.is_over && pause.until <= now;
+        for pause in self.paused.values_mut().filter(is_new) {
+            pause.is_over = true;
+            self.replan.extend(&self.absent);
+        }
+        self.paused.retain(|_, pause| now < pause.until + pause.length);
+        if now >= self.refresh_at {
+            self.refresh_at = now + REFRESH;
+            self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
+        }
+        let silent = self.give_up(now, rng);
+        let lanes = self.lanes.values().filter_map(Lane::next_change);
+        let changes = lanes.chain(self.paused.values().map(Pause::next_change));
+        // What is due already waits for something else.
+        self.next = changes.filter(|change| now < *change).fold(self.refresh_at, Instant::min);
+        silent
+    }
+
+    /// Gives up what was handed over and is not answered.
+    fn give_up(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
+        let mut silent = BTreeSet::new();
+        for (route, lane) in &mut self.lanes {
+            if lane.unanswered > 0 && lane.answer_by <= now {
+                lane.begin_anew();
+                lane.due = now + jittered(rng, PAUSE.0);
+                silent.insert(*route);
+            }
+        }
+        if silent.is_empty() {
+            return Vec::new();
+        }
+        self.sent.retain(|_, parcel| !silent.contains(&parcel.route));
+        let mailboxes = silent.into_iter().filter(|route| route.target != route.recipient);
+        mailboxes.map(|route| route.target).filter(|mailbox| self.pause(now, rng, *mailbox)).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn under_way(&self) -> usize {
+        self.sealing.len() + self.sent.len()
+    }
+
+    fn expect(&mut self, due: Instant) {
+        self.next = self.next.min(due);
+    }
+
+    fn lane_loading(&mut self, token: u64) -> Option<(Route, &mut Lane)> {
+        let route = self.loading.remove(&token)?;
+        let lane = self.lanes.get_mut(&route).filter(|lane| lane.loading == Some(token));
+        lane.map(|lane| (route, lane))
+    }
+
+    /// The lane of a parcel, if it has not begun anew since.
+    fn lane_of(&mut self, parcel: &Parcel) -> Option<&mut Lane> {
+        self.lanes.get_mut(&parcel.route).filter(|lane| lane.run == parcel.run)
+    }
+}
+
+/// The routes of the lanes for a recipient.
+fn routes_of(recipient: NodeId) -> RangeInclusive<Route> {
+    let [first, last] = [0, 0xff].map(|byte| Route { recipient, target: NodeId([byte; NodeId::LEN]) });
+    first..=last
+}
+
+/// Whether there is a session with this node that takes more.
+fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, out: &Out<'_>) -> bool {
+    let state = sending.get(&target).and_then(|session| out.sessions.get(session));
+    state.is_some_and(|state| state.letters.pending().len() < MAX_UNREAD)
+}
+
+/// Up to a quarter more or less, so that those who were refused together do not come back together.
+fn jittered(rng: &mut StdRng, length: Duration) -> Duration {
+    length.mul_f64(rng.random_range(0.75..1.25))
+}
