@@ -371,6 +371,14 @@ class Node:
         """
         return await _jobs.finish(self._core.send_file(await self._id_of(to), path))
 
+    async def send_file_named(self, to: str, name: str, path: StrPath) -> str:
+        """:meth:`send_file` to the full id of somebody whom the person calls `name`.
+
+        :class:`AmbiguousNodeError`, and nothing is offered, when another key uses that nickname by now and `to` is not
+        verified.
+        """
+        return await _jobs.finish(self._core.send_file(to, path, name))
+
     async def accept_file(self, file: str | FileInfo, folder: StrPath | None = None) -> None:
         """Accepts a file that is offered, into `folder`, which is made if need be (default: that of the downloads).
 

@@ -251,8 +251,9 @@ impl Node {
     }
 
     /// Offers a file; a Job of its id.
-    fn send_file(&self, py: Python<'_>, to: &str, path: PathBuf) -> PyResult<Job> {
-        files::send(py, &self.core, to, path)
+    #[pyo3(signature = (to, path, name=None))]
+    fn send_file(&self, py: Python<'_>, to: &str, path: PathBuf, name: Option<&str>) -> PyResult<Job> {
+        files::send(py, &self.core, to, name, path)
     }
 
     /// Accepts a file, into the folder of the downloads or another one; a Job.

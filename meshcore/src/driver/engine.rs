@@ -27,7 +27,7 @@ use super::timer::Timer;
 use super::trouble::Trouble;
 use crate::message::JobOutcome;
 use crate::message::store::StoreReply;
-use crate::node::{Event, NodeInfo, Now, SendError, Stack, Warning};
+use crate::node::{Event, NodeInfo, Now, Stack, Warning};
 use crate::types::{Instant, LinkId, MessageId, NodeId, UnixTime};
 
 /// Commands handled before the outputs are emptied.
@@ -294,17 +294,14 @@ impl Engine {
         }
     }
 
-    /// Files only go to nodes of which this one knows something.
+    /// Whether a file may go to a node is for the stack to say, which knows the nodes.
     fn handle_file_command(&mut self, command: FileCommand) {
-        match command {
-            FileCommand::Send { to, reply, .. } if !self.stack.knows(to) => {
-                reply.give(Err(SendError::UnknownNode(to).into()));
-            }
-            FileCommand::Send { to, reply, .. } if self.stack.is_blocked(to) => {
-                reply.give(Err(SendError::Blocked(to).into()));
-            }
-            command => self.files.submit(command),
+        if let FileCommand::Send { to, name, .. } = &command
+            && let Err(error) = self.stack.offer_file(*to, name.as_deref())
+        {
+            return command.fail(error.into());
         }
+        self.files.submit(command);
     }
 
     /// News of the links, or a batch of frames; whether there was anything.

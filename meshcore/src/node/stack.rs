@@ -274,16 +274,7 @@ impl Stack {
         lifetime: Option<Duration>,
     ) -> Result<MessageId, SendError> {
         messenger::check_text(&text)?;
-        if to == self.own {
-            return Err(SendError::Myself);
-        }
-        // A node that has written to us can be answered, even when its identity record is still on its way.
-        if !self.knows(to) {
-            return Err(SendError::UnknownNode(to));
-        }
-        if self.is_blocked(to) {
-            return Err(SendError::Blocked(to));
-        }
+        self.check_recipient(to)?;
         let id = MessageId(self.rng.random());
         let expires = lifetime.map(|lifetime| now.wall + lifetime);
         self.messenger.send(now.wall, id, to, text, expires)?;

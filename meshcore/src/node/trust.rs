@@ -133,6 +133,31 @@ impl Stack {
         self.send(now, to, text, lifetime)
     }
 
+    /// Whether a file may be offered to a node, which the person calls `name`, if it is called something. As one to whom the
+    /// person has written it is not forgotten.
+    pub fn offer_file(&mut self, to: NodeId, name: Option<&str>) -> Result<(), SendError> {
+        if let Some(name) = name {
+            self.directory.still_means(name, to)?;
+        }
+        self.check_recipient(to)?;
+        self.tie(to, Ties::Own);
+        Ok(())
+    }
+
+    pub(super) fn check_recipient(&self, to: NodeId) -> Result<(), SendError> {
+        if to == self.own {
+            return Err(SendError::Myself);
+        }
+        // A node that has written to us can be answered, even when its identity record is still on its way.
+        if !self.knows(to) {
+            return Err(SendError::UnknownNode(to));
+        }
+        if self.is_blocked(to) {
+            return Err(SendError::Blocked(to));
+        }
+        Ok(())
+    }
+
     fn check_other(&self, id: NodeId) -> Result<(), TrustError> {
         if id == self.own { Err(TrustError::Myself) } else { Ok(()) }
     }

@@ -63,6 +63,7 @@ fn a_blocked_node_is_neither_heard_nor_answered() {
     assert!(is_present(&world, 1, alice), "for the mesh the node is there");
     let refused = world.with(0, |stack, now| stack.send(now, bob, "hello".into(), None));
     assert_eq!(refused, Err(SendError::Blocked(bob)));
+    assert_eq!(world.with(0, |stack, _| stack.offer_file(bob, None)), Err(SendError::Blocked(bob)));
     assert!(matches!(world.with(0, |stack, now| stack.connect(now, bob)), Err(OpenError::Blocked(_))));
     unblock(&mut world, 0, 1);
     assert_eq!(receive(&mut world, 0, 60 * SECOND).0, ["blocked"], "the sender has kept it");
@@ -219,6 +220,9 @@ fn a_nickname_with_another_key_stops_what_goes_to_the_name() {
     let holders = vec![bob, carol];
     let shared = ResolveError::SharedName { name: "node1".into(), holders };
     assert_eq!(say(&mut world, "second"), Err(SendError::Name(shared.clone())));
+    let file = |world: &mut World, name| world.with(0, |stack, _| stack.offer_file(bob, name));
+    assert_eq!(file(&mut world, Some("node1")), Err(SendError::Name(shared.clone())));
+    assert_eq!(file(&mut world, None), Ok(()));
     let text = shared.to_string();
     for part in [&bob.to_string(), &carol.to_string(), "safety words", "/verify", "full id"] {
         assert!(text.contains(part), "{text}");

@@ -229,7 +229,9 @@ class Chat:
         partner = self._session.partner
         if not isinstance(partner, NodeInfo):
             return self._show(NO_RECIPIENT if partner is None else NO_INSECURE)
-        id = await self._node.send_file(partner, Path(path).expanduser())
+        id = await self._node.send_file_named(
+            partner.id, self._session.partner_query, Path(path).expanduser()
+        )
         for file in await self._node.files():
             if file.id == id:
                 self._show(self._session.files.offering(file))

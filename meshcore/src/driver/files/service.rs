@@ -46,11 +46,24 @@ const DISK_THREADS: usize = 8;
 
 /// What the application asks for.
 pub(in crate::driver) enum FileCommand {
-    Send { to: NodeId, path: PathBuf, reply: Reply<FileId> },
+    Send { to: NodeId, name: Option<String>, path: PathBuf, reply: Reply<FileId> },
     Accept { id: FileId, folder: Option<PathBuf>, reply: Reply<()> },
     Refuse { id: FileId, reply: Reply<()> },
     Cancel { id: FileId, reply: Reply<()> },
     List { reply: Reply<Vec<FileInfo>> },
+}
+
+impl FileCommand {
+    /// Answers it in place of the service.
+    pub(in crate::driver) fn fail(self, error: Error) {
+        match self {
+            Self::Send { reply, .. } => reply.give(Err(error)),
+            Self::Accept { reply, .. } | Self::Refuse { reply, .. } | Self::Cancel { reply, .. } => {
+                reply.give(Err(error));
+            }
+            Self::List { reply } => reply.give(Err(error)),
+        }
+    }
 }
 
 /// What the engine has seen of a node.
