@@ -56,7 +56,7 @@
 // Nobody of that name or id is known.
 #define MESHCHAT_UNKNOWN_NODE 20
 
-// A name or the beginning of an id fits several nodes.
+// A name or the beginning of an id fits several nodes, or a nickname is used by several keys.
 #define MESHCHAT_AMBIGUOUS_NODE 21
 
 // There is no way to the node now.
@@ -85,6 +85,9 @@
 
 // No file with this id is known.
 #define MESHCHAT_UNKNOWN_FILE 30
+
+// The person has blocked the node.
+#define MESHCHAT_BLOCKED 31
 
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
@@ -166,6 +169,10 @@
 
 // A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
 #define MESHCHAT_EVENT_FILE_FAILED 11
+
+// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
+// that nobody overlooks it. Has: text.
+#define MESHCHAT_EVENT_NICKNAME_TAKEN 12
 
 // The message is safely on this node's disk.
 #define MESHCHAT_MESSAGE_QUEUED 0
@@ -267,6 +274,18 @@
 // Size of a buffer for the id of a message: 32 hexadecimal digits and NUL.
 #define MESHCHAT_MESSAGE_ID_TEXT_SIZE 33
 
+// The node's key was remembered when it was seen first; nobody has compared safety words.
+#define MESHCHAT_TRUST_SEEN 0
+
+// The person has compared safety words, and said so by `meshchat_node_verify`.
+#define MESHCHAT_TRUST_VERIFIED 1
+
+// The person wants to hear nothing of the node: `meshchat_node_block`.
+#define MESHCHAT_TRUST_BLOCKED 2
+
+// Size of a buffer for a contact, with its NUL.
+#define MESHCHAT_CONTACT_TEXT_SIZE 256
+
 // Smoothed round-trip time in microseconds; 100,000 before the first measurement.
 #define MESHCHAT_STATISTIC_RTT_US 0
 
@@ -336,6 +355,10 @@ typedef struct meshchat_statistics meshchat_statistics;
 // numbered from 0, the oldest first. Several threads may read one list.
 typedef struct meshchat_file_list meshchat_file_list;
 
+// Messages, the newest last. Freed by `meshchat_history_list_free`. Entries are numbered from 0. Several threads may read
+// one list.
+typedef struct meshchat_history_list meshchat_history_list;
+
 // v1 nodes as they were known when the list was made by `meshchat_node_insecure_nodes`. Freed by
 // `meshchat_insecure_list_free`. Entries are numbered from 0. Several threads may read one list.
 typedef struct meshchat_insecure_list meshchat_insecure_list;
@@ -356,6 +379,10 @@ typedef struct meshchat_event meshchat_event;
 // A file that a node sends or receives, as it was when the event or list came that it belongs to. It is never freed
 // itself. It does not change, and several threads may read it.
 typedef struct meshchat_file meshchat_file;
+
+// Which messages are wanted: made by `meshchat_history_query_new`, filled by setters, used by `meshchat_node_history` or
+// `meshchat_history_read` (any number of times), freed by `meshchat_history_query_free`. One thread at a time may use it.
+typedef struct meshchat_history_query meshchat_history_query;
 
 // The key pair of a home, made by `meshchat_identity_create` or `meshchat_identity_load`, freed by
 // `meshchat_identity_free`. It does not change, and several threads may use it.
@@ -436,6 +463,15 @@ int32_t meshchat_config_set_mailbox(meshchat_config *config,
 // reads it.
 int32_t meshchat_config_set_network_key_file(meshchat_config *config,
                                              const char *file);
+
+// Keeps messages in the history for so many seconds after they were written or received. Default: for good. Messages that
+// were not delivered yet, and received ones that the program has not confirmed, stay in any case.
+int32_t meshchat_config_keep_history_for(meshchat_config *config,
+                                         uint64_t seconds);
+
+// Keeps the newest so many messages in the history, in place of an earlier setting; otherwise as
+// `meshchat_config_keep_history_for`.
+int32_t meshchat_config_keep_messages(meshchat_config *config, uint64_t messages);
 
 // Makes a network key for a private mesh, in a new file of mode 0600 that is to be copied to all of its nodes. A file
 // that exists is not overwritten: `MESHCHAT_KEY_EXISTS`.
@@ -642,6 +678,97 @@ int32_t meshchat_file_path(const meshchat_file *file, const char **path);
 
 // When it was offered, in milliseconds since 1970-01-01T00:00:00Z.
 int32_t meshchat_file_offered_at(const meshchat_file *file, uint64_t *offered_at);
+
+// A query for the newest 100 messages. NULL only after a defect of MeshChat.
+meshchat_history_query *meshchat_history_query_new(void);
+
+// Frees a query. NULL does nothing. Lists that it has brought are not affected.
+void meshchat_history_query_free(meshchat_history_query *query);
+
+// Only messages from and to the node with this NODE_ID.
+int32_t meshchat_history_query_set_with(meshchat_history_query *query, const char *node);
+
+// Only messages that hold each of these words, or a word that begins so, in any order. Upper and lower case and accents do
+// not matter. That there is no word in it is told by who reads.
+int32_t meshchat_history_query_set_search(meshchat_history_query *query,
+                                          const char *words);
+
+// Only messages that were written or received at this time or later, by this node's clock, in milliseconds since
+// 1970-01-01T00:00:00Z.
+int32_t meshchat_history_query_set_since(meshchat_history_query *query,
+                                         uint64_t since);
+
+// Only messages that were written or received before this time, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_history_query_set_until(meshchat_history_query *query, uint64_t until);
+
+// At most so many messages in a list: 1 to 1000, default 100. Who reads checks it.
+int32_t meshchat_history_query_set_limit(meshchat_history_query *query, size_t limit);
+
+// Only messages before this position (`meshchat_history_list_position`): the list before.
+int32_t meshchat_history_query_set_before(meshchat_history_query *query, uint64_t position);
+
+// Only messages behind this position, and of these the oldest: the list behind. 0 begins with the first message.
+int32_t meshchat_history_query_set_after(meshchat_history_query *query,
+                                         uint64_t position);
+
+// Reads messages of a running node. The list is to be freed by `meshchat_history_list_free`.
+int32_t meshchat_node_history(const meshchat_node *node,
+                              const meshchat_history_query *query,
+                              meshchat_history_list **list);
+
+// Reads messages of a home (NULL: the default home), whether a node runs there or not. The list is to be freed by
+// `meshchat_history_list_free`.
+int32_t meshchat_history_read(const char *home,
+                              const meshchat_history_query *query,
+                              meshchat_history_list **list);
+
+// Frees a list and all texts in it. NULL does nothing.
+void meshchat_history_list_free(meshchat_history_list *list);
+
+// Number of messages in the list.
+int32_t meshchat_history_list_count(const meshchat_history_list *list, size_t *count);
+
+// Whether there are more messages that fit the query: newer ones after `meshchat_history_query_set_after`, else older ones.
+int32_t meshchat_history_list_more(const meshchat_history_list *list,
+                                   bool *more);
+
+// Place of a message in the order in which the node got to know of its messages: 1 or more, growing.
+int32_t meshchat_history_list_position(const meshchat_history_list *list, size_t index, uint64_t *position);
+
+// Whether this node wrote the message.
+int32_t meshchat_history_list_is_own(const meshchat_history_list *list, size_t index, bool *is_own);
+
+// NODE_ID of the other node, recipient or sender, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_history_list_peer(const meshchat_history_list *list, size_t index, char *id);
+
+// Nickname of the other node, NULL when none is known. Valid as long as the list.
+int32_t meshchat_history_list_nickname(const meshchat_history_list *list,
+                                       size_t index,
+                                       const char **nickname);
+
+// Id of the message, into a buffer of `MESHCHAT_MESSAGE_ID_TEXT_SIZE` bytes.
+int32_t meshchat_history_list_message_id(const meshchat_history_list *list, size_t index, char *message_id);
+
+// Text of the message: UTF-8, `text_len` bytes, then a NUL. It may contain NUL itself, and any other character: make it
+// safe before a terminal sees it. Valid as long as the list.
+int32_t meshchat_history_list_text(const meshchat_history_list *list,
+                                   size_t index,
+                                   const char **text,
+                                   size_t *text_len);
+
+// When the message was written, by the clock of who wrote it, in milliseconds since 1970-01-01T00:00:00Z.
+int32_t meshchat_history_list_sent_at(const meshchat_history_list *list, size_t index, uint64_t *sent_at);
+
+// When the message arrived, by this node's clock, in milliseconds since 1970-01-01T00:00:00Z; of a message of this node's
+// own, when it was written.
+int32_t meshchat_history_list_received_at(const meshchat_history_list *list,
+                                          size_t index,
+                                          uint64_t *received_at);
+
+// How far a message of this node's own has come: one of MESHCHAT_MESSAGE_...; -1 for a message of another node.
+int32_t meshchat_history_list_message_status(const meshchat_history_list *list,
+                                             size_t index,
+                                             int32_t *message_status);
 
 // The home of a node that is told none: the environment variable MESHCHAT_HOME, else the folder "meshchat" in the XDG data
 // directory; it need not exist yet. `home` has `home_size` bytes.
@@ -910,6 +1037,63 @@ int32_t meshchat_node_confirm(meshchat_node *node,
 // becomes `MESHCHAT_MESSAGE_READ` there. Without this nobody learns that.
 int32_t meshchat_node_mark_read(meshchat_node *node,
                                 const meshchat_event *event);
+
+// Notes that the person has compared safety words with the node, seen or not: its nickname then means this node alone.
+// `MESHCHAT_BLOCKED` when it is blocked.
+int32_t meshchat_node_verify(meshchat_node *node,
+                             const char *id);
+
+// Takes `meshchat_node_verify` back.
+int32_t meshchat_node_unverify(meshchat_node *node, const char *id);
+
+// Blocks a node, seen or not: nothing of it reaches the program or the disk, connections with it end, and nothing is sent
+// to it; for it, this node does not answer. Its frames are forwarded as ever. That it was verified is forgotten.
+int32_t meshchat_node_block(meshchat_node *node,
+                            const char *id);
+
+// Takes `meshchat_node_block` back.
+int32_t meshchat_node_unblock(meshchat_node *node, const char *id);
+
+// Eight words, separated by spaces, that the person and that of the node `peer_id` compare by voice: the same on both
+// sides only if each has the other's true key. `words` has `words_size` bytes; `MESHCHAT_SAFETY_WORDS_SIZE` is enough.
+int32_t meshchat_node_safety_words(const meshchat_node *node,
+                                   const char *peer_id,
+                                   char *words,
+                                   size_t words_size);
+
+// This node as a contact to be passed on: a line of text, into a buffer of `MESHCHAT_CONTACT_TEXT_SIZE` bytes.
+int32_t meshchat_node_contact(const meshchat_node *node,
+                              char *contact);
+
+// Whether a text is a contact that came unchanged; `MESHCHAT_INVALID_ARGUMENT` when not.
+int32_t meshchat_contact_check(const char *contact);
+
+// Keeps a contact, which need not have been seen yet: messages to it wait until it is in reach. It is no more trusted than
+// a node that was seen. Its NODE_ID goes into `id`, a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes. `MESHCHAT_INVALID_ARGUMENT`
+// when the text is no contact or was changed on its way.
+int32_t meshchat_node_import_contact(meshchat_node *node,
+                                     const char *contact,
+                                     char *id);
+
+// `meshchat_node_send` to somebody whom the person calls `name`, as in a conversation that was opened by a nickname. When
+// another key uses that nickname by now, and `to` is not verified, nothing is sent: `MESHCHAT_AMBIGUOUS_NODE`.
+int32_t meshchat_node_send_named(meshchat_node *node,
+                                 const char *to,
+                                 const char *name,
+                                 const char *text,
+                                 size_t text_len,
+                                 char *message_id);
+
+// How far a node of the list is trusted: one of MESHCHAT_TRUST_...
+int32_t meshchat_node_list_trust(const meshchat_node_list *list, size_t index, int32_t *trust);
+
+// Whether the person keeps a node of the list as a contact: has written to it, has imported, verified or blocked it.
+int32_t meshchat_node_list_is_contact(const meshchat_node_list *list,
+                                      size_t index,
+                                      bool *is_contact);
+
+// A node of the list as a contact to be passed on, into a buffer of `MESHCHAT_CONTACT_TEXT_SIZE` bytes.
+int32_t meshchat_node_list_contact(const meshchat_node_list *list, size_t index, char *contact);
 
 // NODE_ID of the neighbour that is next, which is the node itself when it is on the same wire, into a buffer of
 // `MESHCHAT_ID_TEXT_SIZE` bytes.

@@ -189,6 +189,63 @@ def test_a_broadcast(world: World) -> None:
     both(world, run)
 
 
+def test_people_and_the_past(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        alice_id = alice.node_id()
+        files = world.folder(f"files-{which}")
+        alice.type("/contacts", "/history", "/verify", "/block", "/unblock\t", "/verify nobody", "/block nobody x")
+        alice.type("/contacts forget x", "/contacts export", "/contacts import", "/contacts import nowhere")
+        alice.type(f"/block {alice_id}", f"/verify {'0' * 64}", "/verify nobody maybe", "/contacts import meshchat:1:x")
+        alice.wait_for("! not a contact.*")
+        bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
+        bob_id = alice.wait_for(r"\* found bob (.*)")[1]
+        alice.type("@bob Dobré \x1b ráno")
+        alice.wait_for_text("* [1] delivered")
+        bob.type("@alice hello\x1b[2J")
+        alice.wait_for("bob: hello.*")
+        alice.type("/history", "/history 1", "/history 1 rano", "/history  zzz", "/history 0", "/history 5000 x", "/history !")
+        alice.wait_for("! nothing to search for.*")
+        alice.type("/verify", "/verify bob", "/verify bob yes", "/contacts", "/nodes", "/verify bob no", "/bye", "/history")
+        alice.type(f"/contacts export {files}/a b", f"/contacts export {files}/a b", f"/contacts import {files}/a b")
+        alice.wait_for(r"\* compare safety words .*")
+        line = (files / "a b").read_text().strip()
+        (files / "wrong").write_text(f"# bob\n\n{line}\n{line}x\n")
+        (files / "empty").write_text("# nobody\n")
+        alice.type(f"/contacts import {line}", f"/contacts import {files}/wrong", f"/contacts import {files}/empty")
+        alice.type(f"/contacts import {files}", f"/contacts export {files}/no/where")
+        alice.type("/block bob", "@bob hello", "/nodes", f"/verify {bob_id} yes", "/unblock bob", "/block " + "0" * 64)
+        alice.type("@bob the end")
+        alice.wait_for_text("* [2] delivered")
+        alice.exit()
+        lines = [line.replace(str(files), "FILES") for line in heard(alice)]
+        return [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", line) for line in lines]
+
+    both(world, run)
+
+
+def test_a_name_that_somebody_else_takes(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
+        bob_id = alice.wait_for(r"\* found bob (.*)")[1]
+        alice.type("@bob hello")
+        alice.wait_for_text("* [1] delivered")
+        world.chat(host, world.home(f"carol-{which}", key="carol"), "--nickname", "bob").node_id()
+        alice.wait_for(r"=+ WARNING =+")
+        alice.wait_for(r"\* found bob .*")
+        alice.type("a secret", "@bob a secret", "/verify bob", f"@{bob_id} by the id", "/verify", f"/verify {bob_id} yes")
+        alice.type("@bob by the name")
+        bob.wait_for_text("alice: by the name")
+        alice.wait_for_text("* [3] delivered")
+        alice.exit()
+        return sorted(heard(alice))
+
+    both(world, run)
+
+
 def test_names_that_two_have(world: World) -> None:
     def run(which: str) -> list[str]:
         host = world.namespace()

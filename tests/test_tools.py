@@ -69,7 +69,8 @@ def test_a_chain(world: World) -> None:
     nodes = {node["id"]: node for node in mesh.ask("nodes")}
     assert nodes.keys() == {mesh.bob_id, mesh.carol_id}
     near, far = nodes[mesh.carol_id], nodes[mesh.bob_id]
-    assert list(far) == ["id", "nickname", "present", "last_seen", "next_hop", "hops", "metric", "mtu", "link"]
+    way = ["next_hop", "hops", "metric", "mtu", "link"]
+    assert list(far) == ["id", "nickname", "present", "last_seen", *way, "trust", "contact"]
     assert (near["nickname"], near["hops"], near["next_hop"]) == ("carol", 1, mesh.carol_id)
     assert (far["nickname"], far["hops"], far["next_hop"]) == ("bob", 2, mesh.carol_id)
     assert far["present"] and far["link"] == "ethernet:to1" and far["metric"] >= 192 and far["mtu"] > 1000

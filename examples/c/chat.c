@@ -11,6 +11,7 @@
 #include <meshchat.h>
 
 #include "buffer.h"
+#include "commands.h"
 #include "conversation.h"
 #include "terminal.h"
 
@@ -20,6 +21,7 @@ struct options {
     const char *home;
     const char *nickname;
     const char *network_key_file;
+    const char *keep_history;
     const char *downloads;
     /* Room for as many as there are arguments, here and there. */
     const char **links;
@@ -40,6 +42,8 @@ static const char usage[] =
     "                   read and forge; may be given several times\n"
     "  --network-key-file FILE\n"
     "                   be part of the private mesh with the key in FILE\n"
+    "  --keep-history TIME|N\n"
+    "                   forget messages after a time (12h, 30d, 8w), or but for the newest N (default: keep all)\n"
     "  --nickname NAME  the name shown to others (default: that of last time)\n"
     "  --downloads DIR  folder of the files that are accepted (default: downloads in the home)\n"
     "  --help           show this\n"
@@ -66,6 +70,39 @@ static const char *value_of(const char *name, char **argv, int *i)
     return argv[*i];
 }
 
+/* The seconds in `12h`, `30d` or `8w`, or a number of messages; false when it is none of these. */
+static bool parse_kept(const char *text, uint64_t *number, bool *is_time)
+{
+    const char *unit = text + strspn(text, "0123456789");
+    size_t digits = (size_t)(unit - text);
+    *is_time = *unit != '\0';
+    if (digits == 0 || digits > (*is_time ? 6u : 9u))
+        return false;
+    *number = strtoul(text, NULL, 10);
+    if (!*is_time)
+        return true;
+    *number *= unit[0] == 'h' ? 3600 : unit[0] == 'd' ? 86400 : 604800;
+    return unit[1] == '\0' && strchr("hdw", unit[0]) != NULL;
+}
+
+static bool is_keep_history(const char *text)
+{
+    uint64_t number;
+    bool is_time;
+    return parse_kept(text, &number, &is_time);
+}
+
+static int32_t set_keep_history(meshchat_config *config, const char *text)
+{
+    uint64_t number;
+    bool is_time;
+    if (!parse_kept(text, &number, &is_time))
+        return MESHCHAT_INVALID_ARGUMENT;
+    if (is_time)
+        return meshchat_config_keep_history_for(config, number);
+    return meshchat_config_keep_messages(config, number);
+}
+
 static bool parse(int argc, char **argv, struct options *options)
 {
     int i;
@@ -84,6 +121,8 @@ static bool parse(int argc, char **argv, struct options *options)
             options->network_key_file = value;
         } else if ((value = value_of("--downloads", argv, &i)) != NULL) {
             options->downloads = value;
+        } else if ((value = value_of("--keep-history", argv, &i)) != NULL) {
+            options->keep_history = value;
         } else if ((value = value_of("--link", argv, &i)) != NULL) {
             options->links[options->link_count++] = value;
         } else if ((value = value_of("--v1", argv, &i)) != NULL) {
@@ -94,6 +133,11 @@ static bool parse(int argc, char **argv, struct options *options)
         }
         if (value[0] == '\0') {
             fprintf(stderr, "meshchat-chat-c: error: '%s' needs a value\n", argument);
+            return false;
+        }
+        if (value == options->keep_history && !is_keep_history(value)) {
+            fprintf(stderr, "meshchat-chat-c: error: '%s' is neither a time (12h, 30d, 8w) nor a number of messages\n",
+                    value);
             return false;
         }
     }
@@ -116,6 +160,8 @@ static int32_t configure(meshchat_config *config, const struct options *options,
         status = meshchat_config_set_downloads(config, options->downloads);
     if (status == MESHCHAT_OK && passphrase != NULL)
         status = meshchat_config_set_passphrase(config, passphrase);
+    if (status == MESHCHAT_OK && options->keep_history != NULL)
+        status = set_keep_history(config, options->keep_history);
     for (i = 0; status == MESHCHAT_OK && i < options->link_count; i++)
         status = meshchat_config_add_link(config, options->links[i]);
     for (i = 0; status == MESHCHAT_OK && i < options->v1_count; i++)

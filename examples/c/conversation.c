@@ -9,6 +9,7 @@
 #include "buffer.h"
 #include "files.h"
 #include "insecure.h"
+#include "people.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -19,20 +20,6 @@
 #define EVENTS_AT_ONCE 256
 /* Senders that are remembered as hinted at: insecure ones can be made up. */
 #define MAX_HINTED 1024
-#define NO_CONVERSATION "no conversation is open: start one with @<name or id> text"
-
-static const char help[] = "@<name or id> text   start a conversation with a node (the text may be left out)\n"
-                           "text                 send a line to the partner of the open conversation\n"
-                           "/all text            say something to every node in reach (signed, but everybody can read it)\n"
-                           "/send FILE           offer a file to the partner of the open conversation\n"
-                           "/accept [NUMBER]     take a file that is offered\n"
-                           "/refuse [NUMBER]     refuse a file, or give up one that is on its way\n"
-                           "/files               list the files that are sent and offered\n"
-                           "/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)\n"
-                           "/nodes               list the nodes that are known\n"
-                           "/bye                 end the conversation\n"
-                           "/exit                end the chat\n"
-                           "/help                show this text";
 
 void chat_show(struct chat *chat, struct buffer *lines)
 {
@@ -64,12 +51,27 @@ void chat_say_error(struct chat *chat)
     chat_say(chat, "! ", meshchat_last_error());
 }
 
+void chat_say_three(struct chat *chat, const char *first, const char *second, const char *third)
+{
+    struct buffer line = {NULL, 0, 0};
+    buffer_add_text(&line, first);
+    buffer_add_text(&line, second);
+    buffer_add_text(&line, third);
+    chat_say_bytes(chat, "! ", line.data, line.len);
+    buffer_free(&line);
+}
+
+void chat_say_pair(struct chat *chat, const char *first, const char *second)
+{
+    chat_say_three(chat, first, second, "");
+}
+
 static const char *short_name(const char *id)
 {
     return id + strlen(id) - SHORT_LEN;
 }
 
-static void add_name(struct buffer *out, const char *nickname, const char *id)
+void chat_add_name(struct buffer *out, const char *nickname, const char *id)
 {
     const char *name = nickname != NULL ? nickname : short_name(id);
     add_safe(out, name, strlen(name));
@@ -94,7 +96,7 @@ void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id)
         if (meshchat_node_list_id(list, i, other) == MESHCHAT_OK && strcmp(other, id) == 0)
             (void)meshchat_node_list_nickname(list, i, &nickname);
     }
-    add_name(out, nickname, id);
+    chat_add_name(out, nickname, id);
     meshchat_node_list_free(list);
 }
 
@@ -105,7 +107,7 @@ static bool means(struct chat *chat, const char *query, const char *id)
 }
 
 /* Adds what `@` needs to mean exactly this node: the name that is shown, or a beginning of its id. */
-static void add_unique_name(struct chat *chat, struct buffer *out, const char *id)
+void chat_add_unique_name(struct chat *chat, struct buffer *out, const char *id)
 {
     struct buffer name = {NULL, 0, 0};
     size_t len;
@@ -143,7 +145,7 @@ void chat_hint(struct chat *chat, const char *from)
     chat->hinted = grow(chat->hinted, (chat->hinted_count + 1) * sizeof *chat->hinted);
     memcpy(chat->hinted[chat->hinted_count++], from, strlen(from) + 1);
     buffer_add_text(&line, "* answer with @");
-    add_unique_name(chat, &line, from);
+    chat_add_unique_name(chat, &line, from);
     buffer_add_text(&line, " text\n");
     chat_show(chat, &line);
 }
@@ -210,240 +212,6 @@ void chat_say_fate(struct chat *chat, const char *id, const char *state)
     chat_say(chat, line, "");
 }
 
-static void send_text(struct chat *chat, const char *text, size_t len)
-{
-    char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
-    if (chat->partner[0] == '\0') {
-        chat_say(chat, "! ", NO_CONVERSATION);
-        return;
-    }
-    if (insecure_is_meant(chat->partner)) {
-        insecure_send(chat, text, len);
-        return;
-    }
-    if (meshchat_node_send(chat->node, chat->partner, text, len, id) != MESHCHAT_OK) {
-        chat_say_error(chat);
-        return;
-    }
-    chat_say_bytes(chat, "You: ", text, len);
-    chat_say_state(chat, chat_number(chat, id), "queued");
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* Bytes before the first white space. */
-static size_t word_len(const char *line, size_t len)
-{
-    size_t word = 0;
-    while (word < len && !is_space(line[word]))
-        word++;
-    return word;
-}
-
-/* `@name` or `@name text`, without the `@`. */
-static void address(struct chat *chat, const char *line, size_t len)
-{
-    char id[MESHCHAT_ID_TEXT_SIZE];
-    struct buffer name = {NULL, 0, 0};
-    size_t end = word_len(line, len);
-    bool found;
-    if (end == 0) {
-        chat_say(chat, "! name somebody: @<name or id> text", "");
-        return;
-    }
-    buffer_add(&name, line, end);
-    buffer_add(&name, "", 1);
-    if (strlen(name.data) != end) {
-        chat_say(chat, "! ", "a name contains no NUL");
-        buffer_free(&name);
-        return;
-    }
-    if (insecure_is_meant(name.data)) {
-        found = insecure_resolve(chat, name.data, id);
-    } else {
-        found = meshchat_node_resolve(chat->node, name.data, id) == MESHCHAT_OK;
-        if (!found)
-            chat_say_error(chat);
-    }
-    buffer_free(&name);
-    if (!found)
-        return;
-    while (end < len && is_space(line[end]))
-        end++;
-    chat_open(chat, id);
-    if (end < len)
-        send_text(chat, line + end, len - end);
-}
-
-/* Adds "here", for a node that is further away also over whom, or "away". */
-static void add_presence(struct chat *chat, struct buffer *out, bool present, const meshchat_route *route)
-{
-    char next_hop[MESHCHAT_ID_TEXT_SIZE];
-    char text[64];
-    uint32_t hops = 0;
-    buffer_add_text(out, present ? "  here" : "  away");
-    if (present && route != NULL && meshchat_route_hops(route, &hops) == MESHCHAT_OK && hops > 1 &&
-        meshchat_route_next_hop(route, next_hop) == MESHCHAT_OK) {
-        snprintf(text, sizeof text, ", %lu hops through ", (unsigned long)hops);
-        buffer_add_text(out, text);
-        chat_add_name_of(chat, out, next_hop);
-    }
-    buffer_add_text(out, "\n");
-}
-
-static void list_nodes(struct chat *chat)
-{
-    meshchat_node_list *list = NULL;
-    struct buffer lines = {NULL, 0, 0};
-    size_t count = 0;
-    size_t i;
-    if (meshchat_node_nodes(chat->node, &list) != MESHCHAT_OK ||
-        meshchat_node_list_count(list, &count) != MESHCHAT_OK) {
-        chat_say_error(chat);
-        meshchat_node_list_free(list);
-        return;
-    }
-    for (i = 0; i < count; i++) {
-        char id[MESHCHAT_ID_TEXT_SIZE];
-        const char *nickname = NULL;
-        const meshchat_route *route = NULL;
-        bool present = false;
-        if (meshchat_node_list_id(list, i, id) != MESHCHAT_OK ||
-            meshchat_node_list_nickname(list, i, &nickname) != MESHCHAT_OK ||
-            meshchat_node_list_present(list, i, &present) != MESHCHAT_OK ||
-            meshchat_node_list_route(list, i, &route) != MESHCHAT_OK)
-            continue;
-        buffer_add_text(&lines, id);
-        buffer_add_text(&lines, "  ");
-        add_name(&lines, nickname, id);
-        add_presence(chat, &lines, present, route);
-    }
-    insecure_list(chat, &lines);
-    if (lines.len == 0)
-        buffer_add_text(&lines, "* no node has been found yet\n");
-    chat_show(chat, &lines);
-    meshchat_node_list_free(list);
-}
-
-/* Ends the conversation, and the insecure stream that carried it. */
-static void bye(struct chat *chat)
-{
-    char partner[MESHCHAT_ID_TEXT_SIZE];
-    memcpy(partner, chat->partner, sizeof partner);
-    chat_close(chat);
-    if (insecure_is_meant(partner))
-        insecure_end(chat, partner);
-}
-
-/* `/connect v1:<address>`, from behind its word on. */
-static void connect_to(struct chat *chat, const char *line, size_t len)
-{
-    struct buffer name = {NULL, 0, 0};
-    while (len > 0 && is_space(*line)) {
-        line++;
-        len--;
-    }
-    buffer_add(&name, line, len);
-    buffer_add(&name, "", 1);
-    if (len == 0)
-        chat_say(chat, "! name a node: /connect v1:<address>", "");
-    else if (strlen(name.data) != len)
-        chat_say(chat, "! ", "a name contains no NUL");
-    else
-        insecure_connect(chat, name.data);
-    buffer_free(&name);
-}
-
-/* `/all text`, from behind its word on. */
-static void say_to_all(struct chat *chat, const char *line, size_t len)
-{
-    while (len > 0 && is_space(*line)) {
-        line++;
-        len--;
-    }
-    while (len > 0 && is_space(line[len - 1]))
-        len--;
-    if (len == 0)
-        chat_say(chat, "! say something: /all text", "");
-    else if (meshchat_node_broadcast(chat->node, line, len) != MESHCHAT_OK)
-        chat_say_error(chat);
-    else
-        chat_say_bytes(chat, "You to all: ", line, len);
-}
-
-/* `/send FILE`, `/accept` and `/refuse`, from behind the word on. False: it is none of them. */
-static bool file_command(struct chat *chat, const char *word, const char *line, size_t len)
-{
-    bool sends = strcmp(word, "/send") == 0;
-    if (!sends && strcmp(word, "/accept") != 0 && strcmp(word, "/refuse") != 0)
-        return false;
-    while (len > 0 && is_space(*line)) {
-        line++;
-        len--;
-    }
-    if (!sends)
-        files_decide(chat, strcmp(word, "/accept") == 0, line, len);
-    else if (len == 0)
-        chat_say(chat, "! name a file: /send FILE", "");
-    else
-        files_send(chat, line, len);
-    return true;
-}
-
-/* `/command`; what follows the word of others than those of files and streams means nothing. False: the end was asked for. */
-static bool command(struct chat *chat, const char *line, size_t len)
-{
-    struct buffer word = {NULL, 0, 0};
-    bool more = true;
-    buffer_add(&word, line, word_len(line, len));
-    buffer_add(&word, "", 1);
-    if (strcmp(word.data, "/exit") == 0) {
-        more = false;
-    } else if (strcmp(word.data, "/nodes") == 0) {
-        list_nodes(chat);
-    } else if (strcmp(word.data, "/files") == 0) {
-        files_list(chat);
-    } else if (strcmp(word.data, "/bye") == 0) {
-        bye(chat);
-    } else if (strcmp(word.data, "/all") == 0) {
-        say_to_all(chat, line + word.len - 1, len + 1 - word.len);
-    } else if (strcmp(word.data, "/connect") == 0) {
-        connect_to(chat, line + word.len - 1, len + 1 - word.len);
-    } else if (strcmp(word.data, "/help") == 0) {
-        chat_say(chat, help, "");
-    } else if (!file_command(chat, word.data, line + word.len - 1, len + 1 - word.len)) {
-        word.len--;
-        buffer_add_text(&word, "; /help lists them");
-        chat_say_bytes(chat, "! unknown command ", word.data, word.len);
-    }
-    buffer_free(&word);
-    return more;
-}
-
-bool chat_handle_line(struct chat *chat, const char *line, size_t len)
-{
-    bool more = true;
-    if (line == NULL) {
-        chat_say(chat, "! ", "the line is longer than 1 MiB: nothing was sent");
-        return !chat->output_failed;
-    }
-    /* White space at the end of a line means nothing. */
-    while (len > 0 && (is_space(line[len - 1]) || line[len - 1] == '\r'))
-        len--;
-    if (!is_utf8(line, len))
-        chat_say(chat, "! ", "the line is not UTF-8: nothing was sent");
-    else if (len > 0 && line[0] == '/')
-        more = command(chat, line, len);
-    else if (len > 0 && line[0] == '@')
-        address(chat, line + 1, len - 1);
-    else if (len > 0)
-        send_text(chat, line, len);
-    return more && !chat->output_failed;
-}
-
 static void handle_presence(struct chat *chat, const meshchat_event *event, const char *prefix)
 {
     char id[MESHCHAT_ID_TEXT_SIZE];
@@ -455,7 +223,7 @@ static void handle_presence(struct chat *chat, const meshchat_event *event, cons
         return;
     }
     buffer_add_text(&line, prefix);
-    add_name(&line, nickname, id);
+    chat_add_name(&line, nickname, id);
     buffer_add_text(&line, " ");
     buffer_add_text(&line, id);
     buffer_add_text(&line, "\n");
@@ -553,6 +321,9 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
     case MESHCHAT_EVENT_WARNING:
         handle_warning(chat, event);
         break;
+    case MESHCHAT_EVENT_NICKNAME_TAKEN:
+        people_handle_impostor(chat, event);
+        break;
     default:
         insecure_handle_event(chat, event, type);
         break;
@@ -589,5 +360,6 @@ void chat_free(struct chat *chat)
     free(chat->own);
     free(chat->hinted);
     free(chat->streams);
+    buffer_free(&chat->called);
     free(chat->files);
 }

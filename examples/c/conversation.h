@@ -1,4 +1,4 @@
-/* What the chat does: lines of the user and events of the node become lines on the screen. */
+/* What the chat shows: events of the node become lines on the screen. */
 #ifndef CONVERSATION_H
 #define CONVERSATION_H
 
@@ -9,6 +9,8 @@
 #include <meshchat.h>
 
 #include "buffer.h"
+
+#define NO_CONVERSATION "no conversation is open: start one with @<name or id> text"
 
 /* A stream with a node of AlexMesh v1, open or being opened. */
 struct stream {
@@ -27,6 +29,8 @@ struct chat {
     meshchat_node *node;
     /* NODE_ID or insecure address of the open conversation's partner; empty when none is open. */
     char partner[MESHCHAT_ID_TEXT_SIZE];
+    /* What the user calls the partner, with a NUL. */
+    struct buffer called;
     /* Ids of the messages of this run, in their order. */
     char (*own)[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
     size_t own_count;
@@ -52,8 +56,18 @@ void chat_say_bytes(struct chat *chat, const char *prefix, const char *text, siz
 /* A line with the text of the last error. */
 void chat_say_error(struct chat *chat);
 
+/* An error of two or three parts. */
+void chat_say_pair(struct chat *chat, const char *first, const char *second);
+void chat_say_three(struct chat *chat, const char *first, const char *second, const char *third);
+
+/* Adds a nickname, made safe, or the short name for want of one. */
+void chat_add_name(struct buffer *out, const char *nickname, const char *id);
+
 /* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
 void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id);
+
+/* Adds what `@` needs to mean exactly this node. */
+void chat_add_unique_name(struct chat *chat, struct buffer *out, const char *id);
 
 /* Shows the lines and empties the buffer. */
 void chat_show(struct chat *chat, struct buffer *lines);
@@ -74,9 +88,6 @@ void chat_say_fate(struct chat *chat, const char *id, const char *state);
 
 /* Sets the terminal's prompt; a change of the conversation does it, too. */
 void chat_prompt(struct chat *chat);
-
-/* A line of the user, NULL for one longer than MAX_LINE. False: the end was asked for, or nothing can be shown any more. */
-bool chat_handle_line(struct chat *chat, const char *line, size_t len);
 
 /* Events that wait; call again while the descriptor is readable. False: the node has stopped, or nothing can be shown
  * any more. */

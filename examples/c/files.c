@@ -212,7 +212,7 @@ void files_send(struct chat *chat, const char *path, size_t len)
     buffer_add(&full, "", 1);
     if (strlen(full.data) + 1 != full.len)
         chat_say(chat, "! ", "a path contains no NUL");
-    else if (meshchat_node_send_file(chat->node, chat->partner, full.data, id) == MESHCHAT_OK)
+    else if (meshchat_node_send_file_named(chat->node, chat->partner, chat->called.data, full.data, id) == MESHCHAT_OK)
         say_offering(chat, id);
     else
         chat_say_error(chat);

@@ -4,7 +4,7 @@ use std::ffi::c_char;
 use std::mem;
 use std::time::Duration;
 
-use meshcore::{Builder, MailboxConfig, Nickname, Node};
+use meshcore::{Builder, KeepHistory, MailboxConfig, Nickname, Node};
 
 /// How a node is to run: made by `meshchat_config_new`, filled by setters, used by `meshchat_node_start` (any number of
 /// times), freed by `meshchat_config_free`. One thread at a time may use it.
@@ -123,6 +123,26 @@ pub unsafe extern "C" fn meshchat_config_set_network_key_file(
         let config = borrow_mut!(config);
         let file = path!(file);
         config.change(|builder| builder.network_key_file(file));
+    }
+}
+
+/// Keeps messages in the history for so many seconds after they were written or received. Default: for good. Messages that
+/// were not delivered yet, and received ones that the program has not confirmed, stay in any case.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_keep_history_for(config: *mut Config, seconds: u64) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        config.change(|builder| builder.keep_history(KeepHistory::For(Duration::from_secs(seconds))));
+    }
+}
+
+/// Keeps the newest so many messages in the history, in place of an earlier setting; otherwise as
+/// `meshchat_config_keep_history_for`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_config_keep_messages(config: *mut Config, messages: u64) -> i32 {
+    guard! {
+        let config = borrow_mut!(config);
+        config.change(|builder| builder.keep_history(KeepHistory::Messages(messages)));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, c_char};
 
-use meshcore::{Event, FileInfo, IncomingMessage, MessageId, NodeId, NodeInfo, Status};
+use meshcore::{Event, FileInfo, IncomingMessage, MessageId, NodeId, NodeInfo, Status, Warning};
 
 use crate::error::Failure;
 use crate::file::MeshFile;
@@ -41,6 +41,10 @@ pub const MESHCHAT_EVENT_FILE_PROGRESS: i32 = 9;
 pub const MESHCHAT_EVENT_FILE_DONE: i32 = 10;
 /// A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
 pub const MESHCHAT_EVENT_FILE_FAILED: i32 = 11;
+
+/// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
+/// that nobody overlooks it. Has: text.
+pub const MESHCHAT_EVENT_NICKNAME_TAKEN: i32 = 12;
 
 /// The message is safely on this node's disk.
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
@@ -87,6 +91,7 @@ impl MeshEvent {
             Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
             Event::Broadcast { .. } => MESHCHAT_EVENT_BROADCAST,
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
+            Event::Warning(Warning::NicknameTaken { .. }) => MESHCHAT_EVENT_NICKNAME_TAKEN,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
             Event::FileOffered(_) => MESHCHAT_EVENT_FILE_OFFERED,

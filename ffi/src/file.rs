@@ -87,6 +87,25 @@ pub unsafe extern "C" fn meshchat_node_send_file(
     }
 }
 
+/// `meshchat_node_send_file` to somebody whom the person calls `name`: refused as by `meshchat_node_send_named`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_node_send_file_named(
+    node: *mut MeshNode,
+    to: *const c_char,
+    name: *const c_char,
+    path: *const c_char,
+    file_id: *mut c_char,
+) -> i32 {
+    guard! {
+        let node = borrow!(node);
+        let to = node_id(text!(to), "to")?;
+        let name = text!(name);
+        let path = path!(path);
+        let file_id = out_text!(file_id, MESHCHAT_FILE_ID_TEXT_SIZE);
+        file_id.set(node.node.send_file_named(to, name, path).wait()?.to_string().as_bytes())?;
+    }
+}
+
 /// Accepts a file that is offered, into `folder`, which is made if need be, or into the folder of the downloads when `folder`
 /// is NULL. It gets its name there when it is whole and verified; a file that is there already is never overwritten.
 /// `MESHCHAT_STORAGE` when the folder cannot be used, or has no room for it.

@@ -27,6 +27,10 @@ impl NodeList {
         Self { entries: nodes.into_iter().map(entry).collect() }
     }
 
+    pub(crate) fn info(&self, index: usize) -> Result<&NodeInfo, Failure> {
+        Ok(&self.entry(index)?.info)
+    }
+
     fn entry(&self, index: usize) -> Result<&Entry, Failure> {
         let count = self.entries.len();
         let error = || Failure::invalid(format!("the index {index} is outside of the list of {count} nodes"));

@@ -25,7 +25,7 @@ pub const MESHCHAT_MESSAGE_TOO_LONG: i32 = 7;
 
 /// Nobody of that name or id is known.
 pub const MESHCHAT_UNKNOWN_NODE: i32 = 20;
-/// A name or the beginning of an id fits several nodes.
+/// A name or the beginning of an id fits several nodes, or a nickname is used by several keys.
 pub const MESHCHAT_AMBIGUOUS_NODE: i32 = 21;
 /// There is no way to the node now.
 pub const MESHCHAT_OUT_OF_REACH: i32 = 22;
@@ -46,6 +46,9 @@ pub const MESHCHAT_WOULD_BLOCK: i32 = 29;
 
 /// No file with this id is known.
 pub const MESHCHAT_UNKNOWN_FILE: i32 = 30;
+
+/// The person has blocked the node.
+pub const MESHCHAT_BLOCKED: i32 = 31;
 
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
@@ -97,6 +100,7 @@ const STATUSES: &[(i32, &CStr, Option<ErrorKind>)] = &[
     (MESHCHAT_STREAM_RESET, c"MESHCHAT_STREAM_RESET", None),
     (MESHCHAT_WOULD_BLOCK, c"MESHCHAT_WOULD_BLOCK", None),
     (MESHCHAT_UNKNOWN_FILE, c"MESHCHAT_UNKNOWN_FILE", Some(ErrorKind::UnknownFile)),
+    (MESHCHAT_BLOCKED, c"MESHCHAT_BLOCKED", Some(ErrorKind::Blocked)),
     (MESHCHAT_HOME_IN_USE, c"MESHCHAT_HOME_IN_USE", Some(ErrorKind::HomeInUse)),
     (MESHCHAT_NO_KEY, c"MESHCHAT_NO_KEY", Some(ErrorKind::NoKey)),
     (MESHCHAT_KEY_EXISTS, c"MESHCHAT_KEY_EXISTS", Some(ErrorKind::KeyExists)),

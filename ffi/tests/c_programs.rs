@@ -54,6 +54,16 @@ fn two_nodes_talk_under_valgrind() {
 }
 
 #[test]
+fn nodes_know_people() {
+    run_program("people", &[]);
+}
+
+#[test]
+fn nodes_know_people_under_valgrind() {
+    run_program("people", &VALGRIND);
+}
+
+#[test]
 fn threads_share_a_node() {
     run_program("threads", &[]);
 }
@@ -145,9 +155,10 @@ fn the_soname_is_the_abi_version() {
 
 #[test]
 fn every_function_is_tested_from_c() {
-    let tests: String = ["arguments.c", "talk.c", "insecure.c", "connection.c", "files.c", "check.h"]
-        .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
-        .concat();
+    let tests: String =
+        ["arguments.c", "talk.c", "people.c", "insecure.c", "connection.c", "files.c", "check.h"]
+            .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
+            .concat();
     for name in declared() {
         assert!(tests.contains(&format!("{name}(")), "no C test calls {name}");
     }

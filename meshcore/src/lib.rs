@@ -29,10 +29,12 @@ pub mod driver;
 
 #[cfg(feature = "driver")]
 pub use driver::{
-    Builder, Connection, Error, ErrorKind, Events, Identity, LinkStatus, Listener, Node, Pending, Pong,
-    Stream, TraceHop, create_network_key, default_home,
+    Builder, Connection, Error, ErrorKind, Events, History, HistoryEntry, HistoryPage, HistoryQuery,
+    Identity, KeepHistory, LinkStatus, Listener, Node, Pending, Pong, Stream, TraceHop, create_network_key,
+    default_home,
 };
 pub use message::MailboxConfig;
+pub use message::contact::{Contact, ContactError};
 pub use node::{
     Event, IncomingMessage, InsecureCloseReason, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId, NodeInfo, RouteInfo, Warning,
@@ -40,5 +42,5 @@ pub use node::{
 pub use stream::{DatagramStatistics, Statistics};
 pub use types::{
     FileId, FileInfo, FileReason, FileState, MessageId, Nickname, NicknameError, NodeId, ParseIdError,
-    ParseV1AddressError, RoomChange, RoomId, RoomInfo, RoomStanding, Status, UnixTime, V1Address,
+    ParseV1AddressError, RoomChange, RoomId, RoomInfo, RoomStanding, Status, Trust, UnixTime, V1Address,
 };

@@ -289,3 +289,27 @@ fn a_transfer_is_cancelled_by_either_side() {
         }
     });
 }
+
+#[test]
+fn a_blocked_node_offers_nothing_and_is_offered_nothing() {
+    in_namespace("a_blocked_node_offers_nothing_and_is_offered_nothing", || async {
+        let pair = Pair::new().await;
+        let (first, second) = (pair.file("first", b"1"), pair.file("second", b"2"));
+        let sent = pair.send(&first).await;
+        let waiting = offered(&pair.far).await;
+        pair.far.block(pair.near.id()).await.unwrap();
+        let refused = failed(&pair.far).await;
+        assert_eq!((refused.id, refused.reason), (waiting.id, Some(FileReason::Refused)));
+        let error = pair.far.send_file(pair.near.id(), &first).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Blocked, "{error}");
+        let again = pair.send(&second).await;
+        // When it is blocked no more, it hears of the one, and offers the other.
+        pair.far.unblock(pair.near.id()).await.unwrap();
+        let file = offered(&pair.far).await;
+        assert_eq!(file.name, "second", "nothing else was offered meanwhile");
+        let failed = failed(&pair.near).await;
+        assert_eq!((failed.id, failed.state), (sent, FileState::Refused));
+        pair.far.accept_file(file.id).await.unwrap();
+        assert_eq!(done(&pair.near).await.id, again);
+    });
+}

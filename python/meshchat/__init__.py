@@ -8,6 +8,7 @@ from .connection import Connection, Listener, Statistics
 from .errors import (
     AmbiguousNodeError,
     ArgumentError,
+    BlockedError,
     BusyError,
     DisconnectedError,
     EmptyMessageError,
@@ -47,9 +48,11 @@ from .events import (
     Status,
     StatusChanged,
     TraceHop,
+    Trust,
     Warning,
 )
 from .files import FileDone, FileEvent, FileFailed, FileInfo, FileOffered, FileProgress, FileState
+from .history import Contact, History, HistoryEntry, HistoryPage
 from .identity import Identity, create_network_key, default_home
 from .insecure import (
     InsecureDelivered,
@@ -70,6 +73,7 @@ from .streams import Stream
 __all__ = [
     "AmbiguousNodeError",
     "ArgumentError",
+    "BlockedError",
     "BlockingConnection",
     "BlockingListener",
     "BlockingNode",
@@ -77,6 +81,7 @@ __all__ = [
     "Broadcast",
     "BusyError",
     "Connection",
+    "Contact",
     "DisconnectedError",
     "EmptyMessageError",
     "Event",
@@ -87,6 +92,9 @@ __all__ = [
     "FileOffered",
     "FileProgress",
     "FileState",
+    "History",
+    "HistoryEntry",
+    "HistoryPage",
     "HomeInUseError",
     "Identity",
     "InsecureDelivered",
@@ -131,6 +139,7 @@ __all__ = [
     "StreamClosedError",
     "TimedOutError",
     "TraceHop",
+    "Trust",
     "UnknownFileError",
     "UnknownNodeError",
     "Warning",

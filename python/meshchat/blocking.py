@@ -12,6 +12,7 @@ from .blocking_streams import BlockingConnection, BlockingListener
 from .errors import StoppedError
 from .events import Event, LinkStatus, NodeInfo, TraceHop
 from .files import FileInfo
+from .history import Contact, HistoryPage, Time
 from .identity import StrPath
 from .insecure import InsecureNode
 
@@ -143,6 +144,60 @@ class BlockingNode:
     def listen(self) -> BlockingListener:
         """As :meth:`Node.listen`."""
         return BlockingListener(self._run(self._node.listen()), self._run)
+
+    # -- history and contacts -----------------------------------------------------------------------------------------
+
+    def history(
+        self,
+        *,
+        with_: str | NodeInfo | None = None,
+        search: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> HistoryPage:
+        """As :meth:`Node.history`."""
+        return self._run(
+            self._node.history(
+                with_=with_, search=search, since=since, until=until, limit=limit, before=before, after=after
+            )
+        )
+
+    def safety_words(self, peer: str | NodeInfo) -> list[str]:
+        """As :meth:`Node.safety_words`."""
+        return self._node.safety_words(peer)
+
+    def verify(self, node: str | NodeInfo) -> NodeInfo:
+        """As :meth:`Node.verify`."""
+        return self._run(self._node.verify(node))
+
+    def unverify(self, node: str | NodeInfo) -> NodeInfo:
+        """As :meth:`Node.unverify`."""
+        return self._run(self._node.unverify(node))
+
+    def block(self, node: str | NodeInfo) -> NodeInfo:
+        """As :meth:`Node.block`."""
+        return self._run(self._node.block(node))
+
+    def unblock(self, node: str | NodeInfo) -> NodeInfo:
+        """As :meth:`Node.unblock`."""
+        return self._run(self._node.unblock(node))
+
+    def contact(self) -> Contact:
+        """As :meth:`Node.contact`."""
+        return self._node.contact()
+
+    def contacts(self) -> list[NodeInfo]:
+        """As :meth:`Node.contacts`."""
+        return self._run(self._node.contacts())
+
+    def import_contact(self, contact: str | Contact) -> NodeInfo:
+        """As :meth:`Node.import_contact`."""
+        return self._run(self._node.import_contact(contact))
+
+    # -- AlexMesh v1: insecure ------------------------------------------------------------------------------------
 
     def insecure_nodes(self) -> list[InsecureNode]:
         """As :meth:`Node.insecure_nodes`."""

@@ -28,7 +28,11 @@ class UnknownFileError(MeshChatError, LookupError):
 
 
 class AmbiguousNodeError(MeshChatError, LookupError):
-    """A name or id prefix fits several nodes."""
+    """A name or id prefix fits several nodes, or a nickname is used by several keys."""
+
+
+class BlockedError(MeshChatError):
+    """The person has blocked the node."""
 
 
 class OutOfReachError(MeshChatError):
@@ -115,6 +119,7 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "UnknownNode": UnknownNodeError,
     "UnknownFile": UnknownFileError,
     "AmbiguousNode": AmbiguousNodeError,
+    "Blocked": BlockedError,
     "OutOfReach": OutOfReachError,
     "TimedOut": TimedOutError,
     "Busy": BusyError,

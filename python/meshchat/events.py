@@ -15,6 +15,20 @@ if TYPE_CHECKING:
     from ._core import Incoming, _RawEvent, _RawInfo
 
 
+class Trust(enum.Enum):
+    """How far a node is trusted."""
+
+    SEEN = "seen"
+    """Its key was remembered when it was seen first; nobody has compared safety words."""
+    VERIFIED = "verified"
+    """The person has compared safety words, and said so."""
+    BLOCKED = "blocked"
+    """The person wants to hear nothing of it."""
+
+    def __str__(self) -> str:
+        return self.value
+
+
 class Status(enum.IntEnum):
     """How far a message has come. Only ever grows; DELIVERED and READ are proven by the recipient."""
 
@@ -62,11 +76,15 @@ class NodeInfo:
     present: bool
     """Whether it is in reach now."""
     last_seen: float
-    """When it was last heard of, in seconds since 1970."""
+    """When it was last heard of, in seconds since 1970; 0 for a contact that was never in reach."""
     route: Route | None = None
     """The way to it while it is in reach."""
     mailbox: bool = False
     """Whether it offers a mailbox for messages to nodes that are away."""
+    trust: Trust = Trust.SEEN
+    """How far the person trusts it."""
+    is_contact: bool = False
+    """Whether the person keeps it as a contact: has written to it, has imported, verified or blocked it."""
 
     @property
     def name(self) -> str:
@@ -196,8 +214,9 @@ Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChang
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
-    node_id, nickname, present, last_seen, route, mailbox = raw
-    return NodeInfo(node_id, nickname, present, last_seen, Route(*route) if route else None, mailbox)
+    node_id, nickname, present, last_seen, route, mailbox, trust, is_contact = raw
+    way = Route(*route) if route else None
+    return NodeInfo(node_id, nickname, present, last_seen, way, mailbox, Trust(trust), is_contact)
 
 
 def event_of(

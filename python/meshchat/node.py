@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from .connection import Connection, Listener
 from .errors import ArgumentError, StoppedError
 from .events import Event, LinkStatus, Mailbox, Message, NodeInfo, TraceHop, event_of, node_info
 from .files import FileInfo, file_info
+from .history import MAX_LIMIT, Contact, HistoryEntry, HistoryPage, Time, page_of, raw_query
 from .identity import StrPath
 from .insecure import InsecureNode
 
@@ -26,6 +28,10 @@ class Node:
     ``udp:HOST:PORT`` and ``ethernet:IFACE``; one that cannot be opened is reported by :attr:`links`, and the start
     fails only when none can be opened. With `network_key_file` the node belongs to the private mesh whose nodes share that
     key (:func:`meshchat.create_network_key` makes one): it neither hears nor is heard by others.
+
+    `keep_history` says how long messages stay in the history: a time, a number of messages, or None: for good. Messages
+    that were not delivered yet, and received ones that were not confirmed, stay in any case. What is too old goes within an
+    hour.
 
     `v1` are Ethernet interfaces on which programs that speak only AlexMesh v1 may find this node, send it messages and
     chat with it: **insecure**, as anybody on the segment can read and forge all of it. Not in a private mesh.
@@ -51,6 +57,7 @@ class Node:
         network_key_file: StrPath | None = None,
         mailbox: Mailbox | None = None,
         downloads: StrPath | None = None,
+        keep_history: timedelta | int | None = None,
     ) -> None:
         for name, value, what in (("links", links, "links"), ("v1", v1, "interfaces")):
             if isinstance(value, str):
@@ -67,6 +74,7 @@ class Node:
             network_key_file,
             None if mailbox is None else (mailbox.quota, mailbox.sender_quota, mailbox.keep),
             downloads,
+            *_kept(keep_history),
         )
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -164,6 +172,97 @@ class Node:
         """
         return node_info(await _jobs.finish(self._core.resolve(query)))
 
+    # -- history and contacts ---------------------------------------------------------------------------------------
+
+    async def history(
+        self,
+        *,
+        with_: str | NodeInfo | None = None,
+        search: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+        limit: int = 100,
+        before: int | None = None,
+        after: int | None = None,
+    ) -> HistoryPage:
+        """Messages of this node, the newest last: the newest `limit` (at most 1000) that fit.
+
+        `with_`: only those from and to this node. `search`: only those that hold each of these words, or a word that
+        begins so; case and accents do not matter. `since` and `until` are times of this node's clock. `before` a position
+        gives the page before it, `after` one the page behind it (0 begins with the oldest).
+        """
+        node = None if with_ is None else await self._id_of(with_)
+        query = raw_query(node, search, since, until, limit, before, after)
+        return page_of(await _jobs.finish(self._core.history(query)))
+
+    async def history_entries(
+        self,
+        *,
+        with_: str | NodeInfo | None = None,
+        search: str | None = None,
+        since: Time | None = None,
+        until: Time | None = None,
+    ) -> AsyncIterator[HistoryEntry]:
+        """All messages that fit, from the oldest on; a page at a time is in memory."""
+        node = None if with_ is None else await self._id_of(with_)
+        after, more = 0, True
+        while more:
+            page = await self.history(
+                with_=node, search=search, since=since, until=until, limit=MAX_LIMIT, after=after
+            )
+            for entry in page.entries:
+                yield entry
+            more = page.more
+            after = page.entries[-1].position if page.entries else after
+
+    def safety_words(self, peer: str | NodeInfo) -> list[str]:
+        """Eight words to compare by voice with the person of the node `peer` (a node, or its full id).
+
+        They are the same on both sides only if each has the other's true key.
+        """
+        return self._core.safety_words(peer.id if isinstance(peer, NodeInfo) else peer)
+
+    async def words(self, to: str | NodeInfo) -> list[str]:
+        """:meth:`safety_words` of whatever :meth:`resolve` understands."""
+        return self.safety_words(await self._id_of(to))
+
+    async def verify(self, node: str | NodeInfo) -> NodeInfo:
+        """Notes that the person has compared safety words with `node`: its nickname then means this node alone.
+
+        It need not have been seen when its full id is given. :class:`BlockedError` when it is blocked.
+        """
+        return node_info(await _jobs.finish(self._core.verify(await self._id_of(node))))
+
+    async def unverify(self, node: str | NodeInfo) -> NodeInfo:
+        """Takes :meth:`verify` back."""
+        return node_info(await _jobs.finish(self._core.unverify(await self._id_of(node))))
+
+    async def block(self, node: str | NodeInfo) -> NodeInfo:
+        """Blocks a node: nothing of it reaches the program or the disk, and nothing is sent to it.
+
+        For it, this node does not answer. Its frames are forwarded as ever. That it was verified is forgotten.
+        """
+        return node_info(await _jobs.finish(self._core.block(await self._id_of(node))))
+
+    async def unblock(self, node: str | NodeInfo) -> NodeInfo:
+        """Takes :meth:`block` back."""
+        return node_info(await _jobs.finish(self._core.unblock(await self._id_of(node))))
+
+    def contact(self) -> Contact:
+        """This node as a contact to be passed on."""
+        return Contact(self.id, self.nickname)
+
+    async def contacts(self) -> list[NodeInfo]:
+        """The nodes that the person keeps as contacts: has written to, has imported, verified or blocked."""
+        return [node for node in await self.nodes() if node.is_contact]
+
+    async def import_contact(self, contact: str | Contact) -> NodeInfo:
+        """Keeps a contact, which need not have been seen yet: messages to it wait until it is in reach.
+
+        It is no more trusted than a node that was seen: whoever made the text chose what it says.
+        """
+        return node_info(await _jobs.finish(self._core.import_contact(str(contact))))
+
     async def _id_of(self, node: str | NodeInfo) -> str:
         if isinstance(node, NodeInfo):
             return node.id
@@ -208,6 +307,17 @@ class Node:
         """
         core = self._core
         return self._ask(lambda token: core.send(token, to, text, lifetime))
+
+    def send_named_soon(
+        self, to: str, name: str, text: str, *, lifetime: float | None = None
+    ) -> asyncio.Future[str]:
+        """:meth:`send_soon` to somebody whom the person calls `name`, as in a conversation opened by a nickname.
+
+        :class:`AmbiguousNodeError`, and nothing is sent, when another key uses that nickname by now and `to` is not
+        verified.
+        """
+        core = self._core
+        return self._ask(lambda token: core.send_named(token, to, name, text, lifetime))
 
     def _ask(self, call: Callable[[int], None]) -> asyncio.Future[Any]:
         """The answer to a call of the core, in the order of the calls and before any event that it causes."""
@@ -260,6 +370,14 @@ class Node:
         tell how it goes on. The file must stay where it is, and as it is, until it has arrived.
         """
         return await _jobs.finish(self._core.send_file(await self._id_of(to), path))
+
+    async def send_file_named(self, to: str, name: str, path: StrPath) -> str:
+        """:meth:`send_file` to the full id of somebody whom the person calls `name`.
+
+        :class:`AmbiguousNodeError`, and nothing is offered, when another key uses that nickname by now and `to` is not
+        verified.
+        """
+        return await _jobs.finish(self._core.send_file(to, path, name))
 
     async def accept_file(self, file: str | FileInfo, folder: StrPath | None = None) -> None:
         """Accepts a file that is offered, into `folder`, which is made if need be (default: that of the downloads).
@@ -414,6 +532,19 @@ class Events:
         if self._auto_confirm and isinstance(event, Message):
             self._done = event
         return event
+
+
+def _kept(keep: timedelta | int | None) -> tuple[int | None, int | None]:
+    """Seconds, and messages."""
+    if keep is None:
+        return None, None
+    if isinstance(keep, timedelta):
+        seconds = int(keep.total_seconds())
+        if seconds >= 0:
+            return seconds, None
+    elif keep >= 0:
+        return None, keep
+    raise ArgumentError("keep_history is less than nothing: give a time, a number of messages, or None for good")
 
 
 def _fail(answer: asyncio.Future[Any], error: Exception) -> None:

@@ -8,8 +8,8 @@ use crate::{error, files, insecure};
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
 
-/// `(id, nickname, present, last_seen, route, mailbox)`
-type Info = (String, Option<String>, bool, f64, Option<Route>, bool);
+/// `(id, nickname, present, last_seen, route, mailbox, trust, is_contact)`
+type Info = (String, Option<String>, bool, f64, Option<Route>, bool, &'static str, bool);
 
 /// A message as the core handed it over; what Node.confirm() takes.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -62,8 +62,9 @@ pub(crate) fn seconds(time: UnixTime) -> f64 {
 
 pub(crate) fn info(info: NodeInfo) -> Info {
     let nickname = info.nickname.map(|name| name.to_string());
-    let route = info.route.map(route);
-    (info.id.to_string(), nickname, info.present, seconds(info.last_seen), route, info.mailbox)
+    let (route, last_seen, trust) = (info.route.map(route), seconds(info.last_seen), info.trust.as_str());
+    let id = info.id.to_string();
+    (id, nickname, info.present, last_seen, route, info.mailbox, trust, info.is_contact)
 }
 
 fn route(route: RouteInfo) -> Route {

@@ -37,8 +37,18 @@ pub(crate) fn done(pending: Pending<()>) -> PyResult<Job> {
     Job::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
 }
 
-pub(crate) fn send(py: Python<'_>, core: &Node, to: &str, path: PathBuf) -> PyResult<Job> {
-    let pending = core.send_file(parse_id(py, to)?, path);
+pub(crate) fn send(
+    py: Python<'_>,
+    core: &Node,
+    to: &str,
+    name: Option<&str>,
+    path: PathBuf,
+) -> PyResult<Job> {
+    let to = parse_id(py, to)?;
+    let pending = match name {
+        Some(name) => core.send_file_named(to, name, path),
+        None => core.send_file(to, path),
+    };
     let convert = |py: Python<'_>, id: FileId| Ok(id.to_string().into_pyobject(py)?.into_any().unbind());
     Job::spawn(move || pending.wait(), convert)
 }

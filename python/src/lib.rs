@@ -12,6 +12,7 @@ mod identity;
 mod insecure;
 mod job;
 mod node;
+mod people;
 mod streams;
 mod tasks;
 
@@ -32,6 +33,8 @@ mod _core {
     use super::job::Job;
     #[pymodule_export]
     use super::node::{Node, start};
+    #[pymodule_export]
+    use super::people::{contact_text, nickname_in_history, parse_contact, read_history, resolve_in_history};
     #[pymodule_export]
     use super::streams::{Connection, Listener, Stream};
 

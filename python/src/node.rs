@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::answers::{Answer, Answers, Value};
 use crate::convert::{self, Incoming};
-use crate::{error, files, insecure, job::Job, streams, tasks};
+use crate::{error, files, insecure, job::Job, people, streams, tasks};
 
 /// A running node. Dropping it stops the node.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -31,6 +31,11 @@ fn seconds(py: Python<'_>, seconds: f64) -> PyResult<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| error::bad_argument(py, &text()))
 }
 
+fn info_job(pending: meshcore::Pending<meshcore::NodeInfo>) -> PyResult<Job> {
+    let convert = |py: Python<'_>, node| Ok(convert::info(node).into_pyobject(py)?.into_any().unbind());
+    Job::spawn(move || pending.wait(), convert)
+}
+
 /// Starts a node; a Job of Node. `mailbox`: quota, quota of a sender, seconds.
 #[pyfunction]
 #[allow(clippy::too_many_arguments, reason = "one for each argument of the Python class")]
@@ -46,8 +51,11 @@ pub(crate) fn start(
     network_key_file: Option<PathBuf>,
     mailbox: Option<(u64, u64, f64)>,
     downloads: Option<PathBuf>,
+    keep_seconds: Option<u64>,
+    keep_messages: Option<u64>,
 ) -> PyResult<Job> {
-    let mut builder = meshcore::Node::builder();
+    let keep = people::keep(keep_seconds, keep_messages);
+    let mut builder = meshcore::Node::builder().keep_history(keep);
     if let Some(home) = home {
         builder = builder.home(home);
     }
@@ -120,9 +128,7 @@ impl Node {
 
     /// The node that a query means; a Job.
     fn resolve(&self, query: &str) -> PyResult<Job> {
-        let pending = self.core.resolve(query);
-        let convert = |py: Python<'_>, node| Ok(convert::info(node).into_pyobject(py)?.into_any().unbind());
-        Job::spawn(move || pending.wait(), convert)
+        info_job(self.core.resolve(query))
     }
 
     /// Says something to every node in reach; a Job.
@@ -174,6 +180,63 @@ impl Node {
         Ok(())
     }
 
+    /// Sends a text to somebody who is called so, as send().
+    #[pyo3(signature = (token, to, name, text, lifetime=None))]
+    fn send_named(
+        &self,
+        py: Python<'_>,
+        token: u64,
+        to: &str,
+        name: &str,
+        text: String,
+        lifetime: Option<f64>,
+    ) -> PyResult<()> {
+        let to = parse_id(py, to)?;
+        let lifetime = lifetime.map(|lifetime| seconds(py, lifetime)).transpose()?;
+        let answers = Arc::clone(&self.answers);
+        let done = move |result: Result<meshcore::MessageId, _>| {
+            answers.push((token, result.map(|id| Value::Text(id.to_string()))));
+        };
+        py.detach(|| self.core.send_named_then(to, name, text, lifetime, done));
+        Ok(())
+    }
+
+    /// Messages; a Job.
+    fn history(&self, py: Python<'_>, wanted: people::Query) -> PyResult<Job> {
+        let pending = self.core.history(people::query(py, wanted)?);
+        Job::spawn(move || pending.wait(), people::page)
+    }
+
+    /// Eight words to compare by voice with the node `peer`.
+    fn safety_words(&self, py: Python<'_>, peer: &str) -> PyResult<Vec<&'static str>> {
+        Ok(self.core.safety_words(parse_id(py, peer)?))
+    }
+
+    /// Notes that safety words were compared; a Job.
+    fn verify(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        info_job(self.core.verify(parse_id(py, id)?))
+    }
+
+    /// Takes verify() back; a Job.
+    fn unverify(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        info_job(self.core.unverify(parse_id(py, id)?))
+    }
+
+    /// Hears nothing of a node any more; a Job.
+    fn block(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        info_job(self.core.block(parse_id(py, id)?))
+    }
+
+    /// Takes block() back; a Job.
+    fn unblock(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
+        info_job(self.core.unblock(parse_id(py, id)?))
+    }
+
+    /// Keeps a contact; a Job.
+    fn import_contact(&self, py: Python<'_>, text: &str) -> PyResult<Job> {
+        info_job(self.core.import_contact(&people::contact(py, text)?))
+    }
+
     /// Connects to a node; take_answers() gives the Connection under the number `token`.
     fn connect(&self, py: Python<'_>, token: u64, to: &str) -> PyResult<()> {
         let pending = self.core.connect(parse_id(py, to)?);
@@ -188,8 +251,9 @@ impl Node {
     }
 
     /// Offers a file; a Job of its id.
-    fn send_file(&self, py: Python<'_>, to: &str, path: PathBuf) -> PyResult<Job> {
-        files::send(py, &self.core, to, path)
+    #[pyo3(signature = (to, path, name=None))]
+    fn send_file(&self, py: Python<'_>, to: &str, path: PathBuf, name: Option<&str>) -> PyResult<Job> {
+        files::send(py, &self.core, to, name, path)
     }
 
     /// Accepts a file, into the folder of the downloads or another one; a Job.

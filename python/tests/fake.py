@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import cast
 
 from meshchat import (
+    Contact,
     EmptyMessageError,
     Event,
+    HistoryEntry,
+    HistoryPage,
     InsecureNode,
     LinkStatus,
     MeshChatError,
     Message,
     Node,
     NodeInfo,
+    Trust,
     UnknownNodeError,
 )
 
@@ -27,6 +32,8 @@ class FakeNode:
         self.known = list(nodes)
         self.links: list[LinkStatus] = []
         self.sent: list[tuple[str, str]] = []
+        self.names: list[str] = []
+        self.past: list[HistoryEntry] = []
         self.answers: list[asyncio.Future[str]] = []
         self.answer_at_once = True
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -46,7 +53,8 @@ class FakeNode:
                 return node
         raise UnknownNodeError(f"nobody is known as {query}")
 
-    def send_soon(self, to: str, text: str) -> asyncio.Future[str]:
+    def send_named_soon(self, to: str, name: str, text: str) -> asyncio.Future[str]:
+        self.names.append(name)
         self.sent.append((to, text))
         answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.answers.append(answer)
@@ -59,6 +67,39 @@ class FakeNode:
             self.answers[index].set_result(f"{index:032x}")
         else:
             self.answers[index].set_exception(error)
+
+    async def history(self, *, with_: NodeInfo | None, search: str | None, limit: int) -> HistoryPage:
+        self.calls.append(("history", with_ and with_.id, search, limit))
+        return HistoryPage(self.past, False)
+
+    def safety_words(self, node: NodeInfo) -> list[str]:
+        return ["one", "two", node.id[:3]]
+
+    async def verify(self, query: str) -> NodeInfo:
+        return await self._judged("verify", query, Trust.VERIFIED)
+
+    async def unverify(self, query: str) -> NodeInfo:
+        return await self._judged("unverify", query, Trust.SEEN)
+
+    async def block(self, query: str) -> NodeInfo:
+        return await self._judged("block", query, Trust.BLOCKED)
+
+    async def unblock(self, query: str) -> NodeInfo:
+        return await self._judged("unblock", query, Trust.SEEN)
+
+    async def _judged(self, what: str, query: str, trust: Trust) -> NodeInfo:
+        node = replace(await self.resolve(query), trust=trust, is_contact=True)
+        self.calls.append((what, node.id))
+        self.known = [node if other.id == node.id else other for other in self.known]
+        return node
+
+    def contact(self) -> Contact:
+        return Contact(self.id, "me")
+
+    async def import_contact(self, contact: Contact) -> NodeInfo:
+        node = NodeInfo(contact.id, contact.nickname, False, 0.0, is_contact=True)
+        self.known.append(node)
+        return node
 
     async def insecure_nodes(self) -> list[InsecureNode]:
         return self.insecure

@@ -14,6 +14,9 @@ from meshchat import cli
 from meshchat.cli.common import Progress
 
 
+CONTACTS = ("list", "export", "import", "verify", "unverify", "block", "unblock")
+
+
 def meshchat(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "meshchat", *arguments],
@@ -28,6 +31,7 @@ def meshchat(*arguments: str, **options: object) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize(
     "command",
     [
+        *(["history"], ["contacts"], *([["contacts", action] for action in CONTACTS])),
         *([], ["chat"], ["node"], ["nodes"], ["ping"], ["trace"]),
         *(["listen"], ["connect"], ["bench"]),
         *(["id"], ["id", "show"], ["id", "create"], ["id", "export"], ["id", "words"]),
@@ -41,6 +45,10 @@ def test_help(command: list[str]) -> None:
 @pytest.mark.parametrize(
     "command",
     [
+        *(["history", "x"], ["history", "--since", "yesterday"], ["history", "--limit", "-1"]),
+        *(["history", "--export", "messages.db"], ["history", "--since", "2026-13-01"], ["history", "--limit", "x"]),
+        *(["contacts", "dance"], ["contacts", "import"], ["contacts", "verify"], ["contacts", "block"]),
+        *(["chat", "--keep-history", "soon"], ["node", "--keep-history", "5y"]),
         *([], ["dance"], ["id"], ["id", "words"], ["id", "create", "--bits", "many"], ["chat", "--loud"]),
         *(["node", "x"], ["nodes", "--wait", "-1"], ["nodes", "--wait", "inf"], ["nodes", "--wait", "soon"]),
         *(["ping"], ["ping", "x", "-c", "0"], ["ping", "x", "-i", "0"], ["ping", "x", "--timeout", "11"]),

@@ -9,6 +9,7 @@ import socket
 import stat
 import struct
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,12 +18,14 @@ import pytest
 from meshchat import (
     AmbiguousNodeError,
     InternalError,
+    BlockedError,
     MeshChatError,
     NodeInfo,
     Route,
     StoppedError,
     TimedOutError,
     TraceHop,
+    Trust,
     UnknownNodeError,
 )
 from meshchat.control import protocol, server
@@ -60,6 +63,26 @@ class Answers:
     async def trace(self, to: str) -> list[TraceHop]:
         return HOPS
 
+    async def words(self, to: str) -> list[str]:
+        return ["one", "two", to]
+
+    async def import_contact(self, contact: str) -> NodeInfo:
+        return replace(BOB, nickname=contact, is_contact=True)
+
+    async def verify(self, node: str) -> NodeInfo:
+        if node == "blocked":
+            raise BlockedError("unblock it first")
+        return replace(BOB, id=node, trust=Trust.VERIFIED)
+
+    async def unverify(self, node: str) -> NodeInfo:
+        return replace(BOB, id=node)
+
+    async def block(self, node: str) -> NodeInfo:
+        return replace(BOB, id=node, trust=Trust.BLOCKED)
+
+    async def unblock(self, node: str) -> NodeInfo:
+        return replace(BOB, id=node, nickname="unblocked")
+
 
 def run(tmp_path: Path, body: Callable[[Answers, RemoteNode], Awaitable[None]]) -> None:
     async def main() -> None:
@@ -72,6 +95,20 @@ def run(tmp_path: Path, body: Callable[[Answers, RemoteNode], Awaitable[None]]) 
             await remote.stop()
 
     asyncio.run(asyncio.wait_for(main(), 30))
+
+
+def test_what_the_person_says_of_nodes(tmp_path: Path) -> None:
+    async def body(_: Answers, remote: RemoteNode) -> None:
+        assert await remote.words("bob") == ["one", "two", "bob"]
+        assert (await remote.import_contact("meshchat:1:x")).nickname == "meshchat:1:x"
+        assert await remote.verify("x") == replace(BOB, id="x", trust=Trust.VERIFIED)
+        assert await remote.unverify("x") == replace(BOB, id="x")
+        assert await remote.block("x") == replace(BOB, id="x", trust=Trust.BLOCKED)
+        assert (await remote.unblock("x")).nickname == "unblocked"
+        with pytest.raises(BlockedError, match="unblock"):
+            await remote.verify("blocked")
+
+    run(tmp_path, body)
 
 
 def test_everything_that_can_be_asked(tmp_path: Path) -> None:

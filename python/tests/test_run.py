@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from meshchat import LinkError, LinkStatus, NodeInfo, Status, StatusChanged
+from meshchat import Contact, LinkError, LinkStatus, NodeInfo, Status, StatusChanged, Warning
 from meshchat.chat.lines import NOT_UTF8, BadLine
-from meshchat.chat.run import WINDOW, Chat
-from meshchat.chat.session import END, NEW, NO_CONVERSATION, Session
+from meshchat.chat.past import NOTHING_FOUND
+from meshchat.chat.run import IMPORTED, NOBODY_TO_VERIFY, WINDOW, Chat
+from meshchat.chat.session import END, NEW, NO_CONVERSATION, WARNING, Session
 
 from fake import EMPTY, FakeNode
 
@@ -25,7 +28,7 @@ class Recorder:
         self.text = ""
         self.changed = asyncio.Event()
 
-    def show(self, text: str, then: Callable[[], None] | None = None) -> None:
+    def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:
         self.text += text + "\n"
         self.changed.set()
         if then is not None:
@@ -158,7 +161,7 @@ def test_messages_are_confirmed_when_shown() -> None:
 
 def test_a_screen_that_breaks_ends_the_chat() -> None:
     class Broken(Recorder):
-        def show(self, text: str, then: Callable[[], None] | None = None) -> None:
+        def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:
             if "You" in text:
                 raise BrokenPipeError
             super().show(text, then)
@@ -170,3 +173,67 @@ def test_a_screen_that_breaks_ends_the_chat() -> None:
 
     with pytest.raises(BrokenPipeError):
         asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_people() -> None:
+    node = FakeNode(ALICE, BOB)
+    shown = asyncio.run(
+        chat(node, "/verify", "/verify alice", "/verify alice yes", "/verify alice no", "/block " + BOB.id, "/contacts", "@alice", "/verify")
+    )
+    words = f"one two {ALICE.id[:3]}"
+    asked = (
+        f"* safety words of you and alice {ALICE.id}: {words}\n* alice sees the same words with /verify: read them to each "
+        "other, by voice or face to face. If they are the same, type /verify alice yes\n"
+    )
+    assert shown == (
+        f"{NOBODY_TO_VERIFY}\n{asked}* alice {ALICE.id} is verified\n* alice {ALICE.id} is not verified\n"
+        f"* bbbbb {BOB.id} is blocked\n{ALICE.id}  alice  seen\n{BOB.id}  bbbbb  blocked\n{NEW}\n{asked}"
+    )
+    assert [call[0] for call in node.calls] == ["verify", "unverify", "block"]
+
+
+def test_a_conversation_goes_by_its_name() -> None:
+    node = FakeNode(ALICE)
+    asyncio.run(chat(node, "@alice hi", "more", f"@{ALICE.id} by id", "again"))
+    assert node.names == ["alice", "alice", ALICE.id, ALICE.id]
+
+
+def test_the_past() -> None:
+    node = FakeNode(ALICE)
+    assert asyncio.run(chat(node, "/history", "@alice", "/history 5 some words")) == f"{NOTHING_FOUND}\n{NEW}\n{NOTHING_FOUND}\n"
+    assert node.calls == [("history", None, None, 20), ("history", ALICE.id, "some words", 5)]
+
+
+def test_contacts_and_files(tmp_path: Path) -> None:
+    node = FakeNode(ALICE, replace(BOB, is_contact=True))
+    file = tmp_path / "a file"
+    shown = asyncio.run(
+        chat(node, f"/contacts export {file}", f"/contacts export {file}", f"/contacts import {file}", f"/contacts import {tmp_path}/x", "/contacts export qr")
+    )
+    lines = shown.splitlines()
+    assert lines[:4] == [
+        f"* 1 contacts were written to {file}",
+        f"! {file}: File exists",
+        f"* imported bbbbb {BOB.id}",
+        IMPORTED,
+    ]
+    assert lines[4] == f"! {tmp_path}/x: No such file or directory"
+    assert lines[-1] == str(Contact("f" * 64, "me")) and len(lines) > 20
+
+
+def test_what_is_loud() -> None:
+    class Listening(Recorder):
+        def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:
+            super().show(f"LOUD {text}" if loud else text, then)
+
+    async def run() -> None:
+        node, screen, keyboard = FakeNode(), Listening(), Input()
+        running = asyncio.ensure_future(Chat(node.as_node(), Session(), screen).run(keyboard.lines()))
+        node.queue.put_nowait(Warning("link", "gone"))
+        node.queue.put_nowait(Warning("nickname-taken", "beware"))
+        await screen.until(f"LOUD {WARNING}\n! beware\n")
+        assert "\n! gone\n" in screen.text
+        keyboard.type(None)
+        await running
+
+    asyncio.run(run())

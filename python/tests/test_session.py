@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from meshchat import (
     Broadcast,
+    HistoryEntry,
     Message,
     NodeFound,
     NodeInfo,
@@ -14,23 +17,30 @@ from meshchat import (
     RouteChanged,
     Status,
     StatusChanged,
+    Trust,
     Warning,
 )
 from meshchat import FileDone, FileFailed, FileInfo, FileOffered, FileProgress, FileState
 from meshchat.chat.files import NO_FILES, NO_OFFER, SEVERAL_OFFERS, size_text
 from meshchat.chat.safe import safe
+from meshchat.chat.past import NO_CONTACTS, history_line, parse_history
 from meshchat.chat.session import (
     END,
     NEW,
     NO_CONVERSATION,
     NO_NODES,
+    WARNING,
+    Contacts,
     Decide,
+    Judge,
     Open,
     Order,
+    Past,
     Say,
     SendFile,
     Session,
     Wrong,
+    is_loud,
     parse,
 )
 
@@ -59,6 +69,25 @@ def message(sender: str, text: str) -> Message:
         ("/help", Order("help")),
         ("/x y", Wrong("! unknown command /x; /help lists them")),
         ("/x\x1b[31m", Wrong("! unknown command /x\ufffd[31m; /help lists them")),
+        ("/history", Past("")),
+        ("/history 5 \ttwo words ", Past("5 \ttwo words")),
+        ("/verify", Judge("verify", "", "")),
+        ("/verify bob", Judge("verify", "bob", "")),
+        ("/verify\tbob \t yes", Judge("verify", "bob", "yes")),
+        ("/verify bob no", Judge("verify", "bob", "no")),
+        ("/verify bob maybe", Wrong("! too many words: /verify <name or id> yes")),
+        ("/block", Wrong("! name a node: /block <name or id>")),
+        ("/block bob", Judge("block", "bob", "")),
+        ("/block bob yes", Wrong("! too many words: /block <name or id>")),
+        ("/unblock bob", Judge("unblock", "bob", "")),
+        ("/contacts", Contacts("list", "")),
+        ("/contacts export a file", Contacts("export", "a file")),
+        ("/contacts\timport \t x", Contacts("import", "x")),
+        ("/contacts export", Wrong("! name a file: /contacts export FILE")),
+        (
+            "/contacts forget x",
+            Wrong("! unknown action; /contacts, /contacts export FILE or qr, /contacts import FILE or TEXT"),
+        ),
         ("@", Wrong("! name somebody: @<name or id> text")),
         ("@ hello", Wrong("! name somebody: @<name or id> text")),
         ("", None),
@@ -173,6 +202,64 @@ def test_status_before_its_turn() -> None:
     assert session.accepted("m1" * 16, "one") == "You: one\n* [1] queued"
     expected = "You: two\n* [2] queued\n* [2] sent\n* [01234567] delivered"
     assert session.accepted("m2" * 16, "two") == expected
+
+
+def test_trust_is_shown() -> None:
+    session = Session()
+    friend = NodeInfo(ALICE.id, "alice", True, 0.0, trust=Trust.VERIFIED, is_contact=True)
+    pest = NodeInfo(NAMELESS.id, None, False, 0.0, trust=Trust.BLOCKED, is_contact=True)
+    assert session.list_nodes([friend, pest], []) == (
+        f"{ALICE.id}  alice  here, verified\n{NAMELESS.id}  6789a  away, blocked"
+    )
+    assert session.list_contacts([friend, pest]) == f"{ALICE.id}  alice  verified\n{NAMELESS.id}  6789a  blocked"
+    assert session.list_contacts([ALICE]) == NO_CONTACTS
+    assert session.judged("verify", "yes", friend) == f"* alice {ALICE.id} is verified"
+    shown = session.show_words(friend, ["one", "two"])
+    assert f"you and alice {ALICE.id}: one two\n" in shown and shown.endswith("type /verify alice yes")
+
+
+def test_an_impostor_is_loud() -> None:
+    warning = Warning("nickname-taken", "somebody\x1b[0m")
+    assert Session().event(warning) == f"{WARNING}\n! somebody\ufffd[0m"
+    assert is_loud(warning) and not is_loud(Warning("link", "gone"))
+
+
+def test_the_partner_goes_by_what_it_was_called() -> None:
+    session = Session()
+    session.open(ALICE, "alice")
+    assert session.partner_query == "alice"
+    session.open(ALICE, ALICE.id)
+    assert session.partner_query == ALICE.id
+    session.open(NAMELESS)
+    assert session.partner_query == NAMELESS.id
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("", (20, None)),
+        ("5", (5, None)),
+        ("0005 \t x  y", (5, "x  y")),
+        ("5x", (20, "5x")),
+        ("two words", (20, "two words")),
+        ("99999999999999999999999 x", (1001, "x")),
+        ("1001", (1001, None)),
+        ("\u0665", (20, "\u0665")),
+    ],
+)
+def test_what_history_is_asked_for(words: str, expected: tuple[int, str | None]) -> None:
+    assert parse_history(words) == expected
+
+
+def test_messages_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    received = HistoryEntry(1, False, ALICE.id, "alice", "00" * 16, "hi\nyou\x1b", 0.0, 86400.0, None)
+    assert history_line(received) == "1970-01-02 00:00  alice: hi\n  you\ufffd"
+    sent = HistoryEntry(2, True, NAMELESS.id, None, "00" * 16, "hi", 3600.0, None, Status.SENT)
+    assert history_line(sent) == "1970-01-01 01:00  You to 6789a: hi [sent]"
+    monkeypatch.undo()
+    time.tzset()
 
 
 # -- files --------------------------------------------------------------------------------------------------------------

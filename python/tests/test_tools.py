@@ -82,6 +82,8 @@ def test_json_names_everything() -> None:
         "metric": 200,
         "mtu": 1400,
         "link": "ethernet:eth0",
+        "trust": "seen",
+        "contact": False,
     }
     assert [away[name] for name in ("next_hop", "hops", "metric", "mtu", "link")] == [None] * 5
 

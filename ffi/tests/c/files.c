@@ -45,6 +45,12 @@ static void check_arguments(meshchat_node *node, const char *path, const char *t
     EXPECT_NULL("to", meshchat_node_send_file(node, NULL, path, id));
     EXPECT_NULL("path", meshchat_node_send_file(node, to, NULL, id));
     EXPECT_NULL("file_id", meshchat_node_send_file(node, to, path, NULL));
+    EXPECT_NULL("node", meshchat_node_send_file_named(NULL, to, "bob", path, id));
+    EXPECT_NULL("to", meshchat_node_send_file_named(node, NULL, "bob", path, id));
+    EXPECT_NULL("name", meshchat_node_send_file_named(node, to, NULL, path, id));
+    EXPECT_NULL("path", meshchat_node_send_file_named(node, to, "bob", NULL, id));
+    EXPECT_NULL("file_id", meshchat_node_send_file_named(node, to, "bob", path, NULL));
+    EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send_file_named(node, to, "bob", "/", id));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send_file(node, to, "/", id));
     EXPECT(MESHCHAT_INVALID_ARGUMENT, meshchat_node_send_file(node, to, "/nowhere/at all", id));
     EXPECT_NULL("node", meshchat_node_accept_file(NULL, UNKNOWN_FILE, NULL));

@@ -17,7 +17,7 @@ use super::identity::check_key_bits;
 use super::launch::{Parts, Prepared};
 use super::link::LinkSpec;
 use super::sealer::Sealer;
-use super::store::{Cursor, Opened, Store};
+use super::store::{Cursor, KeepHistory, Opened, Store};
 use super::{Error, ErrorKind, Events, Identity, Node, Pending, insecure, network_key};
 use crate::message::identity::{
     CAPABILITY_MAILBOX, IdentityKey, IdentityRecord, OwnIdentity, RecordFields, Subkey,
@@ -44,6 +44,7 @@ pub struct Builder {
     v1: Vec<String>,
     downloads: Option<PathBuf>,
     on_current_runtime: bool,
+    keep_history: KeepHistory,
     mailbox: Option<MailboxConfig>,
 }
 
@@ -98,6 +99,13 @@ impl Builder {
     /// [`Node::links`] as `v1:IFACE`, and used as soon as it can be. Not in a private mesh.
     pub fn v1(mut self, interface: impl Into<String>) -> Self {
         self.v1.push(interface.into());
+        self
+    }
+
+    /// How long messages stay in the history, see [`KeepHistory`]. Default: for good. The setting is not remembered: it holds
+    /// for this run. What is too old goes within an hour, and cannot be brought back.
+    pub fn keep_history(mut self, keep: KeepHistory) -> Self {
+        self.keep_history = keep;
         self
     }
 
@@ -164,8 +172,8 @@ impl Builder {
         let (answer, answers) = unbounded_channel();
         let sealed = answer.clone();
         // The engine outlives the store's last answer.
-        let deliver = move |batch| drop(answer.send(Answer::Store(batch)));
-        let (store, opened) = Store::open(&home.database(), Box::new(deliver))?;
+        let deliver = Box::new(move |batch| drop(answer.send(Answer::Store(batch))));
+        let (store, opened) = Store::open(&home.database(), self.keep_history, deliver)?;
         let Opened { mut peers, files, mut outboxes } = opened;
         let downloads = self.downloads.clone().unwrap_or_else(|| home.downloads());
         let downloads =
@@ -234,6 +242,7 @@ impl fmt::Debug for Builder {
             .field("links", &self.links)
             .field("network_key_file", &self.network_key_file)
             .field("v1", &self.v1)
+            .field("keep_history", &self.keep_history)
             .field("downloads", &self.downloads)
             .field("on_current_runtime", &self.on_current_runtime)
             .field("mailbox", &self.mailbox)
@@ -284,7 +293,7 @@ fn own_identity(
     };
     let identity = OwnIdentity::new(key, fields)?;
     let (id, record) = (identity.key().node_id(), identity.record().to_vec());
-    store.submit(StoreOp::SavePeer(StoredPeer { id, record, first_seen: now, last_seen: now }))?;
+    store.submit(StoreOp::SavePeer(StoredPeer::new(id, record, now)))?;
     Ok((identity, subkey))
 }
 

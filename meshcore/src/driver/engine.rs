@@ -19,6 +19,7 @@ use super::files::{FileCommand, Files, Notice};
 use super::insecure::{InsecureCommand, InsecureLinks};
 use super::link::{BATCH, Inbound};
 use super::links::{Links, Received};
+use super::people::{self, PeopleCommand};
 use super::rooms::{self, RoomsCommand};
 use super::sealer::Sealer;
 use super::signals::{Input, Signals};
@@ -27,7 +28,7 @@ use super::timer::Timer;
 use super::trouble::Trouble;
 use crate::message::JobOutcome;
 use crate::message::store::StoreReply;
-use crate::node::{Event, NodeInfo, Now, SendError, Stack, Warning};
+use crate::node::{Event, NodeInfo, Now, Stack, Warning};
 use crate::types::{Instant, LinkId, MessageId, NodeId, UnixTime};
 
 /// Commands handled before the outputs are emptied.
@@ -61,16 +62,43 @@ impl<T> Drop for Reply<T> {
 
 /// What the handle asks of the engine.
 pub(super) enum Command {
-    Send { to: NodeId, text: String, lifetime: Option<Duration>, reply: Reply<MessageId> },
-    MarkRead { from: NodeId, arrival: u64 },
-    Nodes { reply: Reply<Vec<NodeInfo>> },
-    Resolve { query: String, reply: Reply<NodeInfo> },
-    Ping { to: NodeId, timeout: Duration, reply: Reply<Pong> },
-    Trace { to: NodeId, reply: Reply<Vec<TraceHop>> },
-    Broadcast { text: String, reply: Reply<()> },
-    Confirmed { arrival: u64 },
+    Send {
+        to: NodeId,
+        name: Option<String>,
+        text: String,
+        lifetime: Option<Duration>,
+        reply: Reply<MessageId>,
+    },
+    MarkRead {
+        from: NodeId,
+        arrival: u64,
+    },
+    Nodes {
+        reply: Reply<Vec<NodeInfo>>,
+    },
+    Resolve {
+        query: String,
+        reply: Reply<NodeInfo>,
+    },
+    Ping {
+        to: NodeId,
+        timeout: Duration,
+        reply: Reply<Pong>,
+    },
+    Trace {
+        to: NodeId,
+        reply: Reply<Vec<TraceHop>>,
+    },
+    Broadcast {
+        text: String,
+        reply: Reply<()>,
+    },
+    Confirmed {
+        arrival: u64,
+    },
     Insecure(InsecureCommand),
     Connection(ConnectionCommand),
+    People(PeopleCommand),
     File(FileCommand),
     Rooms(RoomsCommand),
     Stop,
@@ -238,10 +266,16 @@ impl Engine {
 
     fn handle_command(&mut self, now: Now, command: Command) {
         match command {
-            Command::Send { to, text, lifetime, reply } => match self.stack.send(now, to, text, lifetime) {
-                Ok(id) => drop(self.waiting.insert(id, reply)),
-                Err(error) => reply.give(Err(error.into())),
-            },
+            Command::Send { to, name, text, lifetime, reply } => {
+                let sent = match name {
+                    Some(name) => self.stack.send_named(now, to, &name, text, lifetime),
+                    None => self.stack.send(now, to, text, lifetime),
+                };
+                match sent {
+                    Ok(id) => drop(self.waiting.insert(id, reply)),
+                    Err(error) => reply.give(Err(error.into())),
+                }
+            }
             Command::MarkRead { from, arrival } => self.stack.mark_read(now, from, arrival),
             Command::Nodes { reply } => reply.give(Ok(self.stack.nodes())),
             Command::Resolve { query, reply } => reply.give(self.stack.resolve(&query).map_err(Error::from)),
@@ -254,6 +288,7 @@ impl Engine {
             }
             Command::Confirmed { arrival } => self.stack.handle_confirmed(now, arrival),
             Command::Insecure(command) => self.insecure.handle_command(now, command),
+            Command::People(command) => people::handle_command(now, &mut self.stack, &self.files, command),
             Command::Connection(command) => self.hub.handle_command(now, &mut self.stack, command),
             Command::File(command) => self.handle_file_command(command),
             Command::Rooms(command) => rooms::handle(&mut self.stack, now, &mut self.waiting, command),
@@ -262,14 +297,14 @@ impl Engine {
         }
     }
 
-    /// Files only go to nodes of which this one knows something.
+    /// Whether a file may go to a node is for the stack to say, which knows the nodes.
     fn handle_file_command(&mut self, command: FileCommand) {
-        match command {
-            FileCommand::Send { to, reply, .. } if !self.stack.knows(to) => {
-                reply.give(Err(SendError::UnknownNode(to).into()));
-            }
-            command => self.files.submit(command),
+        if let FileCommand::Send { to, name, .. } = &command
+            && let Err(error) = self.stack.offer_file(*to, name.as_deref())
+        {
+            return command.fail(error.into());
         }
+        self.files.submit(command);
     }
 
     /// News of the links, or a batch of frames; whether there was anything.

@@ -5,13 +5,14 @@ use std::fmt;
 use super::home::HomeError;
 use super::link::{LinkError, ParseLinkError};
 use crate::file::DecideError;
+use crate::message::directory::KeepError;
 use crate::message::directory::ResolveError;
 use crate::message::identity::KeyError;
 use crate::message::messenger;
-use crate::message::room::RoomError;
+use crate::message::room::{ResolveRoomError, RoomError};
 use crate::message::store::StoreError;
 use crate::node::connections::OpenError;
-use crate::node::{BroadcastError, EchoError, InsecureError, ResolveRoomError, SendError};
+use crate::node::{BroadcastError, EchoError, InsecureError, SendError, TrustError};
 use crate::stream::DatagramError;
 use crate::types::{NicknameError, ParseIdError, ParseV1AddressError};
 use crate::v1::V1Error;
@@ -34,8 +35,10 @@ pub enum ErrorKind {
     UnknownRoom,
     /// The room does not allow it: this node is not its owner or no member, or it is full or closed.
     Room,
-    /// A name or id prefix fits several nodes.
+    /// A name or id prefix fits several nodes, or a nickname is used by several keys.
     AmbiguousNode,
+    /// The person has blocked the node.
+    Blocked,
     /// There is no way to the node now.
     OutOfReach,
     /// No answer came in time.
@@ -147,7 +150,12 @@ kinds! {
     },
     ResolveError: resolve => match resolve {
         ResolveError::Unknown { .. } => ErrorKind::UnknownNode,
-        ResolveError::Ambiguous { .. } => ErrorKind::AmbiguousNode,
+        ResolveError::Ambiguous { .. } | ResolveError::SharedName { .. } => ErrorKind::AmbiguousNode,
+    },
+    TrustError: trust => match trust {
+        TrustError::Myself | TrustError::Keep(KeepError::AddressTaken(_)) => ErrorKind::InvalidArgument,
+        TrustError::Blocked(_) => ErrorKind::Blocked,
+        TrustError::Keep(KeepError::NoRoom(_)) => ErrorKind::Busy,
     },
     ResolveRoomError: resolve => match resolve {
         ResolveRoomError::Unknown { .. } => ErrorKind::UnknownRoom,
@@ -170,6 +178,7 @@ kinds! {
     },
     OpenError: open => match open {
         OpenError::Myself => ErrorKind::InvalidArgument,
+        OpenError::Blocked(_) => ErrorKind::Blocked,
         OpenError::OutOfReach(_) => ErrorKind::OutOfReach,
         OpenError::TooMany => ErrorKind::Busy,
         OpenError::Transport(_) => ErrorKind::Internal,
@@ -186,6 +195,8 @@ kinds! {
     SendError: send => match send {
         SendError::Myself => ErrorKind::InvalidArgument,
         SendError::UnknownNode(_) => ErrorKind::UnknownNode,
+        SendError::Blocked(_) => ErrorKind::Blocked,
+        SendError::Name(_) => ErrorKind::AmbiguousNode,
         SendError::Message(messenger::SendError::Empty) => ErrorKind::EmptyMessage,
         SendError::Message(messenger::SendError::TooLong { .. }) => ErrorKind::MessageTooLong,
         SendError::Message(messenger::SendError::Busy) => ErrorKind::Storage,

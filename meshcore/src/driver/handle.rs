@@ -142,7 +142,7 @@ impl Node {
         lifetime: Option<Duration>,
         done: impl FnOnce(Result<MessageId, Error>) + Send + 'static,
     ) {
-        self.submit(Command::Send { to, text: text.into(), lifetime, reply: Reply::new(done) });
+        self.submit(Command::Send { to, name: None, text: text.into(), lifetime, reply: Reply::new(done) });
     }
 
     /// Tells the sender of `message` that it was read, and those before it from the same sender

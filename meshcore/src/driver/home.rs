@@ -114,6 +114,11 @@ pub fn locate(explicit: Option<&Path>) -> Result<PathBuf, HomeError> {
     resolve(explicit, |name| std::env::var_os(name)).ok_or(HomeError::NoHome)
 }
 
+/// Where the database of a home is.
+pub fn database(directory: &Path) -> PathBuf {
+    directory.join(DATABASE)
+}
+
 /// Whether there is a key file in the directory of a home.
 pub fn has_key(directory: &Path) -> bool {
     fs::symlink_metadata(directory.join(KEY)).is_ok()
@@ -198,7 +203,7 @@ impl Home {
 
     /// Where the database belongs.
     pub fn database(&self) -> PathBuf {
-        self.path.join(DATABASE)
+        database(&self.path)
     }
 
     /// Where the confirmation cursor belongs.

@@ -15,7 +15,7 @@ use super::connections::Hub;
 use super::echoes::Echoes;
 use super::engine::{Answer, Clock, Command, Engine};
 use super::events::StopOnDrop;
-use super::files::{FileParts, Files};
+use super::files::{FileParts, Files, Notice};
 use super::home::Home;
 use super::insecure::InsecureLinks;
 use super::link::LinkSpec;
@@ -25,7 +25,7 @@ use super::signals::Signals;
 use super::store::{Cursor, Store};
 use super::{Error, ErrorKind, Events, LinkStatus, Node};
 use crate::node::Stack;
-use crate::types::{Nickname, NodeId};
+use crate::types::{Nickname, NodeId, Trust};
 
 const NO_IO: &str = "the node cannot run in this tokio runtime: enable its I/O and time (enable_all)";
 
@@ -144,6 +144,8 @@ async fn run(parts: Parts, answer: oneshot::Sender<Result<Vec<LinkStatus>, Error
         Ok(files) => files,
         Err(error) => return drop(answer.send(Err(error))),
     };
+    let blocked = stack.nodes().into_iter().filter(|node| node.trust == Trust::Blocked);
+    blocked.for_each(|node| files.tell(Notice::Blocked(node.id)));
     let _stop = StopOnDrop(Arc::clone(&events));
     if answer.send(Ok(statuses)).is_err() {
         // Nobody waits for the start any more, so nobody would ever stop the node.

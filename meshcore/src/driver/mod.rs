@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod files;
 mod handle;
+mod history;
 pub mod home;
 mod identity;
 mod insecure;
@@ -19,6 +20,7 @@ pub mod link;
 mod links;
 mod network_key;
 mod pending;
+mod people;
 mod rooms;
 mod sealer;
 mod signals;
@@ -34,8 +36,10 @@ pub use echoes::{Pong, TraceHop};
 pub use error::{Error, ErrorKind};
 pub use events::Events;
 pub use handle::{LinkStatus, Node};
+pub use history::{History, HistoryEntry, HistoryPage, HistoryQuery};
 pub use identity::Identity;
 pub use pending::Pending;
+pub use store::KeepHistory;
 
 /// The home of a node that is told none: `$MESHCHAT_HOME`, else the folder `meshchat` in the XDG data directory. It need
 /// not exist yet.

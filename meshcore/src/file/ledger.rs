@@ -114,6 +114,8 @@ pub struct Ledger {
     by_peer: BTreeSet<(NodeId, FileId)>,
     /// Offers that the recipient knows, or need not know for now.
     noted: BTreeSet<FileId>,
+    /// Peers from whom nothing is taken.
+    blocked: BTreeSet<NodeId>,
 }
 
 impl Ledger {
@@ -246,6 +248,7 @@ impl Ledger {
     pub fn on_offer(&self, peer: NodeId, offer: &Offer, new: FileId) -> Answer {
         let Some(file) = self.offered.get(&(peer, offer.id)).and_then(|id| self.files.get(id)) else {
             return match self.has_room(peer, Direction::Incoming) {
+                _ if self.blocked.contains(&peer) => Answer::Cancel(None, FileReason::Refused),
                 true => Answer::New(new),
                 false => Answer::Cancel(None, FileReason::TooMany),
             };
@@ -298,6 +301,18 @@ impl Ledger {
         let file = self.files.get_mut(id)?;
         change(file);
         Some(file.clone())
+    }
+
+    /// Whether the person has blocked a peer. Gives its offers that nobody has decided about: they are to be refused.
+    pub fn set_blocked(&mut self, peer: NodeId, blocked: bool) -> Vec<FileId> {
+        if !blocked {
+            self.blocked.remove(&peer);
+            return Vec::new();
+        }
+        self.blocked.insert(peer);
+        let is_undecided =
+            |file: &&Transfer| file.direction == Direction::Incoming && file.state == FileState::Waiting;
+        self.of_peer(peer).filter(is_undecided).map(|file| file.id).collect()
     }
 
     /// Whether the application may accept or refuse a file.
@@ -446,6 +461,20 @@ mod tests {
         assert_eq!(ledger.surplus(PEER), [local(0), local(1), local(2)]);
         ledger.surplus(PEER).iter().for_each(|id| ledger.remove(id));
         assert_eq!((ledger.surplus(PEER), ledger.all().len()), (vec![], MAX_OVER));
+    }
+
+    #[test]
+    fn nothing_is_taken_from_a_blocked_peer() {
+        let mut ledger = Ledger::default();
+        ledger.add_offer(PEER, offer(1), local(1), NOW);
+        ledger.add_offer(PEER, offer(2), local(2), NOW);
+        ledger.add_offer(NodeId([1; 32]), offer(3), local(3), NOW);
+        ledger.change(&local(2), |file| file.state = FileState::Accepted);
+        assert_eq!(ledger.set_blocked(PEER, true), [local(1)], "what was accepted waits");
+        let refused = Answer::Cancel(None, FileReason::Refused);
+        assert_eq!(ledger.on_offer(PEER, &offer(4), local(4)), refused);
+        assert_eq!(ledger.set_blocked(PEER, false), []);
+        assert_eq!(ledger.on_offer(PEER, &offer(4), local(4)), Answer::New(local(4)));
     }
 
     #[test]

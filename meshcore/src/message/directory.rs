@@ -1,32 +1,60 @@
 //! The nodes that this node knows, and finding one by what a person types.
 //!
 //! Trust on first use: the key that had a nickname first is remembered. Another key with the same nickname is reported,
-//! and the nickname alone then finds nobody.
+//! and the nickname alone then finds nobody, unless the person has verified exactly one of those who use it.
+
+mod resolve;
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 
+use super::contact::Contact;
 use super::identity::{CAPABILITY_MAILBOX, IdentityRecord, SUBKEY_LEN};
-use crate::types::{Address, Nickname, NodeId, UnixTime};
+use super::store::StoredPeer;
+use crate::types::{Address, Nickname, NodeId, Trust, UnixTime};
+
+pub use resolve::ResolveError;
 
 /// Most nodes that are known.
 pub const CAPACITY: usize = 4096;
 
-/// Fewest digits of an id's end that find a node: what [`NodeId::short`] shows.
-const MIN_SUFFIX: usize = 5;
+/// What a node has to do with the person here; it decides who is forgotten first when there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[repr(u8)]
+pub enum Ties {
+    /// Nothing.
+    #[default]
+    None = 0,
+    /// It has written. Strangers can do that as often as they make keys, so it is forgotten when there is nobody else to
+    /// forget.
+    Heard = 1,
+    /// The person has written to it, or keeps it as a contact. It is never forgotten.
+    Own = 2,
+}
+
+impl Ties {
+    /// The ties with this number, as stored on disk.
+    pub fn from_code(code: u8) -> Option<Self> {
+        [Self::None, Self::Heard, Self::Own].into_iter().find(|ties| ties.code() == code)
+    }
+
+    /// The number of these ties.
+    pub fn code(self) -> u8 {
+        self as u8
+    }
+}
 
 /// A known node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The node.
     pub id: NodeId,
-    /// Its name for itself.
+    /// Its name for itself; that of the contact before it is seen.
     pub nickname: Option<Nickname>,
     /// Number of its latest identity record.
     pub record_number: u64,
     /// The subkey in it.
     pub subkey: [u8; SUBKEY_LEN],
-    /// That record as it came.
+    /// That record as it came; empty for a contact that was never seen.
     pub record: Vec<u8>,
     /// When it was first seen.
     pub first_seen: UnixTime,
@@ -36,13 +64,70 @@ pub struct Entry {
     pub capabilities: u64,
     /// Whether it can be reached now.
     pub present: bool,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// What it has to do with the person here.
+    pub ties: Ties,
 }
 
 impl Entry {
+    /// Somebody of whom nothing but the id is known.
+    fn unseen(id: NodeId, now: UnixTime) -> Self {
+        let (nickname, trust, ties, last_seen) = Default::default();
+        let (record_number, subkey, record, capabilities) = (0, [0; SUBKEY_LEN], Vec::new(), 0);
+        Self {
+            id,
+            nickname,
+            record_number,
+            subkey,
+            record,
+            first_seen: now,
+            last_seen,
+            capabilities,
+            present: false,
+            trust,
+            ties,
+        }
+    }
+
+    /// Whether its identity record is known.
+    pub fn has_record(&self) -> bool {
+        !self.record.is_empty()
+    }
+
     /// Whether it offers a mailbox.
     pub fn offers_mailbox(&self) -> bool {
         self.capabilities & CAPABILITY_MAILBOX != 0
     }
+
+    /// Whether the person keeps it as a contact: has written to it, has imported, verified or blocked it.
+    pub fn is_contact(&self) -> bool {
+        self.ties == Ties::Own || self.trust != Trust::Seen
+    }
+
+    /// What is kept of it on disk.
+    pub fn stored(&self) -> StoredPeer {
+        StoredPeer {
+            id: self.id,
+            record: self.record.clone(),
+            first_seen: self.first_seen,
+            last_seen: self.last_seen,
+            trust: self.trust,
+            ties: self.ties,
+            nickname: self.nickname.clone(),
+        }
+    }
+}
+
+/// Why a node cannot be kept as a contact.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeepError {
+    /// There are too many of them.
+    #[error("there is no room for {0}: {CAPACITY} nodes are known, all of them contacts or in reach")]
+    NoRoom(NodeId),
+    /// Frames cannot tell it from another one.
+    #[error("{0} has the address of another known node; one of them was made to deceive")]
+    AddressTaken(NodeId),
 }
 
 /// What a record did to the directory.
@@ -65,49 +150,12 @@ pub enum Change {
 pub struct Refresh {
     /// What happened.
     pub change: Change,
-    /// Another known key that uses the same nickname, the one seen first. Somebody may pose as somebody else: warn.
-    /// Reported when the nickname is new for this node, not with every record.
+    /// Another known key that uses the same nickname: a verified one, else the one seen first. Somebody may pose as
+    /// somebody else: warn. Reported when the nickname is new for this node, not with every record, and not of those who
+    /// are blocked.
     pub nickname_also_used_by: Option<NodeId>,
     /// A node that was forgotten to make room.
     pub evicted: Option<NodeId>,
-}
-
-/// Why a text names no node.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ResolveError {
-    /// Nobody is called that.
-    #[error("no known node is called '{query}'; list the nodes, or give the full id of {digits} digits", digits = 2 * NodeId::LEN)]
-    Unknown {
-        /// What was looked for.
-        query: String,
-    },
-    /// More than one node could be meant.
-    #[error("'{query}' could be {}; type more digits of the id, or the full id", Candidates(candidates))]
-    Ambiguous {
-        /// What was looked for.
-        query: String,
-        /// The nodes that could be meant, with their nicknames.
-        candidates: Vec<(NodeId, Option<Nickname>)>,
-    },
-}
-
-struct Candidates<'a>(&'a [(NodeId, Option<Nickname>)]);
-
-impl fmt::Display for Candidates<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 5;
-        for (i, (id, nickname)) in self.0.iter().take(SHOWN).enumerate() {
-            f.write_str(if i == 0 { "" } else { ", " })?;
-            match nickname {
-                Some(name) => write!(f, "{id} ({name})")?,
-                None => write!(f, "{id}")?,
-            }
-        }
-        match self.0.len().checked_sub(SHOWN) {
-            Some(rest @ 1..) => write!(f, " and {rest} more"),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// The known nodes, at most [`CAPACITY`].
@@ -130,6 +178,16 @@ impl Directory {
         Self::default()
     }
 
+    /// Knows those that were kept on disk. A record that does not verify any more is forgotten: the node is asked for it
+    /// when it is seen.
+    pub fn of(peers: &[StoredPeer]) -> Self {
+        let mut directory = Self::new();
+        for peer in peers {
+            directory.restore(peer, IdentityRecord::verify(&peer.record, peer.id.address()).ok().as_ref());
+        }
+        directory
+    }
+
     /// Takes in a verified record; `raw` are its bytes. `present` says whether the node can be reached: true for a
     /// record off the wire, false for one off the disk. `keep` protects nodes from being forgotten, those with a
     /// backlog for instance; those present are protected anyway.
@@ -147,7 +205,7 @@ impl Directory {
             Some(entry) => {
                 entry.last_seen = entry.last_seen.max(now);
                 entry.present |= present;
-                if record.fields.number <= entry.record_number {
+                if entry.has_record() && record.fields.number <= entry.record_number {
                     let same = entry.record == raw;
                     refresh.change = if same { Change::Unchanged } else { Change::Outdated };
                     return refresh;
@@ -170,15 +228,14 @@ impl Directory {
                     }
                 }
                 self.insert(Entry {
-                    id,
                     nickname: record.fields.nickname.clone(),
                     record_number: record.fields.number,
                     subkey: record.fields.subkey,
                     record: raw.to_vec(),
-                    first_seen: now,
                     last_seen: now,
                     capabilities: record.fields.capabilities,
                     present,
+                    ..Entry::unseen(id, now)
                 });
                 refresh.change = Change::New;
                 None
@@ -190,21 +247,83 @@ impl Directory {
         refresh
     }
 
-    /// Puts back a node that was kept on disk, unless it is known or there is no room.
-    pub fn restore(
-        &mut self,
-        record: &IdentityRecord,
-        raw: &[u8],
-        first_seen: UnixTime,
-        last_seen: UnixTime,
-    ) {
-        let known = self.entries.contains_key(&record.id);
-        if !known
-            && self.refresh(record, raw, first_seen, false, |_| true).change == Change::New
-            && let Some(entry) = self.entries.get_mut(&record.id)
-        {
-            entry.last_seen = first_seen.max(last_seen);
+    /// Puts back a node that was kept on disk, unless it is known or there is no room. Without a valid record it is kept
+    /// only if it is a contact.
+    fn restore(&mut self, peer: &StoredPeer, record: Option<&IdentityRecord>) {
+        let StoredPeer { id, first_seen, last_seen, trust, ties, .. } = *peer;
+        if self.entries.contains_key(&id) {
+            return;
         }
+        if let Some(record) = record {
+            self.refresh(record, &peer.record, first_seen, false, |_| true);
+        } else if ties == Ties::Own || trust != Trust::Seen {
+            let _ = self.contact(id, first_seen, |_| true);
+        }
+        if let Some(entry) = self.entries.get_mut(&id) {
+            if !entry.has_record() {
+                entry.nickname.clone_from(&peer.nickname);
+            }
+            entry.last_seen =
+                if last_seen == UnixTime::default() { last_seen } else { first_seen.max(last_seen) };
+            (entry.trust, entry.ties) = (trust, ties);
+        }
+    }
+
+    /// The entry of a node that the person wants to keep, whether it was seen or not, and who was forgotten for it.
+    fn contact(
+        &mut self,
+        id: NodeId,
+        now: UnixTime,
+        keep: impl Fn(NodeId) -> bool,
+    ) -> Result<(&mut Entry, Option<NodeId>), KeepError> {
+        let mut evicted = None;
+        if !self.entries.contains_key(&id) {
+            if self.by_address.contains_key(&id.address()) {
+                return Err(KeepError::AddressTaken(id));
+            }
+            if self.entries.len() >= self.capacity {
+                evicted = self.evict(keep);
+                evicted.ok_or(KeepError::NoRoom(id))?;
+            }
+            self.insert(Entry::unseen(id, now));
+        }
+        let entry = self.entries.get_mut(&id).ok_or(KeepError::NoRoom(id))?;
+        entry.ties = Ties::Own;
+        Ok((entry, evicted))
+    }
+
+    /// Keeps a contact. The name that a node gives itself goes before that of the contact. Gives who was forgotten for it.
+    pub fn import(
+        &mut self,
+        contact: &Contact,
+        now: UnixTime,
+        keep: impl Fn(NodeId) -> bool,
+    ) -> Result<Option<NodeId>, KeepError> {
+        let (entry, evicted) = self.contact(contact.id, now, keep)?;
+        if !entry.has_record() {
+            entry.nickname.clone_from(&contact.nickname);
+        }
+        Ok(evicted)
+    }
+
+    /// Notes what the person thinks of a node, known or not. Gives who was forgotten for it.
+    pub fn set_trust(
+        &mut self,
+        id: NodeId,
+        trust: Trust,
+        now: UnixTime,
+        keep: impl Fn(NodeId) -> bool,
+    ) -> Result<Option<NodeId>, KeepError> {
+        let (entry, evicted) = self.contact(id, now, keep)?;
+        entry.trust = trust;
+        Ok(evicted)
+    }
+
+    /// Notes that messages went to or came from a known node; whether that is news.
+    pub fn tie(&mut self, id: &NodeId, ties: Ties) -> bool {
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.ties < ties) else { return false };
+        entry.ties = ties;
+        true
     }
 
     fn insert(&mut self, entry: Entry) {
@@ -212,18 +331,23 @@ impl Directory {
         self.entries.insert(entry.id, entry);
     }
 
-    /// The node with the same nickname that was seen first.
+    /// The node with the same nickname that is verified, or else was seen first.
     fn other_holder(&self, id: NodeId) -> Option<NodeId> {
-        let name = self.entries.get(&id)?.nickname.as_ref()?;
-        let others =
-            self.entries.values().filter(|other| other.id != id && other.nickname.as_ref() == Some(name));
-        others.min_by_key(|other| other.first_seen).map(|other| other.id)
+        let entry = self.entries.get(&id).filter(|entry| entry.trust != Trust::Blocked)?;
+        let others = self.holders(entry.nickname.as_ref()?.as_str()).filter(|other| other.id != id);
+        others.min_by_key(|other| (other.trust != Trust::Verified, other.first_seen)).map(|other| other.id)
     }
 
-    /// Forgets the node that was seen longest ago.
+    /// Those who use a nickname, without those who are blocked.
+    fn holders(&self, name: &str) -> impl Iterator<Item = &Entry> {
+        let is_called = move |entry: &&Entry| entry.nickname.as_ref().is_some_and(|own| own.as_str() == name);
+        self.entries.values().filter(|entry| entry.trust != Trust::Blocked).filter(is_called)
+    }
+
+    /// Forgets the node that was seen longest ago; one that has written only when all have.
     fn evict(&mut self, keep: impl Fn(NodeId) -> bool) -> Option<NodeId> {
-        let forgettable = self.entries.values().filter(|entry| !entry.present && !keep(entry.id));
-        let id = forgettable.min_by_key(|entry| entry.last_seen)?.id;
+        let is_free = |entry: &&Entry| !entry.present && !entry.is_contact() && !keep(entry.id);
+        let id = self.entries.values().filter(is_free).min_by_key(|entry| (entry.ties, entry.last_seen))?.id;
         self.remove(&id);
         Some(id)
     }
@@ -258,151 +382,7 @@ impl Directory {
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values()
     }
-
-    /// Finds a node by its full id (which needs not be known), the beginning of its id, the end of its id (five digits
-    /// or more), or its nickname. Digits in either case, nicknames exactly. A text that fits several nodes finds none.
-    pub fn resolve(&self, query: &str) -> Result<NodeId, ResolveError> {
-        if let Ok(id) = query.parse() {
-            return Ok(id);
-        }
-        let digits = query.to_ascii_lowercase();
-        let is_hex = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let fits = |entry: &&Entry| {
-            let by_id = || {
-                let id = entry.id.to_string();
-                id.starts_with(&digits) || (digits.len() >= MIN_SUFFIX && id.ends_with(&digits))
-            };
-            entry.nickname.as_ref().is_some_and(|name| name.as_str() == query) || (is_hex && by_id())
-        };
-        let found: Vec<_> = self.entries.values().filter(fits).collect();
-        match found[..] {
-            [] => Err(ResolveError::Unknown { query: query.to_owned() }),
-            [entry] => Ok(entry.id),
-            _ => Err(ResolveError::Ambiguous {
-                query: query.to_owned(),
-                candidates: found.iter().map(|entry| (entry.id, entry.nickname.clone())).collect(),
-            }),
-        }
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::identity::RecordFields;
-    use super::*;
-
-    fn record(first: u8, last: u8, name: Option<&str>, number: u64) -> IdentityRecord {
-        let mut id = [0; 32];
-        (id[0], id[15], id[31]) = (first, last, last);
-        let fields = RecordFields {
-            nickname: name.map(|name| name.parse().unwrap()),
-            subkey: [0; 32],
-            capabilities: 0,
-            number,
-            issued: UnixTime::default(),
-            valid_until: UnixTime::from_millis(1),
-        };
-        IdentityRecord { id: NodeId(id), public_key: vec![], fields }
-    }
-
-    fn at(millis: u64) -> UnixTime {
-        UnixTime::from_millis(millis)
-    }
-
-    fn see(directory: &mut Directory, record: &IdentityRecord, millis: u64) -> Refresh {
-        let raw = format!("{} {:?}", record.fields.number, record.fields.nickname);
-        directory.refresh(record, raw.as_bytes(), at(millis), false, |_| false)
-    }
-
-    #[test]
-    fn newer_records_replace_older_ones() {
-        let mut directory = Directory::new();
-        assert_eq!(see(&mut directory, &record(1, 1, Some("a"), 5), 10).change, Change::New);
-        assert_eq!(see(&mut directory, &record(1, 1, Some("a"), 5), 20).change, Change::Unchanged);
-        assert_eq!(see(&mut directory, &record(1, 1, Some("b"), 5), 30).change, Change::Outdated);
-        assert_eq!(see(&mut directory, &record(1, 1, Some("b"), 4), 30).change, Change::Outdated);
-        assert_eq!(see(&mut directory, &record(1, 1, Some("b"), 6), 30).change, Change::Updated);
-        let entry = directory.by_address(&record(1, 1, None, 0).id.address()).unwrap();
-        assert_eq!(
-            (entry.nickname.as_ref().unwrap().as_str(), entry.first_seen, entry.last_seen),
-            ("b", at(10), at(30))
-        );
-    }
-
-    #[test]
-    fn a_second_key_with_the_same_nickname_is_reported_and_makes_it_ambiguous() {
-        let mut directory = Directory::new();
-        let (first, second) = (record(9, 1, Some("alice"), 1), record(2, 2, Some("alice"), 1));
-        assert_eq!(see(&mut directory, &first, 1).nickname_also_used_by, None);
-        assert_eq!(directory.resolve("alice"), Ok(first.id));
-        assert_eq!(see(&mut directory, &second, 2).nickname_also_used_by, Some(first.id));
-        assert_eq!(see(&mut directory, &record(2, 2, Some("alice"), 2), 3).nickname_also_used_by, None);
-        assert!(matches!(directory.resolve("alice"), Err(ResolveError::Ambiguous { .. })));
-        see(&mut directory, &record(2, 2, Some("bob"), 3), 4);
-        assert_eq!(directory.resolve("alice"), Ok(first.id));
-        assert_eq!(
-            see(&mut directory, &record(2, 2, Some("alice"), 4), 5).nickname_also_used_by,
-            Some(first.id)
-        );
-    }
-
-    #[test]
-    fn queries() {
-        let mut directory = Directory::new();
-        let (a, b) = (record(0xab, 0x11, Some("anna"), 1), record(0xac, 0x22, Some("abe"), 1));
-        see(&mut directory, &a, 1);
-        see(&mut directory, &b, 1);
-        assert_eq!(directory.resolve("AB0"), Ok(a.id));
-        assert_eq!(directory.resolve("ac"), Ok(b.id));
-        assert_eq!(directory.resolve(&a.id.short()), Ok(a.id));
-        assert_eq!(directory.resolve("anna"), Ok(a.id));
-        let unknown = NodeId([7; 32]);
-        assert_eq!(directory.resolve(&unknown.to_string()), Ok(unknown));
-        for query in ["", "Anna", "0022", "abf", "é", "ann", &"a".repeat(65)] {
-            assert!(matches!(directory.resolve(query), Err(ResolveError::Unknown { .. })), "{query}");
-        }
-        assert!(
-            matches!(directory.resolve("a"), Err(ResolveError::Ambiguous { candidates, .. }) if candidates.len() == 2)
-        );
-        // A nickname that looks like the beginning of somebody else's id decides nothing.
-        see(&mut directory, &record(0xee, 0x33, Some("ab"), 1), 1);
-        assert!(matches!(directory.resolve("ab"), Err(ResolveError::Ambiguous { .. })));
-    }
-
-    #[test]
-    fn errors_list_five_candidates() {
-        let mut directory = Directory::new();
-        for last in 0..7 {
-            see(&mut directory, &record(0xa0, last, Some("x"), 1), 1);
-        }
-        let text = directory.resolve("x").unwrap_err().to_string();
-        assert_eq!(text.matches("(x)").count(), 5, "{text}");
-        assert!(text.contains("and 2 more; type more digits"), "{text}");
-    }
-
-    #[test]
-    fn room_is_made_by_forgetting_the_one_seen_longest_ago() {
-        let mut directory = Directory { capacity: 3, ..Directory::new() };
-        for node in 1..=3 {
-            see(&mut directory, &record(node, node, None, 1), node.into());
-        }
-        directory.set_present(&record(1, 1, None, 1).id, true, at(1));
-        let keep = record(2, 2, None, 1).id;
-        let new = record(4, 4, None, 1);
-        let refresh = directory.refresh(&new, b"", at(4), true, |id| id == keep);
-        assert_eq!((refresh.change, refresh.evicted), (Change::New, Some(record(3, 3, None, 1).id)));
-        let refresh = directory.refresh(&record(5, 5, None, 1), b"", at(5), true, |_| true);
-        assert_eq!((refresh.change, refresh.evicted), (Change::Refused, None));
-        assert_eq!(directory.iter().count(), 3);
-        assert_eq!(directory.by_address.len(), 3);
-    }
-
-    #[test]
-    fn two_ids_with_one_address_do_not_meet() {
-        let mut directory = Directory::new();
-        let (mut a, mut b) = (record(1, 1, None, 1), record(1, 1, None, 1));
-        (a.id.0[31], b.id.0[31]) = (1, 2);
-        assert_eq!(see(&mut directory, &a, 1).change, Change::New);
-        assert_eq!(see(&mut directory, &b, 1).change, Change::Refused);
-    }
-}
+mod tests;

@@ -181,6 +181,14 @@ impl Messenger {
         }
     }
 
+    /// Whether the person has blocked a node: what it wrote is not taken, whatever way it comes, and what waits for it goes
+    /// no way. As long as it is blocked it must neither be reachable nor be among the mailboxes.
+    pub fn set_blocked(&mut self, now: Now, node: NodeId, blocked: bool) {
+        self.post.set_blocked(node, blocked);
+        self.review(now, node);
+        self.settle_post(now);
+    }
+
     /// Bytes from a stream, cut anywhere. An error finishes the session: what comes later is ignored, close it.
     pub fn handle_data(
         &mut self,
@@ -277,7 +285,9 @@ impl Messenger {
     /// The nodes with which a session is wanted, each from when on, some of them more than once: messages for them wait, or letters
     /// that they shall keep.
     pub fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
-        let backlog = self.outboxes.iter().filter(|(_, outbox)| outbox.has_backlog());
+        let is_wanted =
+            |(peer, outbox): &(&NodeId, &Outbox)| outbox.has_backlog() && !self.post.is_blocked(peer);
+        let backlog = self.outboxes.iter().filter(is_wanted);
         backlog.map(|(peer, _)| (*peer, Instant::default())).chain(self.post.wanted_sessions())
     }
 
@@ -548,7 +558,8 @@ impl Messenger {
     /// Whether messages wait for a peer without a session may have changed.
     fn review(&mut self, now: Now, peer: NodeId) {
         let outbox = self.outboxes.get(&peer);
-        let waiting = outbox.is_some_and(|outbox| outbox.has_backlog() && outbox.session().is_none());
+        let waiting = outbox.is_some_and(|outbox| outbox.has_backlog() && outbox.session().is_none())
+            && !self.post.is_blocked(&peer);
         if let Some(absent) = self.absence.set_waiting(now.monotonic, peer, waiting) {
             self.post.set_absent(peer, absent);
         }

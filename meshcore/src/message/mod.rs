@@ -1,6 +1,7 @@
 //! Who a node is, which nodes it knows, and the messages between them.
 
 mod absence;
+pub mod contact;
 pub mod directory;
 pub mod envelope;
 mod framing;

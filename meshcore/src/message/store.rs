@@ -6,9 +6,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::directory::Ties;
 use super::messenger::SessionId;
 use super::room::{Room, RoomError};
-use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
+use crate::types::{MessageId, Nickname, NodeId, RoomId, Status, Trust, UnixTime};
 pub use crate::wire::content::{Content, KIND_ROOM_TEXT, KIND_TEXT, MAX_RECEIPT_IDS, Stamp};
 
 /// Why the store could not do something. Each text names the file and what helps.
@@ -96,7 +97,7 @@ pub struct Deposit {
     /// The message.
     pub message: OutgoingMessage,
     /// The pending text of the same conversation before it, so that the recipient shows them in this order. What is no text neither
-    /// follows nor is followed.
+    /// follows nor is followed; and nothing follows what may be given up.
     pub after: Option<MessageId>,
 }
 
@@ -137,12 +138,26 @@ pub struct ReceivedMessage {
 pub struct StoredPeer {
     /// The node.
     pub id: NodeId,
-    /// Its identity record as it came; verified again when loaded.
+    /// Its identity record as it came, verified again when loaded; empty for a contact that was never seen.
     pub record: Vec<u8>,
     /// When it was first seen.
     pub first_seen: UnixTime,
     /// When it was last seen.
     pub last_seen: UnixTime,
+    /// How far it is trusted.
+    pub trust: Trust,
+    /// What this node has to do with it.
+    pub ties: Ties,
+    /// Its name: that of the record, without one that of the contact.
+    pub nickname: Option<Nickname>,
+}
+
+impl StoredPeer {
+    /// A node with a record, of which nothing else is known yet.
+    pub fn new(id: NodeId, record: Vec<u8>, seen: UnixTime) -> Self {
+        let (trust, ties, nickname) = Default::default();
+        Self { id, record, first_seen: seen, last_seen: seen, trust, ties, nickname }
+    }
 }
 
 /// The way that messages from a node came by.
@@ -211,7 +226,7 @@ pub struct OpenedOutboxes {
 
 /// How long a message waits at the recipient for one that its sender wrote before it. Then it is shown without, and the
 /// other one when it comes.
-pub const PATIENCE: Duration = Duration::from_secs(3600);
+pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
 /// How long a text to a room waits for the version in which it was written; then it is dropped, for its owner has never signed that.
 pub const ROOM_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);

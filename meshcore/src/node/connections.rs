@@ -26,6 +26,9 @@ pub enum OpenError {
     /// To oneself.
     #[error("a node cannot connect to itself")]
     Myself,
+    /// The person has blocked the node.
+    #[error("{0} is blocked; unblock it first")]
+    Blocked(NodeId),
     /// There is no way to the node now.
     #[error("{0} is not in reach")]
     OutOfReach(NodeId),
@@ -74,6 +77,9 @@ impl Stack {
     pub fn connect_for(&mut self, now: Now, to: NodeId, purpose: Purpose) -> Result<ConnectionId, OpenError> {
         if to == self.own {
             return Err(OpenError::Myself);
+        }
+        if self.is_blocked(to) {
+            return Err(OpenError::Blocked(to));
         }
         if self.connections.open.len() >= MAX_CONNECTIONS {
             return Err(OpenError::TooMany);

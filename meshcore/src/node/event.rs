@@ -2,8 +2,10 @@
 
 use super::InsecureEvent;
 pub use crate::message::IncomingMessage;
+use crate::message::contact::Contact;
+use crate::message::directory::ResolveError;
 use crate::message::messenger;
-use crate::types::{FileInfo, MessageId, Nickname, NodeId, RoomChange, RoomId, Status, UnixTime};
+use crate::types::{FileInfo, MessageId, Nickname, NodeId, RoomChange, RoomId, Status, Trust, UnixTime};
 use crate::wire::broadcast::MAX_CONTENT;
 
 /// Something that the application may want to know.
@@ -67,12 +69,23 @@ pub struct NodeInfo {
     pub nickname: Option<Nickname>,
     /// Whether it is in reach now.
     pub present: bool,
-    /// When it was last heard of.
+    /// When it was last heard of; zero for a contact that was never in reach.
     pub last_seen: UnixTime,
     /// Whether it offers a mailbox for messages to nodes that are away.
     pub mailbox: bool,
     /// The way to it while it is in reach.
     pub route: Option<RouteInfo>,
+    /// How far the person trusts it.
+    pub trust: Trust,
+    /// Whether the person keeps it as a contact: has written to it, has imported, verified or blocked it.
+    pub is_contact: bool,
+}
+
+impl NodeInfo {
+    /// The node as a contact to be passed on.
+    pub fn contact(&self) -> Contact {
+        Contact { id: self.id, nickname: self.nickname.clone() }
+    }
 }
 
 /// The way that frames to a node take.
@@ -113,11 +126,31 @@ pub enum SendError {
     #[error("that is this node itself: choose another recipient")]
     Myself,
     /// No such node was ever seen here.
-    #[error("the node {0} was never seen here: it must have been in reach once")]
+    #[error("the node {0} was never seen here: it must have been in reach once, or be a contact")]
     UnknownNode(NodeId),
+    /// The person has blocked it.
+    #[error("{0} is blocked: nothing was sent; unblock it first")]
+    Blocked(NodeId),
+    /// The name that the person uses for it is another key's nickname, too.
+    #[error(transparent)]
+    Name(#[from] ResolveError),
     /// The message itself cannot be sent.
     #[error(transparent)]
     Message(#[from] messenger::SendError),
+}
+
+fn nickname_taken(nickname: &Nickname, known: NodeId, verified: bool, other: NodeId) -> String {
+    let beginning = format!("the nickname '{nickname}' of {known}");
+    if verified {
+        return format!(
+            "{beginning}, whom you have verified, is now also used by {other}: somebody may pose as somebody else. \
+             '{nickname}' still means the one whom you have verified"
+        );
+    }
+    format!(
+        "{beginning} is now also used by {other}: somebody may pose as somebody else. Nothing more is sent to '{nickname}' \
+         until you have compared safety words and verified the right one (/verify), or use its full id"
+    )
 }
 
 /// Something that went wrong while the node goes on.
@@ -125,14 +158,14 @@ pub enum SendError {
 #[non_exhaustive]
 pub enum Warning {
     /// A known nickname came with another key.
-    #[error(
-        "the nickname '{nickname}' of {known} is now also used by {other}: compare safety words before you trust it"
-    )]
+    #[error("{}", nickname_taken(nickname, *known, *verified, *other))]
     NicknameTaken {
         /// The name.
         nickname: Nickname,
-        /// Who used it first.
+        /// Who used it first, or is verified.
         known: NodeId,
+        /// Whether that one is verified: then the nickname goes on to mean it, else nobody.
+        verified: bool,
         /// Who uses it too.
         other: NodeId,
     },

@@ -78,7 +78,7 @@ impl Stack {
     }
 
     /// Closes a connection of ours; it is out of use at once.
-    fn close(&mut self, now: Now, connection: ConnectionId, code: u64, reason: &str) {
+    pub(super) fn close(&mut self, now: Now, connection: ConnectionId, code: u64, reason: &str) {
         self.streams.close(now.monotonic, connection, code, reason);
         self.on_closed(now, connection, None);
     }
@@ -137,7 +137,7 @@ impl Stack {
             MessengerEvent::Room { room, name, change } => {
                 self.events.push_back(Event::Room { room, name, change });
             }
-            MessengerEvent::Received(message) => self.events.push_back(Event::Message(message)),
+            MessengerEvent::Received(message) => self.hand_over(message),
             MessengerEvent::MailboxRefused { mailbox, outcome } => {
                 self.events
                     .push_back(Event::Warning(Warning::MailboxRefused { mailbox, reason: refusal(outcome) }));

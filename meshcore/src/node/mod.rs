@@ -11,6 +11,7 @@ mod rooms;
 mod sessions;
 mod stack;
 mod storage;
+mod trust;
 
 pub use crate::types::Now;
 pub use echoes::{EchoAnswer, EchoError};
@@ -19,5 +20,5 @@ pub use insecure::{
     Insecure, InsecureCloseReason, InsecureError, InsecureEvent, InsecureMessageId, InsecureNode,
     InsecureStreamId,
 };
-pub use rooms::ResolveRoomError;
 pub use stack::{Stack, StackConfig, StackError};
+pub use trust::TrustError;

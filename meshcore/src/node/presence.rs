@@ -4,11 +4,11 @@ use super::stack::Stack;
 use super::stack::mesh_identity;
 use super::{Event, NodeInfo, RouteInfo, Warning};
 use crate::mesh::{self, MeshEvent};
-use crate::message::directory::{CAPACITY, Change};
+use crate::message::directory::{CAPACITY, Change, Entry};
 use crate::message::identity::{IdentityRecord, RecordFields};
 use crate::message::store::{StoreOp, StoredPeer};
 use crate::stream;
-use crate::types::{Address, NodeId, Now};
+use crate::types::{Address, NodeId, Now, Trust};
 
 impl Stack {
     pub(super) fn info(&self, id: NodeId) -> Option<NodeInfo> {
@@ -20,6 +20,8 @@ impl Stack {
             last_seen: entry.last_seen,
             mailbox: entry.offers_mailbox(),
             route: self.route_info(id.address()),
+            trust: entry.trust,
+            is_contact: entry.is_contact(),
         })
     }
 
@@ -76,10 +78,10 @@ impl Stack {
         self.on_path_change(now, node);
         self.connect_anew(now, node);
         // The directory is full if it is not there.
-        if let Some(id) = self.directory.by_address(&node).map(|entry| entry.id) {
+        let entry = self.directory.by_address(&node).filter(|entry| entry.has_record());
+        if let Some(id) = entry.map(|entry| entry.id) {
             self.found(now, id);
-            self.messenger.set_reachable(now, id, true);
-            self.update_mailboxes(now);
+            self.update_reach(now, id);
         }
     }
 
@@ -94,13 +96,14 @@ impl Stack {
         self.on_path_change(now, node);
         let id = self.directory.by_address(&node).map(|entry| entry.id);
         if let Some(info) = id.and_then(|id| self.info(id)) {
-            self.events.push_back(Event::RouteChanged(info));
+            self.tell(Event::RouteChanged, info);
         }
     }
 
     /// A record that was verified earlier need not be fetched.
     fn on_identity_wanted(&mut self, now: Now, node: Address, number: u64) {
-        if let Some(entry) = self.directory.by_address(&node).filter(|entry| entry.record_number >= number) {
+        let is_new_enough = |entry: &&Entry| entry.has_record() && entry.record_number >= number;
+        if let Some(entry) = self.directory.by_address(&node).filter(is_new_enough) {
             let (number, subkey, record) = (entry.record_number, entry.subkey, entry.record[..].into());
             self.mesh.identity_known(now.monotonic, node, mesh::Identity { number, subkey, record });
         }
@@ -118,12 +121,8 @@ impl Stack {
             return self.events.push_back(Event::Warning(Warning::Storage(error.to_string())));
         }
         self.mesh.set_own_identity(now.monotonic, mesh_identity(&self.identity));
-        self.store_ops.push_back(StoreOp::SavePeer(StoredPeer {
-            id: self.own,
-            record: self.identity.record().to_vec(),
-            first_seen: now.wall,
-            last_seen: now.wall,
-        }));
+        let record = self.identity.record().to_vec();
+        self.store_ops.push_back(StoreOp::SavePeer(StoredPeer::new(self.own, record, now.wall)));
     }
 
     fn on_unreachable(&mut self, now: Now, node: Address) {
@@ -134,15 +133,23 @@ impl Stack {
         if self.directory.set_present(&id, false, now.wall)
             && let Some(info) = self.info(id)
         {
-            self.events.push_back(Event::NodeLost(info));
+            self.tell(Event::NodeLost, info);
         }
-        self.messenger.set_reachable(now, id, false);
+        self.update_reach(now, id);
+    }
+
+    /// Tells the messenger whether a node can be reached. One that is blocked cannot.
+    pub(super) fn update_reach(&mut self, now: Now, id: NodeId) {
+        let is_reachable = self.directory.node(&id).is_some_and(|entry| entry.present);
+        self.messenger.set_reachable(now, id, is_reachable && !self.is_blocked(id));
         self.update_mailboxes(now);
     }
 
     /// Tells the messenger which mailboxes can be reached.
     fn update_mailboxes(&mut self, now: Now) {
-        let offers = self.directory.iter().filter(|entry| entry.present && entry.offers_mailbox());
+        let is_usable =
+            |entry: &&Entry| entry.present && entry.offers_mailbox() && !self.is_blocked(entry.id);
+        let offers = self.directory.iter().filter(is_usable);
         self.messenger.set_mailboxes(now, offers.map(|entry| entry.id).collect());
     }
 
@@ -164,7 +171,9 @@ impl Stack {
         if let (Some(nickname), Some(known)) = (record.fields.nickname, refresh.nickname_also_used_by)
             && self.is_news(known, id)
         {
-            self.events.push_back(Event::Warning(Warning::NicknameTaken { nickname, known, other: id }));
+            let verified = self.directory.node(&known).is_some_and(|entry| entry.trust == Trust::Verified);
+            let warning = Warning::NicknameTaken { nickname, known, verified, other: id };
+            self.events.push_back(Event::Warning(warning));
         }
         if let Some(evicted) = refresh.evicted {
             self.store_ops.push_back(StoreOp::RemovePeer(evicted));
@@ -188,19 +197,21 @@ impl Stack {
         if self.directory.set_present(&id, true, now.wall)
             && let Some(info) = self.info(id)
         {
-            self.events.push_back(Event::NodeFound(info));
+            self.tell(Event::NodeFound, info);
             self.save_peer(id);
         }
     }
 
-    fn save_peer(&mut self, id: NodeId) {
+    /// Tells the application of a node, unless the person has blocked it.
+    fn tell(&mut self, event: impl Fn(NodeInfo) -> Event, info: NodeInfo) {
+        if info.trust != Trust::Blocked {
+            self.events.push_back(event(info));
+        }
+    }
+
+    pub(super) fn save_peer(&mut self, id: NodeId) {
         if let Some(entry) = self.directory.node(&id) {
-            self.store_ops.push_back(StoreOp::SavePeer(StoredPeer {
-                id,
-                record: entry.record.clone(),
-                first_seen: entry.first_seen,
-                last_seen: entry.last_seen,
-            }));
+            self.store_ops.push_back(StoreOp::SavePeer(entry.stored()));
         }
     }
 }

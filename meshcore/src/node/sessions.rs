@@ -114,6 +114,13 @@ impl Sessions {
         self.sessions.keys().copied().collect()
     }
 
+    /// All connections with a peer, and the attempt to make one, which is given up: they are to be closed.
+    pub(super) fn cut(&mut self, peer: NodeId) -> Vec<ConnectionId> {
+        let Some(state) = self.peers.get_mut(&peer) else { return Vec::new() };
+        let attempt = state.connecting.take().map(|(attempt, _)| attempt);
+        attempt.into_iter().chain(state.established.iter().copied()).collect()
+    }
+
     /// Whether to connect to `peer`, to whom messages wait: there is no healthy session and no attempt under way.
     pub(super) fn wants_connection(&self, now: Instant, peer: NodeId) -> bool {
         let Some(state) = self.peers.get(&peer) else { return true };

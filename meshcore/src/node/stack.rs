@@ -11,15 +11,16 @@ use super::echoes::Echoes;
 use super::messages::codes;
 use super::sessions::Sessions;
 use super::storage::Trouble;
+use super::trust::Withheld;
 use super::{Event, NodeInfo, SendError};
 use crate::mesh::private::{NetworkKey, Sealer};
 use crate::mesh::{self, Handled, LinkInfo, Mesh, NextHop};
-use crate::message::directory::{Directory, ResolveError};
-use crate::message::identity::{IdentityRecord, OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
+use crate::message::directory::{Directory, ResolveError, Ties};
+use crate::message::identity::{OwnIdentity, SIGNATURE_LEN, SUBKEY_LEN, Subkey};
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
 use crate::message::{Job, JobOutcome, Messenger, MessengerConfig, messenger};
 use crate::stream::{self, ConfigError, ConnectionId, Credentials, CredentialsError, Endpoint};
-use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Now};
+use crate::types::{Address, Destination, Instant, LinkAddr, LinkId, MessageId, NodeId, Now, Trust};
 use crate::wire::frame::{FrameType, HEADER_LEN, TrafficClass};
 
 /// Packets of so many nodes are settled together.
@@ -106,6 +107,9 @@ pub struct Stack {
     heard: Vec<Address>,
     /// Nodes with the nickname of another one, of which the application was told in this run.
     pub(super) same_names: BTreeSet<(NodeId, NodeId)>,
+    /// Addresses of nodes that the person has blocked.
+    pub(super) blocked: BTreeSet<Address>,
+    pub(super) withheld: Withheld,
 }
 
 impl Stack {
@@ -120,14 +124,14 @@ impl Stack {
         let sealer = config.network_key.map(|key| Sealer::new(&key, rng.random()));
         let streams = Endpoint::new(config.stream, credentials, rng.random())?;
         let mut messenger = Messenger::new(own, config.messenger, rng.random());
+        let mut withheld = Withheld::default();
+        withheld.on_confirmed(config.outboxes.confirmed);
         messenger.handle_store(Now::default(), StoreReply::Opened(config.outboxes));
-        let mut directory = Directory::new();
-        for peer in config.peers {
-            // What does not verify any more is forgotten: the node is asked for its record when it is seen.
-            if let Ok(record) = IdentityRecord::verify(&peer.record, peer.id.address()) {
-                directory.restore(&record, &peer.record, peer.first_seen, peer.last_seen);
-            }
-        }
+        let directory = Directory::of(&config.peers);
+        let blocked = directory.iter().filter(|entry| entry.trust == Trust::Blocked).map(|entry| entry.id);
+        let blocked: Vec<_> = blocked.collect();
+        blocked.iter().for_each(|id| messenger.set_blocked(Now::default(), *id, true));
+        let blocked = blocked.iter().map(NodeId::address).collect();
         Ok(Self {
             own,
             identity: config.identity,
@@ -151,6 +155,8 @@ impl Stack {
             unsettled: None,
             heard: Vec::new(),
             same_names: BTreeSet::new(),
+            blocked,
+            withheld,
         })
     }
 
@@ -197,6 +203,7 @@ impl Stack {
                 }
                 return Some((hop.link, to));
             }
+            Ok(Handled::Deliver(delivery)) if self.blocked.contains(&delivery.source) => {}
             Ok(Handled::Deliver(delivery)) if delivery.kind == FrameType::Stream => {
                 let mesh::Delivery { source, payload, .. } = delivery;
                 // A dropped packet is counted by the endpoint and has changed nothing.
@@ -228,7 +235,7 @@ impl Stack {
 
     /// The application is done with all messages up to `arrival`.
     pub fn handle_confirmed(&mut self, now: Now, arrival: u64) {
-        self.messenger.handle_confirmed(arrival);
+        self.messenger.handle_confirmed(self.withheld.on_confirmed(arrival));
         self.touch_all();
         self.settle(now);
     }
@@ -271,6 +278,7 @@ impl Stack {
         let id = MessageId(self.rng.random());
         let expires = lifetime.map(|lifetime| now.wall + lifetime);
         self.messenger.send(now.wall, id, to, text, expires)?;
+        self.tie(to, Ties::Own);
         self.settle(now);
         Ok(id)
     }
@@ -331,6 +339,9 @@ impl Stack {
                 return None;
             };
             let payload_len = out.len() - HEADER_LEN;
+            if self.blocked.contains(&peer) {
+                continue;
+            }
             // Without a route the packet is lost, as on any network; the endpoint will send its content again.
             let Some(hop) = self.mesh.next_hop(now.monotonic, peer) else { continue };
             if payload_len > hop.mtu {

@@ -9,6 +9,7 @@ mod nickname;
 mod room;
 mod status;
 mod time;
+mod trust;
 mod v1;
 
 pub(crate) use address_map::{AddressMap, HashKey};
@@ -20,4 +21,5 @@ pub use nickname::{Nickname, NicknameError};
 pub use room::{RoomChange, RoomInfo, RoomStanding};
 pub use status::Status;
 pub use time::{Instant, Now, UnixTime};
+pub use trust::Trust;
 pub use v1::{ParseV1AddressError, V1Address};

@@ -65,7 +65,8 @@ pub enum PostRecord {
 pub enum Outcome {
     /// It is on the receiver's disk: as a message, if it is for the receiver, else in its mailbox.
     Taken = 0,
-    /// It is for the receiver, and cannot be opened or is no message; it never will be.
+    /// It is for the receiver, and cannot be opened or is no message; or the receiver keeps nothing for its recipient. That
+    /// does not change soon.
     Unreadable = 1,
     /// The receiver offers no mailbox.
     NoMailbox = 2,

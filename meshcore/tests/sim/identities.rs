@@ -85,7 +85,10 @@ fn a_nickname_that_is_taken_is_told_once() {
         assert!(world.run_until(20 * SECOND, |world| !is_present(world, 0, carol)));
     }
     let nickname = "node1".parse().unwrap();
-    assert_eq!(warnings(&world, 0), [Warning::NicknameTaken { nickname, known: bob, other: carol }]);
+    assert_eq!(
+        warnings(&world, 0),
+        [Warning::NicknameTaken { nickname, known: bob, verified: false, other: carol }]
+    );
     let resolved = world.stations[0].stack.as_ref().unwrap().resolve("node1");
     assert!(resolved.is_err(), "{resolved:?}");
 }

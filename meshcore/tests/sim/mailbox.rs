@@ -170,3 +170,62 @@ fn who_reads_can_tell() {
     world.start(SENDER);
     reach(&mut world, SENDER, Status::Read, 1);
 }
+
+fn judge(world: &mut World, at: usize, whom: usize, blocked: bool) {
+    let id = world.stations[whom].id;
+    let judged =
+        world.with(at, |stack, now| if blocked { stack.block(now, id) } else { stack.unblock(now, id) });
+    judged.unwrap();
+}
+
+#[test]
+fn letters_of_a_blocked_node_are_neither_stored_nor_answered() {
+    for_seeds(3, |seed| {
+        let mut world = world(seed, 1, Faults::NONE);
+        send(&mut world, SENDER, RECIPIENT, "read me");
+        reach(&mut world, SENDER, Status::Stored, 1);
+        leave(&mut world, SENDER);
+        world.start(RECIPIENT);
+        judge(&mut world, RECIPIENT, SENDER, true);
+        let gone = world.run_until(120 * SECOND, |world| kept(world, MAILBOX) == 0);
+        assert!(gone, "the mailbox need not keep it");
+        world.run_until(120 * SECOND, |world| kept(world, MAILBOX) > 0);
+        assert_eq!(kept(&world, MAILBOX), 0, "no receipt is left for the sender");
+        assert_eq!(world.stations[RECIPIENT].disk.store.opened().last_arrival, 0, "it is not stored");
+        assert_eq!(take_texts(&mut world, RECIPIENT), [""; 0]);
+
+        judge(&mut world, RECIPIENT, SENDER, false);
+        world.start(SENDER);
+        assert_eq!(receive(&mut world, RECIPIENT, 120 * SECOND).0, ["read me"], "its sender has kept it");
+        reach(&mut world, SENDER, Status::Delivered, 1);
+    });
+}
+
+#[test]
+fn nothing_is_left_at_a_mailbox_for_a_blocked_node_or_at_a_blocked_mailbox() {
+    for blocked in [RECIPIENT, MAILBOX] {
+        let mut world = world(1, 1, Faults::NONE);
+        send(&mut world, SENDER, RECIPIENT, "while you were out");
+        judge(&mut world, SENDER, blocked, true);
+        assert!(!world.run_until(60 * SECOND, |world| kept(world, MAILBOX) > 0), "station {blocked}");
+        judge(&mut world, SENDER, blocked, false);
+        reach(&mut world, SENDER, Status::Stored, 1);
+    }
+}
+
+#[test]
+fn a_mailbox_serves_no_node_that_its_person_has_blocked() {
+    let mut world = world(1, 1, Faults::NONE);
+    send(&mut world, SENDER, RECIPIENT, "kept before");
+    reach(&mut world, SENDER, Status::Stored, 1);
+    judge(&mut world, MAILBOX, RECIPIENT, true);
+    send(&mut world, SENDER, RECIPIENT, "not kept");
+    assert!(!world.run_until(60 * SECOND, |world| kept(world, MAILBOX) > 1));
+    let is_warning = |event: &Event| matches!(event, Event::Warning(Warning::MailboxRefused { .. }));
+    assert!(!world.stations[SENDER].seen.iter().any(is_warning), "for others it is a mailbox as ever");
+    leave(&mut world, SENDER);
+    world.start(RECIPIENT);
+    assert_eq!(receive(&mut world, RECIPIENT, 60 * SECOND).0, [""; 0]);
+    judge(&mut world, MAILBOX, RECIPIENT, false);
+    assert_eq!(receive(&mut world, RECIPIENT, 60 * SECOND).0, ["kept before"]);
+}

@@ -8,6 +8,7 @@ mod identities;
 mod insider;
 mod mailbox;
 mod net;
+mod people;
 mod relay;
 mod sessions;
 mod starved;

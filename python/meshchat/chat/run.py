@@ -10,11 +10,13 @@ from typing import Any
 from ..errors import MeshChatError, StoppedError
 from ..events import Broadcast, Message, NodeInfo
 from ..files import FileOffered
+from ..history import Contact
 from ..insecure import insecure_address
 from ..node import Node
 from .files import NO_INSECURE, NO_RECIPIENT
 from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
 from .lines import BadLine
+from .past import NOTHING_FOUND, exported, history_line, parse_history, qr_lines, read_contacts, write_private
 from .safe import safe
 from .screen import Screen
 from .session import (
@@ -22,16 +24,23 @@ from .session import (
     NO_CONVERSATION,
     Command,
     Connect,
+    Contacts,
     Decide,
+    Judge,
     Open,
     Order,
+    Past,
     Say,
     SendFile,
     Session,
     Shout,
     Wrong,
+    is_loud,
     parse,
 )
+
+NOBODY_TO_VERIFY = "! name a node: /verify <name or id>"
+IMPORTED = "* compare safety words (/verify) before you trust what was imported"
 
 # Messages that wait for the disk at a time: they share its syncs, and input is read no faster than it is stored.
 WINDOW = 256
@@ -77,7 +86,8 @@ class Chat:
                 self._session.learn(await self._node.nodes())
             text = self._session.event(event)
             if text is not None:
-                self._screen.show(text, shown(event) if isinstance(event, Message) else None)
+                confirm = shown(event) if isinstance(event, Message) else None
+                self._screen.show(text, confirm, loud=is_loud(event))
 
     # -- input --------------------------------------------------------------------------------------------------
 
@@ -93,6 +103,8 @@ class Chat:
                 raise
             except MeshChatError as error:
                 self._screen.show(f"! {safe(str(error))}")
+            except OSError as error:
+                self._screen.show(f"! {safe(str(error.filename))}: {error.strerror}")
         await self._sends.join()
 
     async def _do(self, command: Command) -> bool:
@@ -110,6 +122,12 @@ class Chat:
             await self._decide(command)
         elif isinstance(command, Connect):
             await self._connect(command.address)
+        elif isinstance(command, Past):
+            await self._past(command)
+        elif isinstance(command, Judge):
+            await self._judge(command)
+        elif isinstance(command, Contacts):
+            await self._contacts(command)
         elif isinstance(command, Shout):
             await self._node.broadcast(command.text)
             self._show(self._session.shouted(command.text))
@@ -129,9 +147,57 @@ class Chat:
             partner = InsecurePeer(insecure_address(command.query))
         else:
             return self._show(NOT_ASKED_FOR)
-        self._show(self._session.open(partner))
+        self._show(self._session.open(partner, command.query))
         if command.text:
             await self._send(partner, command.text)
+
+    # -- history and contacts -------------------------------------------------------------------------------------
+
+    async def _past(self, command: Past) -> None:
+        count, search = parse_history(command.words)
+        partner = self._session.partner
+        page = await self._node.history(
+            with_=partner if isinstance(partner, NodeInfo) else None, search=search, limit=count
+        )
+        self._show("\n".join(map(history_line, page.entries)) or NOTHING_FOUND)
+
+    async def _judge(self, command: Judge) -> None:
+        query = command.query or (self._session.partner.id if self._session.partner is not None else "")
+        if not query or means_v1(query):
+            return self._show(NOBODY_TO_VERIFY)
+        if command.name == "verify" and not command.answer:
+            node = await self._node.resolve(query)
+            return self._show(self._session.show_words(node, self._node.safety_words(node)))
+        calls = {
+            ("verify", "yes"): self._node.verify,
+            ("verify", "no"): self._node.unverify,
+            ("block", ""): self._node.block,
+            ("unblock", ""): self._node.unblock,
+        }
+        node = await calls[command.name, command.answer](query)
+        self._show(self._session.judged(command.name, command.answer, node))
+
+    async def _contacts(self, command: Contacts) -> None:
+        if command.action == "list":
+            self._show(self._session.list_contacts(await self._node.nodes()))
+        elif command.action == "import":
+            await self._import(command.argument)
+        elif command.argument == "qr":
+            contact = str(self._node.contact())
+            self._show(f"{qr_lines(contact)}\n{safe(contact)}")
+        else:
+            lines = exported(await self._node.nodes())
+            write_private(Path(command.argument), lines)
+            self._show(f"* {len(lines)} contacts were written to {safe(command.argument)}")
+
+    async def _import(self, source: str) -> None:
+        is_text = source.lower().startswith("meshchat:")
+        contacts = [Contact.parse(source)] if is_text else read_contacts(Path(source))
+        for contact in contacts:
+            node = await self._node.import_contact(contact)
+            self._session.learn([node])
+            self._show(f"* imported {safe(node.name)} {node.id}")
+        self._show(IMPORTED if contacts else f"! {safe(source)}: there is no contact in it")
 
     async def _order(self, name: str) -> bool:
         if name == "nodes":
@@ -163,7 +229,9 @@ class Chat:
         partner = self._session.partner
         if not isinstance(partner, NodeInfo):
             return self._show(NO_RECIPIENT if partner is None else NO_INSECURE)
-        id = await self._node.send_file(partner, Path(path).expanduser())
+        id = await self._node.send_file_named(
+            partner.id, self._session.partner_query, Path(path).expanduser()
+        )
         for file in await self._node.files():
             if file.id == id:
                 self._show(self._session.files.offering(file))
@@ -199,7 +267,8 @@ class Chat:
         answer: asyncio.Future[Any]
         session, node = self._session, self._node
         if isinstance(to, NodeInfo):
-            answer, show = node.send_soon(to.id, text), lambda message: session.accepted(message, text)
+            answer = node.send_named_soon(to.id, session.partner_query, text)
+            show = lambda message: session.accepted(message, text)  # noqa: E731
         elif (stream := session.streams.of(to.id)) is not None:
             answer = asyncio.ensure_future(node.write_insecure(stream, f"{text}\n".encode()))
             show = lambda _: session.written(text)  # noqa: E731

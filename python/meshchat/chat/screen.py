@@ -10,9 +10,9 @@ from typing import Protocol
 
 
 class Screen(Protocol):
-    """Shows lines; `then` runs right after they were written."""
+    """Shows lines; `then` runs right after they were written. What is loud is coloured and rings a terminal's bell."""
 
-    def show(self, text: str, then: Callable[[], None] | None = None) -> None: ...
+    def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None: ...
 
     async def flush(self) -> None:
         """Waits until everything was written."""
@@ -34,7 +34,7 @@ class PlainScreen:
     """Lines to standard output. `then` runs before anything else can happen, so that a message which was shown is
     confirmed, whatever comes next."""
 
-    def show(self, text: str, then: Callable[[], None] | None = None) -> None:
+    def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:
         write(1, text)
         if then is not None:
             then()

@@ -6,7 +6,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Union
 
-from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, Status, StatusChanged, Warning
+from ..events import (
+    Broadcast,
+    Event,
+    Message,
+    NodeFound,
+    NodeInfo,
+    NodeLost,
+    RouteChanged,
+    Status,
+    StatusChanged,
+    Trust,
+    Warning,
+)
 from ..files import FileDone, FileFailed, FileOffered, FileProgress
 from ..insecure import (
     InsecureDelivered,
@@ -22,10 +34,12 @@ from ..insecure import (
 )
 from .files import Files
 from .insecure import NEW_INSECURE, InsecurePeer, Streams, describe, means_v1, message_key
+from .past import NO_CONTACTS
 from .safe import safe
 
 NEW = "================= NEW ================="
 END = "================= END ================="
+WARNING = "=============== WARNING ==============="
 NO_CONVERSATION = "! no conversation is open: start one with @<name or id> text"
 NO_NODES = "* no node has been found yet"
 HELP = """\
@@ -38,6 +52,12 @@ text                 send a line to the partner of the open conversation
 /files               list the files that are sent and offered
 /connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)
 /nodes               list the nodes that are known
+/history [N] [words] show the last messages of the conversation, or of all, that hold these words
+/contacts            list the nodes that you have written to, imported, verified or blocked
+/contacts export F   write them into the new file F; "qr" in place of F shows you yourself as a contact
+/contacts import F   keep the contacts in the file F, or one that is given as text
+/verify [node]       show the words that you and the other one compare; "yes" behind the node: they are the same
+/block <node>        hear nothing of a node any more, and tell it nothing; /unblock takes it back
 /bye                 end the conversation
 /exit                end the chat
 /help                show this text"""
@@ -107,13 +127,37 @@ class Order:
 
 
 @dataclass(frozen=True)
+class Past:
+    """Show messages: what follows ``/history``."""
+
+    words: str
+
+
+@dataclass(frozen=True)
+class Judge:
+    """``verify``, ``block`` or ``unblock`` a node; `query` is empty for the partner, `answer` what stands behind it."""
+
+    name: str
+    query: str
+    answer: str
+
+
+@dataclass(frozen=True)
+class Contacts:
+    """``list``, ``export`` or ``import``, and what stands behind it."""
+
+    action: str
+    argument: str
+
+
+@dataclass(frozen=True)
 class Wrong:
     """A line that makes no sense; `text` is what to show."""
 
     text: str
 
 
-Command = Union[Open, Say, Connect, Shout, SendFile, Decide, Order, Wrong]
+Command = Union[Open, Say, Connect, Shout, SendFile, Decide, Past, Judge, Contacts, Order, Wrong]
 
 
 def parse(line: str) -> Command | None:
@@ -136,6 +180,12 @@ def parse(line: str) -> Command | None:
             return _decide(word, rest.strip())
         if word == "/connect":
             return Connect(rest.strip()) if rest.strip() else Wrong("! name a node: /connect v1:<address>")
+        if word == "/history":
+            return Past(line[len(line) - len(rest) :])
+        if word in ("/verify", "/block", "/unblock"):
+            return _judge(word[1:], rest.strip())
+        if word == "/contacts":
+            return _contacts(line[len(line) - len(rest) :].strip(" \t"))
         if word == "/all":
             return Shout(rest.strip(" \t")) if rest.strip(" \t") else Wrong("! say something: /all text")
         return Wrong(f"! unknown command {safe(word)}; /help lists them")
@@ -148,11 +198,38 @@ def _decide(word: str, number: str) -> Command:
     return Decide(word == "/accept", int(number) if number else None)
 
 
+def _judge(name: str, rest: str) -> Command:
+    query, _, answer = rest.partition(" ")
+    answer = answer.strip()
+    if not query and name != "verify":
+        return Wrong(f"! name a node: /{name} <name or id>")
+    if answer not in ("", "yes", "no") or (answer and name != "verify"):
+        return Wrong(f"! too many words: /{name} <name or id>{' yes' if name == 'verify' else ''}")
+    return Judge(name, query, answer)
+
+
+def _contacts(rest: str) -> Command:
+    action, _, argument = rest.replace("\t", " ").partition(" ")
+    argument = rest[len(rest) - len(argument) :].strip(" \t")
+    if not action:
+        return Contacts("list", "")
+    if action not in ("export", "import"):
+        return Wrong("! unknown action; /contacts, /contacts export FILE or qr, /contacts import FILE or TEXT")
+    return Contacts(action, argument) if argument else Wrong(f"! name a file: /contacts {action} FILE")
+
+
+def is_loud(event: Event) -> bool:
+    """Whether nobody must overlook it."""
+    return isinstance(event, Warning) and event.kind == "nickname-taken"
+
+
 class Session:
     """What the chat knows. Methods take what happened and return the text to show."""
 
     def __init__(self) -> None:
         self.partner: NodeInfo | InsecurePeer | None = None
+        self.partner_query = ""
+        """What the person calls the partner."""
         self.streams = Streams()
         self.files = Files(self.name)
         self.shows_progress = False
@@ -206,18 +283,46 @@ class Session:
         return "\n".join(rows) or NO_NODES
 
     def _presence(self, node: NodeInfo) -> str:
+        trust = "" if node.trust is Trust.SEEN else f", {node.trust}"
         if not node.present:
-            return "away"
+            return f"away{trust}"
         if node.route is None or node.route.hops == 1:
-            return "here"
-        return f"here, {node.route.hops} hops through {self.name(node.route.next_hop)}"
+            return f"here{trust}"
+        return f"here, {node.route.hops} hops through {self.name(node.route.next_hop)}{trust}"
+
+    def list_contacts(self, nodes: list[NodeInfo]) -> str:
+        self.learn(nodes)
+        rows = [f"{node.id}  {safe(node.name)}  {node.trust}" for node in nodes if node.is_contact]
+        return "\n".join(rows) or NO_CONTACTS
+
+    def show_words(self, node: NodeInfo, words: list[str]) -> str:
+        """The words to compare with a node's person, and how."""
+        self.learn([node])
+        name = safe(node.name)
+        return (
+            f"* safety words of you and {name} {node.id}: {' '.join(words)}\n"
+            f"* {name} sees the same words with /verify: read them to each other, by voice or face to face. "
+            f"If they are the same, type /verify {self.unique_name(node.id)} yes"
+        )
+
+    def judged(self, name: str, answer: str, node: NodeInfo) -> str:
+        """What the person has said of a node."""
+        self.learn([node])
+        said = {
+            ("verify", "yes"): "is verified",
+            ("verify", "no"): "is not verified",
+            ("block", ""): "is blocked",
+            ("unblock", ""): "is not blocked",
+        }[name, answer]
+        return f"* {safe(node.name)} {node.id} {said}"
 
     # -- conversation -------------------------------------------------------------------------------------------
 
-    def open(self, node: NodeInfo | InsecurePeer) -> str | None:
-        """A conversation with `node`; None when it is the one that is open already."""
+    def open(self, node: NodeInfo | InsecurePeer, query: str | None = None) -> str | None:
+        """A conversation with `node`, whom the person calls `query`; None when it is the one that is open already."""
         if isinstance(node, NodeInfo):
             self.learn([node])
+        self.partner_query = query or node.id
         if self._is_partner(node.id):
             return None
         self.partner = node
@@ -301,7 +406,8 @@ class Session:
         if isinstance(event, Message):
             return self._said(event.sender, f"{self.name(event.sender)}: {safe(event.text)}")
         if isinstance(event, Warning):
-            return f"! {safe(event.text)}"
+            banner = f"{WARNING}\n" if is_loud(event) else ""
+            return f"{banner}! {safe(event.text)}"
         if isinstance(event, (FileOffered, FileProgress, FileDone, FileFailed)):
             return self.files.event(event, lines=not self.shows_progress)
         return self._insecure(event)

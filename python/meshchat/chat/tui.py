@@ -21,7 +21,9 @@ class TerminalScreen:
         self._pending: list[tuple[str, Callable[[], None] | None]] = []
         self._writer: asyncio.Task[None] | None = None
 
-    def show(self, text: str, then: Callable[[], None] | None = None) -> None:
+    def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:
+        if loud:
+            text = f"\a\x1b[1;31m{text}\x1b[0m"
         self._pending.append((text, then))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..errors import ArgumentError, MeshChatError
-from . import bench, chat, connect, id, listen, network_key, node, nodes, ping, send, trace
+from . import bench, chat, connect, contacts, history, id, listen, network_key, node, nodes, ping, send, trace
 
 
 class _Version(argparse.Action):
@@ -27,7 +27,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (chat, node, nodes, ping, trace, send, listen, connect, bench, id, network_key):
+    people = (chat, history, contacts)
+    mesh = (node, nodes, ping, trace)
+    for command in (*people, *mesh, send, listen, connect, bench, id, network_key):
         command.add_parser(commands)
     return parser
 

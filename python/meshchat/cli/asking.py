@@ -48,7 +48,7 @@ def add_options(parser: argparse.ArgumentParser, *, wait: str) -> None:
     add_temporary(parser)
     add_links(parser)
     add_network_key(parser)
-    parser.add_argument("--wait", metavar="SECONDS", type=seconds, default=None, help=wait)
+    parser.add_argument("--wait", metavar="SECONDS", type=seconds, help=wait)
     add_passphrase(parser)
     parser.epilog = (
         "When a chat or a node runs in the home, it is asked, and the options of a start mean nothing. Otherwise this "

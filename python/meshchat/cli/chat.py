@@ -21,6 +21,7 @@ from ..node import Node
 from .common import (
     add_downloads,
     add_home,
+    add_keep_history,
     add_links,
     add_network_key,
     add_nickname,
@@ -43,6 +44,7 @@ def add_parser(commands: Subparsers) -> None:
     add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
+    add_keep_history(parser)
     add_downloads(parser)
     parser.add_argument("--plain", action="store_true", help="lines in, lines out, also on a terminal")
     add_passphrase(parser)

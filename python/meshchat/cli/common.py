@@ -6,9 +6,11 @@ import argparse
 import asyncio
 import math
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias, TypeVar
 
@@ -99,6 +101,25 @@ def mailbox(options: argparse.Namespace) -> Mailbox | None:
 
 def add_nickname(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--nickname", metavar="NAME", help="the name shown to others (default: that of last time)")
+
+
+def add_keep_history(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--keep-history",
+        metavar="TIME|N",
+        type=kept,
+        help="forget messages after a time (12h, 30d, 8w), or but for the newest N (default: keep all)",
+    )
+
+
+def kept(text: str) -> timedelta | int:
+    """Type of an option that says how long messages stay."""
+    match = re.fullmatch(r"([0-9]{1,6})(h|d|w)|([0-9]{1,9})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a time (12h, 30d, 8w) nor a number of messages")
+    if match[3]:
+        return int(match[3])
+    return timedelta(hours=int(match[1]) * {"h": 1, "d": 24, "w": 168}[match[2]])
 
 
 def size(text: str) -> int:

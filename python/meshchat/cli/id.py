@@ -6,7 +6,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from ..errors import ArgumentError
+from ..chat.past import qr_lines
+from ..errors import ArgumentError, StorageError
+from ..history import Contact, History
 from ..identity import Identity
 from .common import Progress, add_home, add_passphrase, ask, given_passphrase, with_passphrase
 
@@ -16,29 +18,38 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("id", help="show, make or export this node's identity")
-    actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
+    parser.add_argument("--qr", action="store_true", help="show this node as a contact: a QR code and a line of text")
+    parser.set_defaults(run=lambda options: _qr(parser, options))
+    actions = parser.add_subparsers(title="actions", metavar="ACTION")
 
-    show = actions.add_parser("show", help="show NODE_ID")
-    show.add_argument("--json", action="store_true", help="as a JSON object")
+    show = _add_action(actions, "show", help="show NODE_ID")
+    show.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     show.set_defaults(run=_show)
 
-    create = actions.add_parser("create", help="make a key")
+    create = _add_action(actions, "create", help="make a key")
     create.add_argument("--bits", type=int, default=None, help="size of the RSA key, 2048 to 4096 (default: 3072)")
-    create.add_argument("--protect", action="store_true", help="ask for a passphrase that protects the key file")
-    create.add_argument("--json", action="store_true", help="as a JSON object")
+    create.add_argument("--protect", action="store_true", default=False, help="ask for a passphrase that protects the key file")
+    create.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     create.set_defaults(run=_create)
 
-    export = actions.add_parser("export", help="print the public key as PEM")
+    export = _add_action(actions, "export", help="print the public key as PEM")
     export.set_defaults(run=_export)
 
-    words = actions.add_parser("words", help="show the words to compare by voice with another person")
+    words = _add_action(actions, "words", help="show the words to compare by voice with another person")
     words.add_argument("peer", metavar="PEER", help="the other's NODE_ID, 64 hexadecimal digits")
-    words.add_argument("--json", action="store_true", help="as a JSON object")
+    words.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     words.set_defaults(run=_words)
 
+    add_home(parser)
+    add_passphrase(parser)
     for action in (show, create, export, words):
         add_home(action)
         add_passphrase(action)
+
+
+def _add_action(actions: Subparsers, name: str, *, help: str) -> argparse.ArgumentParser:
+    # Without defaults, so that an option before the action counts as well.
+    return actions.add_parser(name, help=help, argument_default=argparse.SUPPRESS)
 
 
 def _load(options: argparse.Namespace) -> Identity:
@@ -64,6 +75,24 @@ def _create(options: argparse.Namespace) -> int:
     with Progress("making a key; this takes some seconds") as progress:
         identity = Identity.create(options.home, passphrase=passphrase, tick=progress.tick, **size)
     return _print_id(identity, options.json)
+
+
+def _qr(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    if not options.qr:
+        parser.error("an action is needed (show, create, export, words), or --qr")
+    identity = _load(options)
+    contact = str(Contact(identity.id, _own_nickname(options, identity)))
+    print(qr_lines(contact))
+    print(contact)
+    return 0
+
+
+def _own_nickname(options: argparse.Namespace, identity: Identity) -> str | None:
+    try:
+        return History(options.home).nickname(identity.id)
+    except StorageError:
+        # No node has run with this key yet.
+        return None
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from ..files import FileDone, FileEvent, FileFailed, FileOffered, FileProgress
 from ..node import Node
 from .common import (
     add_home,
+    add_keep_history,
     add_links,
     add_mailbox,
     add_network_key,
@@ -49,6 +50,7 @@ def add_parser(commands: Subparsers) -> None:
     add_v1(parser)
     add_network_key(parser)
     add_nickname(parser)
+    add_keep_history(parser)
     add_passphrase(parser)
     parser.set_defaults(run=_run)
 

@@ -28,7 +28,7 @@ _AWAY = "-"
 
 def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("nodes", help="list the nodes that are known, and the ways there")
-    fields = "id, nickname, present, last_seen (seconds since 1970), next_hop, hops, metric, mtu, link"
+    fields = "id, nickname, present, last_seen (seconds since 1970), next_hop, hops, metric, mtu, link, trust, contact"
     parser.add_argument("--json", action="store_true", help=f"as a JSON array of objects with {fields}")
     add_options(
         parser, wait=f"time to listen before the list (default: {_LISTEN:g} for a node of this command's own, else 0)"
@@ -67,6 +67,8 @@ def as_json(node: NodeInfo) -> dict[str, Any]:
         "metric": route and route.metric,
         "mtu": route and route.mtu,
         "link": route and route.link,
+        "trust": str(node.trust),
+        "contact": node.is_contact,
     }
 
 
@@ -81,7 +83,7 @@ def table(nodes: Sequence[NodeInfo], now: float, width: int | None) -> str:
 
 
 def _row(node: NodeInfo, names: dict[str, str], now: float) -> tuple[str, ...]:
-    heard = age(now - node.last_seen)
+    heard = age(now - node.last_seen) if node.last_seen else "never"
     nickname = safe(node.nickname or "")
     if node.route is None:
         return (node.id, nickname, _AWAY, _AWAY, _AWAY, _AWAY, heard)

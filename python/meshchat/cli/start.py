@@ -34,6 +34,7 @@ async def start(
         network_key_file=options.network_key_file,
         mailbox=mailbox(options),
         downloads=getattr(options, "downloads", None),
+        keep_history=getattr(options, "keep_history", None),
     )
     if not temporary and Identity.exists(home):
         await node.start()

@@ -52,6 +52,24 @@ class RemoteNode:
     async def trace(self, to: str) -> list[TraceHop]:
         return [hop_from_json(hop) for hop in await self._ask("trace", to=to)]
 
+    async def words(self, to: str) -> list[str]:
+        return [str(word) for word in await self._ask("words", to=to)]
+
+    async def import_contact(self, contact: str) -> NodeInfo:
+        return node_from_json(await self._ask("import_contact", contact=contact))
+
+    async def verify(self, node: str) -> NodeInfo:
+        return node_from_json(await self._ask("verify", node=node))
+
+    async def unverify(self, node: str) -> NodeInfo:
+        return node_from_json(await self._ask("unverify", node=node))
+
+    async def block(self, node: str) -> NodeInfo:
+        return node_from_json(await self._ask("block", node=node))
+
+    async def unblock(self, node: str) -> NodeInfo:
+        return node_from_json(await self._ask("unblock", node=node))
+
     async def _ask(self, do: str, **arguments: object) -> Any:
         if self._listening.done():
             raise self._gone()

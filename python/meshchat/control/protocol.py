@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import errors
 from ..errors import InternalError, MeshChatError
-from ..events import NodeInfo, Route, TraceHop
+from ..events import NodeInfo, Route, TraceHop, Trust
 
 #: Name of the socket in the home.
 SOCKET = "control.sock"
@@ -37,6 +37,12 @@ REQUESTS: dict[str, dict[str, type]] = {
     "resolve": {"query": str},
     "ping": {"to": str, "timeout": float},
     "trace": {"to": str},
+    "words": {"to": str},
+    "import_contact": {"contact": str},
+    "verify": {"node": str},
+    "unverify": {"node": str},
+    "block": {"node": str},
+    "unblock": {"node": str},
 }
 
 # Longest path of a socket, without the NUL behind it.
@@ -59,12 +65,12 @@ def address(home: Path) -> Iterator[str]:
 
 
 def node_to_json(node: NodeInfo) -> dict[str, Any]:
-    return asdict(node)
+    return {**asdict(node), "trust": node.trust.value}
 
 
 def node_from_json(value: dict[str, Any]) -> NodeInfo:
-    route = value["route"]
-    return NodeInfo(**{**value, "route": None if route is None else Route(**route)})
+    route = None if value["route"] is None else Route(**value["route"])
+    return NodeInfo(**{**value, "route": route, "trust": Trust(value["trust"])})
 
 
 def hop_to_json(hop: TraceHop) -> dict[str, Any]:

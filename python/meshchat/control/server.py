@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 import struct
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +34,12 @@ class Answering(Protocol):
     async def resolve(self, query: str) -> NodeInfo: ...
     async def ping(self, to: str, *, timeout: float = ...) -> float: ...
     async def trace(self, to: str) -> list[TraceHop]: ...
+    async def words(self, to: str) -> list[str]: ...
+    async def import_contact(self, contact: str) -> NodeInfo: ...
+    async def verify(self, node: str) -> NodeInfo: ...
+    async def unverify(self, node: str) -> NodeInfo: ...
+    async def block(self, node: str) -> NodeInfo: ...
+    async def unblock(self, node: str) -> NodeInfo: ...
 
 
 class Server:
@@ -134,7 +141,18 @@ class _Client:
             return node_to_json(await self._node.resolve(**arguments))
         if name == "ping":
             return await self._node.ping(**arguments)
-        return [hop_to_json(hop) for hop in await self._node.trace(**arguments)]
+        if name == "trace":
+            return [hop_to_json(hop) for hop in await self._node.trace(**arguments)]
+        if name == "words":
+            return await self._node.words(**arguments)
+        about: dict[str, Callable[..., Awaitable[NodeInfo]]] = {
+            "import_contact": self._node.import_contact,
+            "verify": self._node.verify,
+            "unverify": self._node.unverify,
+            "block": self._node.block,
+            "unblock": self._node.unblock,
+        }
+        return node_to_json(await about[name](**arguments))
 
 
 def _decode(line: bytes) -> dict[str, Any]:

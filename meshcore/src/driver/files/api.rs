@@ -19,7 +19,13 @@ impl Node {
     /// goes on. The file must stay where it is, and as it is, until then.
     pub fn send_file(&self, to: NodeId, path: impl Into<PathBuf>) -> Pending<FileId> {
         let path = path.into();
-        self.ask_files(|reply| FileCommand::Send { to, path, reply })
+        self.ask_files(|reply| FileCommand::Send { to, name: None, path, reply })
+    }
+
+    /// [`Node::send_file`] to somebody whom the person calls `name`: refused as by [`Node::send_named`].
+    pub fn send_file_named(&self, to: NodeId, name: &str, path: impl Into<PathBuf>) -> Pending<FileId> {
+        let (name, path) = (Some(name.to_owned()), path.into());
+        self.ask_files(|reply| FileCommand::Send { to, name, path, reply })
     }
 
     /// Accepts a file that is offered, into the folder of the downloads ([`crate::Builder::downloads`]). It gets its name
@@ -65,7 +71,7 @@ impl Shared {
                 let files = self.ledger.lock().all();
                 reply.give(Ok(files.iter().map(|file| self.info(file)).collect()));
             }
-            FileCommand::Send { to, path, reply } => {
+            FileCommand::Send { to, path, reply, .. } => {
                 self.spawn(async move { reply.give(send(&shared, to, path).await) });
             }
             FileCommand::Accept { id, folder, reply } => {
@@ -81,6 +87,20 @@ impl Shared {
             FileCommand::Cancel { id, reply } => {
                 self.spawn(async move { reply.give(end(&shared, id).await) })
             }
+        }
+    }
+
+    /// Refuses what a peer has offered, and what it will offer.
+    pub(super) fn block(self: &Arc<Self>, peer: NodeId) {
+        self.set_present(peer, false);
+        let undecided = self.ledger.lock().set_blocked(peer, true);
+        for id in undecided {
+            let shared = Arc::clone(self);
+            self.spawn(async move {
+                if let Err(error) = end(&shared, id).await {
+                    tracing::debug!(%id, %error, "an offer of a blocked node could not be refused");
+                }
+            });
         }
     }
 

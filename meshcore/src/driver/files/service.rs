@@ -46,11 +46,24 @@ const DISK_THREADS: usize = 8;
 
 /// What the application asks for.
 pub(in crate::driver) enum FileCommand {
-    Send { to: NodeId, path: PathBuf, reply: Reply<FileId> },
+    Send { to: NodeId, name: Option<String>, path: PathBuf, reply: Reply<FileId> },
     Accept { id: FileId, folder: Option<PathBuf>, reply: Reply<()> },
     Refuse { id: FileId, reply: Reply<()> },
     Cancel { id: FileId, reply: Reply<()> },
     List { reply: Reply<Vec<FileInfo>> },
+}
+
+impl FileCommand {
+    /// Answers it in place of the service.
+    pub(in crate::driver) fn fail(self, error: Error) {
+        match self {
+            Self::Send { reply, .. } => reply.give(Err(error)),
+            Self::Accept { reply, .. } | Self::Refuse { reply, .. } | Self::Cancel { reply, .. } => {
+                reply.give(Err(error));
+            }
+            Self::List { reply } => reply.give(Err(error)),
+        }
+    }
 }
 
 /// What the engine has seen of a node.
@@ -59,6 +72,9 @@ pub(in crate::driver) enum Notice {
     Found(NodeId),
     Lost(NodeId),
     Restarted(NodeId),
+    /// By the person, who is never asked by it any more; it counts as lost.
+    Blocked(NodeId),
+    Unblocked(NodeId),
 }
 
 /// Everything that the service hears.
@@ -265,6 +281,10 @@ impl Service {
                     state.links.iter_mut().for_each(|link| link.suspect = true);
                 }
                 self.on_reach(peer);
+            }
+            News::Notice(Notice::Blocked(peer)) => self.shared.block(peer),
+            News::Notice(Notice::Unblocked(peer)) => {
+                self.shared.ledger.lock().set_blocked(peer, false);
             }
             News::Tend(peer) => self.tend(peer),
             News::Connected(peer, connected) => self.on_connected(peer, connected),

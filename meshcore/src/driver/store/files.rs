@@ -126,7 +126,7 @@ fn path_bytes(path: &Path) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::store::Store;
+    use crate::driver::store::{KeepHistory, Store};
 
     fn transfer(number: u8) -> Transfer {
         Transfer {
@@ -155,7 +155,7 @@ mod tests {
     fn files_survive_a_restart_as_they_were_saved_last() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("messages.db");
-        let (store, opened) = Store::open(&path, Box::new(|_| ())).unwrap();
+        let (store, opened) = Store::open(&path, KeepHistory::Everything, Box::new(|_| ())).unwrap();
         assert_eq!(opened.files, []);
         let files = store.files().unwrap();
         let ended = Transfer {
@@ -176,7 +176,7 @@ mod tests {
         }
         drop(files);
         store.close();
-        let (store, mut opened) = Store::open(&path, Box::new(|_| ())).unwrap();
+        let (store, mut opened) = Store::open(&path, KeepHistory::Everything, Box::new(|_| ())).unwrap();
         opened.files.sort_by_key(|file| file.id);
         assert_eq!(opened.files, [ended, transfer(2)]);
         let files = store.files().unwrap();

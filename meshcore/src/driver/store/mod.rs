@@ -5,6 +5,10 @@
 
 mod cursor;
 mod files;
+mod index;
+mod peers;
+mod reader;
+mod retention;
 mod schema;
 mod writer;
 
@@ -21,6 +25,8 @@ use tokio::sync::oneshot;
 
 pub use cursor::Cursor;
 pub(super) use files::{FileOp, FileStore, Saved};
+pub use reader::{Found, Reader, Wanted};
+pub use retention::KeepHistory;
 
 use crate::file::Transfer;
 use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, StoredPeer};
@@ -58,8 +64,8 @@ pub struct Store {
 
 impl Store {
     /// Opens or creates the database and starts the writer.
-    pub fn open(file: &Path, deliver: ReplyHandler) -> Result<(Self, Opened), StoreError> {
-        let writer = Writer::open(file)?;
+    pub fn open(file: &Path, keep: KeepHistory, deliver: ReplyHandler) -> Result<(Self, Opened), StoreError> {
+        let writer = Writer::open(file, keep)?;
         let opened = writer.load()?;
         let (commands, queue) = mpsc::channel();
         let thread = std::thread::Builder::new()
@@ -67,6 +73,11 @@ impl Store {
             .spawn(move || writer.run(&queue, &deliver))
             .map_err(|error| io_error(file, &error))?;
         Ok((Self { file: file.to_owned(), commands: Some(commands), thread: Some(thread) }, opened))
+    }
+
+    /// Brings an existing database up to date.
+    pub fn upgrade(file: &Path) -> Result<(), StoreError> {
+        Writer::open(file, KeepHistory::Everything).map(drop)
     }
 
     /// Queues an operation; never waits. Its reply goes to the [`ReplyHandler`]. The messenger bounds how many can be

@@ -9,10 +9,11 @@ use crate::message::store::StoreError;
 
 /// One step a version, in order; a step that was released is never changed. `user_version` counts those done.
 ///
-/// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones. A message with a status below 25
-/// (`Status::Expired`) is pending.
-pub(super) const MIGRATIONS: &[&str] = &[
-    "
+/// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones.
+pub(super) const MIGRATIONS: &[&str] = &[RELEASED_0_1, DELIVERY, FILES, ROOMS, HISTORY, TRUST];
+
+/// A message with a status below 25 (`Status::Expired`) is pending.
+const RELEASED_0_1: &str = "
     CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE peers (
         id BLOB PRIMARY KEY,
@@ -38,10 +39,11 @@ pub(super) const MIGRATIONS: &[&str] = &[
         received INTEGER NOT NULL,
         UNIQUE (sender, id)
     ) STRICT;
-",
-    // Mailboxes. A message of another kind than 1 (text) has its content in a column of its own, and an empty text. `told`: of which
-    // messages from others a receipt in the outbox tells.
-    "
+";
+
+/// Mailboxes. A message of another kind than 1 (text) has its content in a column of its own, and an empty text. `told`: of which
+/// messages from others a receipt in the outbox tells.
+const DELIVERY: &str = "
     ALTER TABLE outgoing ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE outgoing ADD COLUMN content BLOB;
     ALTER TABLE outgoing ADD COLUMN expires INTEGER;
@@ -95,10 +97,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
         UPDATE letter_sizes SET bytes = bytes - length(OLD.envelope) WHERE sender IN (OLD.sender, x'');
         DELETE FROM letter_sizes WHERE sender = OLD.sender AND bytes <= 0;
     END;
-",
-    FILES,
-    ROOMS,
-];
+";
 
 /// Files, sent and received. Paths are bytes; a state of 20 (`FileState::Done`) or more is the last one.
 const FILES: &str = "
@@ -164,19 +163,93 @@ const ROOMS: &str = "
     CREATE INDEX waiting_by_room ON waiting (room, version);
 ";
 
+/// Who searches and lists messages reads `history`, a row for each text in the order in which this node got to know of
+/// them: one numbering for both directions, which no clock that is set back disturbs. `peer` is the room of a text to a room, whose first
+/// copy stands for all. `words` is its index; it keeps no
+/// text of its own, and forgets the words of a row that is deleted. It has the rows up to the position `indexed` in `meta`;
+/// later ones are added many at once (`index.rs`).
+const HISTORY: &str = "
+    CREATE TABLE history (
+        position INTEGER PRIMARY KEY AUTOINCREMENT,
+        peer BLOB NOT NULL,
+        time INTEGER NOT NULL,
+        arrival INTEGER,
+        seq INTEGER
+    ) STRICT;
+    INSERT INTO history (peer, time, arrival, seq)
+        SELECT sender, received, arrival, NULL FROM incoming
+        UNION ALL SELECT peer, created, NULL, seq FROM outgoing WHERE kind = 1
+        ORDER BY 2, 3, 4;
+    CREATE INDEX history_of_peer ON history (peer, position);
+
+    CREATE VIRTUAL TABLE words USING fts5(
+        text, content = '', columnsize = 0, tokenize = 'unicode61 remove_diacritics 2'
+    );
+    INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
+    INSERT INTO words (rowid, text)
+        SELECT history.position, coalesce(incoming.text, outgoing.text) FROM history
+        LEFT JOIN incoming ON incoming.arrival = history.arrival
+        LEFT JOIN outgoing ON outgoing.seq = history.seq
+        ORDER BY history.position;
+    INSERT INTO meta SELECT 'indexed', coalesce(max(position), 0) FROM history;
+
+    CREATE TRIGGER incoming_into_history AFTER INSERT ON incoming BEGIN
+        INSERT INTO history (peer, time, arrival) VALUES (coalesce(new.room, new.sender), new.received, new.arrival);
+    END;
+    CREATE TRIGGER outgoing_into_history AFTER INSERT ON outgoing WHEN new.kind = 1 BEGIN
+        INSERT INTO history (peer, time, seq) VALUES (new.peer, new.created, new.seq);
+    END;
+    CREATE TRIGGER outgoing_to_room_into_history AFTER INSERT ON outgoing WHEN new.kind = 5
+        AND NOT EXISTS (SELECT 1 FROM outgoing WHERE id = new.id AND seq < new.seq)
+    BEGIN
+        INSERT INTO history (peer, time, seq) VALUES (new.room, new.created, new.seq);
+    END;
+    CREATE TRIGGER history_out_of_words BEFORE DELETE ON history
+        WHEN old.position <= (SELECT value FROM meta WHERE key = 'indexed')
+    BEGIN
+        INSERT INTO words (words, rowid, text)
+            SELECT 'delete', old.position, text FROM incoming WHERE arrival = old.arrival
+            UNION ALL SELECT 'delete', old.position, text FROM outgoing WHERE seq = old.seq;
+    END;
+";
+
+const TRUST: &str = "
+    ALTER TABLE peers ADD COLUMN trust INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE peers ADD COLUMN ties INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE peers ADD COLUMN nickname TEXT;
+    UPDATE peers SET ties = 1 WHERE id IN (SELECT sender FROM incoming);
+    UPDATE peers SET ties = 2 WHERE id IN (SELECT peer FROM outgoing WHERE kind = 1);
+";
+
 /// Latest schema version.
-const LATEST: u32 = MIGRATIONS.len() as u32;
+pub(super) const LATEST: u32 = MIGRATIONS.len() as u32;
+
+/// Version of the tables; a later one than this program knows is refused.
+pub(super) fn version(connection: &Connection, file: &Path) -> Result<u32, StoreError> {
+    let found = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+    let found = found.map_err(|error| sqlite_error(file, error))?;
+    if found > LATEST {
+        return Err(StoreError::Newer { file: file.to_owned(), found, supported: LATEST });
+    }
+    Ok(found)
+}
 
 /// Prepares a connection and brings the tables up to date.
 pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), StoreError> {
     let failed = |error| sqlite_error(file, error);
     // Before anything is written: a file of a later version stays as it is.
-    let found: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
-    if found > LATEST {
-        return Err(StoreError::Newer { file: file.to_owned(), found, supported: LATEST });
-    }
-    connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;").map_err(failed)?;
-    for (version, step) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+    version(connection, file)?;
+    // What is deleted is overwritten with zeros.
+    let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;";
+    connection.execute_batch(pragmas).map_err(failed)?;
+    upgrade(connection, file, MIGRATIONS)
+}
+
+/// Does those of `steps` that were not done yet, each with its number or not at all.
+fn upgrade(connection: &mut Connection, file: &Path, steps: &[&str]) -> Result<(), StoreError> {
+    let failed = |error| sqlite_error(file, error);
+    let found = version(connection, file)?;
+    for (version, step) in (1u32..).zip(steps).skip(found as usize) {
         let transaction = connection.transaction().map_err(failed)?;
         transaction.execute_batch(step).map_err(failed)?;
         transaction.pragma_update(None, "user_version", version).map_err(failed)?;
@@ -184,3 +257,6 @@ pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), St
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

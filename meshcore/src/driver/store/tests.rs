@@ -28,7 +28,7 @@ impl TestStore for Direct {
     fn reopen(&mut self) -> OpenedOutboxes {
         // The closing of the thread, in this one.
         self.execute_batch(vec![StoreOp::RemovePeer(PEER)]);
-        self.writer = Writer::open(&self.file).unwrap();
+        self.writer = Writer::open(&self.file, KeepHistory::Everything).unwrap();
         self.writer.load().unwrap().outboxes
     }
 }
@@ -36,14 +36,14 @@ impl TestStore for Direct {
 fn direct() -> (tempfile::TempDir, Direct) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("messages.db");
-    let writer = Writer::open(&file).unwrap();
+    let writer = Writer::open(&file, KeepHistory::Everything).unwrap();
     (directory, Direct { file, writer })
 }
 
 fn open(file: &Path) -> (Store, Opened, Receiver<StoreReply>) {
     let (sender, replies) = channel();
     let deliver = move |batch: Vec<StoreReply>| batch.into_iter().for_each(|reply| drop(sender.send(reply)));
-    let (store, opened) = Store::open(file, Box::new(deliver)).unwrap();
+    let (store, opened) = Store::open(file, KeepHistory::Everything, Box::new(deliver)).unwrap();
     (store, opened, replies)
 }
 
@@ -131,7 +131,7 @@ fn a_database_of_the_first_version_keeps_its_contents() {
     )
     .unwrap();
     drop(old);
-    let mut writer = Writer::open(&file).unwrap();
+    let mut writer = Writer::open(&file, KeepHistory::Everything).unwrap();
     let Opened { peers, outboxes, .. } = writer.load().unwrap();
     let peer = NodeId([0; 32]);
     assert_eq!((peers.len(), &peers[0].record[..]), (1, &[1, 2][..]));
@@ -173,7 +173,7 @@ fn what_was_submitted_is_there_after_closing() {
     store.submit(incoming(1)).unwrap();
     store.submit(incoming(2)).unwrap();
     let at = UnixTime::from_millis;
-    let peer = StoredPeer { id: PEER, record: vec![7; 1300], first_seen: at(1), last_seen: at(2) };
+    let peer = StoredPeer { last_seen: at(2), ..StoredPeer::new(PEER, vec![7; 1300], at(1)) };
     let gone = StoredPeer { id: NodeId([9; 32]), ..peer.clone() };
     for op in [StoreOp::SavePeer(gone), StoreOp::SavePeer(peer.clone()), StoreOp::RemovePeer(NodeId([9; 32]))]
     {
@@ -255,7 +255,7 @@ fn what_cannot_be_written_is_refused() {
 }
 
 fn opening_fails(file: &Path) -> StoreError {
-    Store::open(file, Box::new(drop)).map(drop).unwrap_err()
+    Store::open(file, KeepHistory::Everything, Box::new(drop)).map(drop).unwrap_err()
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn a_later_schema_is_left_alone() {
     drop(store.writer);
     let before = fs::read(&store.file).unwrap();
     let error = opening_fails(&store.file);
-    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: 4 });
+    assert_eq!(error, StoreError::Newer { file: store.file.clone(), found: 99, supported: schema::LATEST });
     assert!(error.to_string().contains("update MeshChat"), "{error}");
     assert_eq!(fs::read(&store.file).unwrap(), before);
 }
@@ -330,7 +330,7 @@ fn what_was_answered_survives_kill_9() {
             }
         }
         child.wait().unwrap();
-        let mut writer = Writer::open(&file).unwrap();
+        let mut writer = Writer::open(&file, KeepHistory::Everything).unwrap();
         let found = loaded(&writer.execute(vec![Command::Op(load_all())]));
         assert!(stored.len() > 100 && found.len() >= stored.len());
         assert_eq!(found[..stored.len()], stored[..]);

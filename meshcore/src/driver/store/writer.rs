@@ -6,15 +6,20 @@ mod outgoing;
 mod rooms;
 
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Instant;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+pub(super) use self::rooms::load_rooms;
+use super::index::Indexer;
+use super::peers::{load_peers, save_peer};
+use super::retention::{KeepHistory, Sweeper};
 use super::{Command, Opened, ReplyHandler, connect, files, schema, sqlite_error};
 use crate::message::room::RoomOutcome;
 use crate::message::store::{
     Content, Deposit, IncomingMessage, Keeping, Letter, OpenedOutboxes, OutgoingMessage, PageLimit,
-    StoreError, StoreOp, StoreReply, StoredPeer,
+    StoreError, StoreOp, StoreReply,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
@@ -63,14 +68,19 @@ pub(super) struct Writer {
     /// The application's cursor, and what the database knows of it: written along with the next commit.
     confirmed: u64,
     saved_confirmed: u64,
+    indexer: Indexer,
+    sweeper: Sweeper,
 }
 
 impl Writer {
-    pub(super) fn open(file: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(file: &Path, keep: KeepHistory) -> Result<Self, StoreError> {
         let mut connection = connect(file)?;
         schema::prepare(&mut connection, file)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        let mut writer = Self { file: file.to_owned(), connection, confirmed: 0, saved_confirmed: 0 };
+        let indexer = Indexer::open(&connection).map_err(|error| sqlite_error(file, error))?;
+        let (file, sweeper) = (file.to_owned(), Sweeper::new(keep));
+        let mut writer = Self { file, connection, confirmed: 0, saved_confirmed: 0, indexer, sweeper };
+        let file = &writer.file;
         writer.confirmed = writer.meta(CONFIRMED).map_err(|error| sqlite_error(file, error))?;
         writer.saved_confirmed = writer.confirmed;
         Ok(writer)
@@ -81,11 +91,6 @@ impl Writer {
     }
 
     fn try_load(&self) -> rusqlite::Result<Opened> {
-        let mut statement = self.connection.prepare("SELECT id, record, first_seen, last_seen FROM peers")?;
-        let peers = statement.query_map([], |row| {
-            let (id, record) = (NodeId(row.get(0)?), row.get(1)?);
-            Ok(StoredPeer { id, record, first_seen: time(row, 2)?, last_seen: time(row, 3)? })
-        })?;
         let nodes = |sql: &str| -> rusqlite::Result<Vec<NodeId>> {
             self.connection.prepare(sql)?.query_map([], |row| row.get(0).map(NodeId))?.collect()
         };
@@ -98,22 +103,31 @@ impl Writer {
             letters_for: nodes("SELECT DISTINCT recipient FROM letters ORDER BY recipient")?,
             confirmed: self.confirmed,
             last_arrival,
-            rooms: self.rooms()?,
+            rooms: load_rooms(&self.connection)?,
         };
-        Ok(Opened {
-            peers: peers.collect::<Result<_, _>>()?,
-            files: files::load(&self.connection)?,
-            outboxes,
-        })
+        Ok(Opened { peers: load_peers(&self.connection)?, files: files::load(&self.connection)?, outboxes })
     }
 
     /// Works until all senders are gone and the queue is empty.
     pub(super) fn run(mut self, queue: &mpsc::Receiver<Command>, deliver: &ReplyHandler) {
-        while let Ok(first) = queue.recv() {
-            let batch: Vec<_> = std::iter::once(first).chain(queue.try_iter()).take(MAX_BATCH).collect();
+        loop {
+            let first = match self.sweeper.wait(Instant::now()) {
+                Some(pause) => queue.recv_timeout(pause),
+                None => queue.recv().map_err(RecvTimeoutError::from),
+            };
+            if matches!(first, Err(RecvTimeoutError::Disconnected)) {
+                break;
+            }
+            let batch: Vec<_> = first.into_iter().chain(queue.try_iter()).take(MAX_BATCH).collect();
             let replies = self.execute(batch);
             if !replies.is_empty() {
                 deliver(replies);
+            }
+            if self.indexer.is_due() {
+                self.index();
+            }
+            if self.sweeper.is_due(Instant::now()) {
+                self.sweep();
             }
         }
         // The cursor's own file has it as well; and a database that cannot be written now is mended at the next start.
@@ -143,6 +157,22 @@ impl Writer {
         batch.into_iter().zip(answers).filter_map(|(command, answer)| reply(command, answer)).collect()
     }
 
+    /// A step of indexing. What the disk refuses now is tried again when as many messages have come once more.
+    fn index(&mut self) {
+        if let Err(error) = self.indexer.step(&mut self.connection) {
+            let error = sqlite_error(&self.file, error);
+            tracing::warn!(%error, "the words of messages could not be indexed");
+        }
+    }
+
+    /// A step of forgetting. What the disk refuses now is tried again with the next sweep.
+    fn sweep(&mut self) {
+        if let Err(error) = self.sweeper.step(&mut self.connection, self.confirmed) {
+            let error = sqlite_error(&self.file, error);
+            tracing::warn!(%error, "old messages could not be forgotten");
+        }
+    }
+
     fn run_alone(&self, command: &Command) -> Answer {
         self.run_command(command).map_err(|error| sqlite_error(&self.file, error))
     }
@@ -169,6 +199,7 @@ impl Writer {
         }
         self.connection.execute_batch("COMMIT")?;
         self.saved_confirmed = self.confirmed;
+        self.indexer.on_committed(batch);
         Ok(answers)
     }
 
@@ -213,12 +244,7 @@ impl Writer {
                 self.drop_waiting(*now)?;
                 Ok(Outcome::Swept { expired: self.give_up(*now)?, released: self.release(*now)? })
             }
-            StoreOp::SavePeer(StoredPeer { id, record, first_seen, last_seen }) => {
-                self.connection
-                    .prepare_cached("INSERT OR REPLACE INTO peers VALUES (?, ?, ?, ?)")?
-                    .execute(params![id.0, record, signed(*first_seen), signed(*last_seen)])?;
-                Ok(Outcome::Done)
-            }
+            StoreOp::SavePeer(peer) => save_peer(&self.connection, peer).map(|()| Outcome::Done),
             StoreOp::RemovePeer(id) => {
                 self.connection.prepare_cached("DELETE FROM peers WHERE id = ?")?.execute([id.0])?;
                 Ok(Outcome::Done)
@@ -343,7 +369,7 @@ fn page<T>(
     Ok((messages, true))
 }
 
-fn signed(time: UnixTime) -> i64 {
+pub(super) fn signed(time: UnixTime) -> i64 {
     time.as_millis().cast_signed()
 }
 

@@ -1,6 +1,6 @@
 //! Envelopes that others hand over: those for this node are opened, the others are kept in its mailbox, if it offers one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -49,6 +49,7 @@ struct Opened {
 pub(super) struct Counter {
     own: NodeId,
     mailbox: Option<MailboxConfig>,
+    blocked: BTreeSet<NodeId>,
     under_way: BTreeMap<(SessionId, u64), UnderWay>,
     junk: BTreeMap<SessionId, TokenBucket>,
     /// By the token of the job.
@@ -61,11 +62,24 @@ impl Counter {
         Self {
             own,
             mailbox,
+            blocked: BTreeSet::new(),
             under_way: BTreeMap::new(),
             junk: BTreeMap::new(),
             opening: BTreeMap::new(),
             opened: Vec::new(),
         }
+    }
+
+    pub(super) fn set_blocked(&mut self, node: NodeId, blocked: bool) {
+        if blocked {
+            self.blocked.insert(node);
+        } else {
+            self.blocked.remove(&node);
+        }
+    }
+
+    pub(super) fn is_blocked(&self, node: &NodeId) -> bool {
+        self.blocked.contains(node)
     }
 
     pub(super) fn session_closed(&mut self, session: SessionId) {
@@ -100,7 +114,7 @@ impl Counter {
             return push_answer(session, number, (Outcome::Later, Duration::ZERO), out);
         }
         self.under_way.insert((session, number), UnderWay { len: envelope.len(), keep });
-        if envelope.len() < MIN_ENVELOPE {
+        if envelope.len() < MIN_ENVELOPE || self.is_blocked(&recipient) {
             self.answer(session, number, Outcome::Unreadable, out);
         } else if recipient == self.own {
             let junk = self.junk.entry(session).or_insert_with(|| TokenBucket::new(JUNK.0, JUNK.1));
@@ -128,6 +142,10 @@ impl Counter {
     ) {
         let Some((session, number)) = self.opening.remove(&token) else { return };
         match letter {
+            // Nobody learns more than that it has arrived: its sender keeps it, for it gets no receipt. It counts as junk.
+            Ok((sender, _)) if self.is_blocked(&sender) => {
+                self.answer(session, number, Outcome::Taken, out);
+            }
             Ok((sender, letter)) if sender != self.own && is_understood(&letter.content) => {
                 if let Some(junk) = self.junk.get_mut(&session) {
                     junk.give_back();

@@ -447,6 +447,15 @@ impl Dispatch {
                 self.all_taken(parcel.route);
                 None
             }
+            Outcome::Unreadable if is_own => {
+                // The mailbox does not serve this recipient. It may serve others.
+                let due = now.monotonic + REFRESH;
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.due = due;
+                    self.expect(due);
+                }
+                None
+            }
             _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
             _ => {
                 // The recipient has no time, or its disk refuses: the whole once more, later.

@@ -134,6 +134,15 @@ impl Post {
         self.dispatch.set_absent(peer, absent);
     }
 
+    /// Whether the person has blocked a node.
+    pub(super) fn set_blocked(&mut self, node: NodeId, blocked: bool) {
+        self.counter.set_blocked(node, blocked);
+    }
+
+    pub(super) fn is_blocked(&self, node: &NodeId) -> bool {
+        self.counter.is_blocked(node)
+    }
+
     /// There is something new for an absent peer.
     pub(super) fn on_enqueued(&mut self, peer: NodeId, seq: u64) {
         self.dispatch.on_enqueued(peer, seq);

@@ -4,7 +4,7 @@ use rand::SeedableRng;
 
 use super::dispatch::{ANSWER, MAX_ACTIVE, MAX_UNREAD, PAUSE, REFRESH};
 use super::*;
-use crate::message::envelope::OpenError;
+use crate::message::envelope::{self, OpenError};
 use crate::message::store::{Deposit, Letter, OutgoingMessage};
 use crate::types::{MessageId, Status, UnixTime};
 use crate::wire::content::Content;
@@ -329,4 +329,53 @@ fn junk_is_not_opened_without_end() {
     assert_eq!(count(Outcome::NoMailbox), 10);
     assert!(office.post.wants_deposits(SESSION));
     assert_eq!(office.post.in_memory(), (0, 0));
+}
+
+#[test]
+fn a_mailbox_that_does_not_serve_a_recipient_goes_on_serving_others() {
+    let (mut office, op) = office_with_absent_peer();
+    office.page(&op, 1..2, 2000);
+    let numbers: Vec<_> = office.records(true);
+    let [PostRecord::Deposit { number, .. }] = numbers[..] else { panic!("{numbers:?}") };
+    office.answer(number, Outcome::Unreadable);
+    assert_eq!((office.settle(), office.post.poll_refusal()), (vec![], None));
+    let other = NodeId([9; 32]);
+    office.post.set_absent(other, true);
+    let ops = office.settle();
+    assert!(
+        matches!(&ops[..], [StoreOp::LoadDeposits { peer, mailbox: MAILBOX, .. }] if *peer == other),
+        "{ops:?}"
+    );
+    assert_eq!(office.wait(2 * PAUSE.1), vec![]);
+    let is_first = |op: &StoreOp| matches!(op, StoreOp::LoadDeposits { peer: AWAY, after: 0, .. });
+    assert!(office.wait(REFRESH).iter().any(is_first), "it is asked again later");
+}
+
+#[test]
+fn what_a_blocked_node_wrote_is_taken_and_not_stored() {
+    let mut office = Office::new(Some(MailboxConfig::default()));
+    office.connect(SESSION, MAILBOX);
+    let (friend, pest) = (NodeId([8; 32]), NodeId([9; 32]));
+    office.post.set_blocked(pest, true);
+    for number in 0..70 {
+        office.deposit(number, ME, 2000);
+        let Some(Job::Open { token, .. }) = office.post.poll_job() else { break };
+        let letter = envelope::Letter {
+            id: MessageId([number as u8; 16]),
+            sent_at: office.now.wall,
+            content: Content::Text("x".into()),
+        };
+        let sender = if number == 0 { friend } else { pest };
+        office.post.handle_job(office.now, JobOutcome::Opened { token, letter: Ok((sender, letter)) });
+    }
+    office.deposit(100, pest, 2000);
+    let ops = office.settle();
+    assert!(matches!(&ops[..], [StoreOp::StoreIncoming { from, .. }] if *from == friend), "{ops:?}");
+    let answers = office.answers();
+    let count = |outcome| answers.iter().filter(|(_, said)| *said == outcome).count();
+    assert_eq!(count(Outcome::Taken), 64, "each costs as much as junk");
+    assert_eq!(count(Outcome::Unreadable), 1, "no letter is kept for it");
+    office.post.set_blocked(pest, false);
+    office.deposit(101, pest, 2000);
+    assert!(matches!(office.settle()[..], [StoreOp::KeepLetter { number: 101, .. }]));
 }

@@ -6,6 +6,7 @@
 
 pub(crate) mod ledger;
 mod record;
+mod resolve;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,6 +17,7 @@ use super::store::OutgoingMessage;
 use crate::types::{Nickname, NodeId, RoomChange, RoomId, RoomInfo, RoomStanding, UnixTime};
 use crate::wire::content::{RoomRequest, Stamp};
 
+pub use self::resolve::{ResolveRoomError, resolve};
 pub use self::state::MAX_MEMBERS;
 
 /// Members of earlier versions that are remembered: what they wrote before they left may still be on its way.

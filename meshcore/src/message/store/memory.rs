@@ -220,7 +220,9 @@ impl MemoryStore {
     }
 
     fn deposit(&self, peer: NodeId, message: &OutgoingMessage) -> Deposit {
-        let before = |earlier: &&OutgoingMessage| is_of_conversation(&earlier.content, &message.content);
+        let before = |earlier: &&OutgoingMessage| {
+            earlier.expires.is_none() && is_of_conversation(&earlier.content, &message.content)
+        };
         let earlier =
             self.pending.get(&peer).into_iter().flat_map(|pending| pending.range(..message.seq).rev());
         let earlier = earlier.filter_map(|seq| self.outgoing.get(seq)).map(|(_, message)| message);

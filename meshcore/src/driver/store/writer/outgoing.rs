@@ -153,7 +153,7 @@ impl Writer {
             columns!(),
             ", (SELECT id FROM outgoing AS earlier
                  WHERE status < 25 AND peer = ?1 AND seq < outgoing.seq AND kind = outgoing.kind AND kind IN (1, 5)
-                 AND room IS outgoing.room ORDER BY seq DESC LIMIT 1)
+                 AND room IS outgoing.room AND expires IS NULL ORDER BY seq DESC LIMIT 1)
               FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
                 (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
               ORDER BY seq"

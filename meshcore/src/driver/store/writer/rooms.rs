@@ -1,6 +1,6 @@
 //! Rooms, and texts that wait for them.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::incoming::{Text, text_of};
 use super::outgoing::foreign;
@@ -44,12 +44,13 @@ impl Tables for &Writer {
     }
 }
 
-impl Writer {
-    pub(super) fn rooms(&self) -> rusqlite::Result<Vec<Room>> {
-        let mut statement = self.connection.prepare("SELECT room FROM rooms ORDER BY id")?;
-        statement.query_map([], |row| room(&row.get::<_, Vec<u8>>(0)?))?.collect()
-    }
+/// All rooms.
+pub(in crate::driver::store) fn load_rooms(connection: &Connection) -> rusqlite::Result<Vec<Room>> {
+    let mut statement = connection.prepare("SELECT room FROM rooms ORDER BY id")?;
+    statement.query_map([], |row| room(&row.get::<_, Vec<u8>>(0)?))?.collect()
+}
 
+impl Writer {
     pub(super) fn room_command(
         &self,
         own: NodeId,

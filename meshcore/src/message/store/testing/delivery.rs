@@ -110,6 +110,14 @@ fn check_deposits(store: &mut dyn TestStore) {
     assert_eq!(set(store, 1, Status::Delivered), [id(1)]);
     assert_eq!(deposits(store, 0, until), [(id(2), None)]);
     assert_eq!(set(store, 2, Status::Read), [id(2)]);
+    enqueue(store, 150, Some(until));
+    enqueue(store, 151, None);
+    assert_eq!(
+        deposits(store, 0, NOW),
+        [(id(150), None), (id(151), None)],
+        "nothing follows what may never come"
+    );
+    assert_eq!([150, 151].map(|n| set(store, n, Status::Read)), [[id(150)], [id(151)]]);
     assert_eq!(store.reopen(), OpenedOutboxes::default());
 }
 
