@@ -89,6 +89,12 @@
 // The person has blocked the node.
 #define MESHCHAT_BLOCKED 31
 
+// No room with this id or name is known.
+#define MESHCHAT_UNKNOWN_ROOM 32
+
+// The room does not allow it: this node is not its owner or no member, or the room is full or closed.
+#define MESHCHAT_ROOM_REFUSED 33
+
 // The home is in use by another running node.
 #define MESHCHAT_HOME_IN_USE 40
 
@@ -141,7 +147,7 @@
 #define MESHCHAT_EVENT_NODE_LOST 2
 
 // A message for this node, safely on its disk. It is handed over again after a restart until it is confirmed by
-// `meshchat_node_confirm`. Has: node id (the sender), message id, text, sent at, received at.
+// `meshchat_node_confirm`. Has: node id (the sender), message id, room id, text, sent at, received at.
 #define MESHCHAT_EVENT_MESSAGE 3
 
 // A message of this node has come further. Has: node id (the recipient), message id, message status.
@@ -173,6 +179,10 @@
 // A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
 // that nobody overlooks it. Has: text.
 #define MESHCHAT_EVENT_NICKNAME_TAKEN 12
+
+// Who belongs to a room has changed, or what this node has to do with it. Has: room id, room name, room change, node id (who
+// joined, left or was removed, if somebody was).
+#define MESHCHAT_EVENT_ROOM 13
 
 // The message is safely on this node's disk.
 #define MESHCHAT_MESSAGE_QUEUED 0
@@ -285,6 +295,42 @@
 
 // Size of a buffer for a contact, with its NUL.
 #define MESHCHAT_CONTACT_TEXT_SIZE 256
+
+// Size of a buffer for the id of a room: 32 hexadecimal digits and NUL.
+#define MESHCHAT_ROOM_ID_TEXT_SIZE 33
+
+// This node was invited and has not answered.
+#define MESHCHAT_ROOM_INVITED 1
+
+// This node has asked to be let in; the owner has not signed that yet.
+#define MESHCHAT_ROOM_JOINING 2
+
+// This node reads what the others write, and they read it.
+#define MESHCHAT_ROOM_MEMBER 3
+
+// This node left, or declined.
+#define MESHCHAT_ROOM_LEFT 4
+
+// The owner removed this node.
+#define MESHCHAT_ROOM_REMOVED 5
+
+// The owner left: the room is no more.
+#define MESHCHAT_ROOM_CLOSED 6
+
+// This node was invited.
+#define MESHCHAT_ROOM_CHANGE_INVITED 1
+
+// A node has joined, perhaps this one.
+#define MESHCHAT_ROOM_CHANGE_JOINED 2
+
+// A node has left.
+#define MESHCHAT_ROOM_CHANGE_LEFT 3
+
+// The owner has removed a node, perhaps this one.
+#define MESHCHAT_ROOM_CHANGE_REMOVED 4
+
+// The owner has left, and nobody is in the room any more.
+#define MESHCHAT_ROOM_CHANGE_CLOSED 5
 
 // Smoothed round-trip time in microseconds; 100,000 before the first measurement.
 #define MESHCHAT_STATISTIC_RTT_US 0
@@ -399,6 +445,10 @@ typedef struct meshchat_stream meshchat_stream;
 // Nodes as they were known when the list was made by `meshchat_node_nodes`. Freed by `meshchat_node_list_free`.
 // Entries are numbered from 0. Several threads may read one list.
 typedef struct meshchat_node_list meshchat_node_list;
+
+// Rooms as they were when the list was made by `meshchat_node_rooms`. Freed by `meshchat_room_list_free`. Entries are
+// numbered from 0. Several threads may read one list.
+typedef struct meshchat_room_list meshchat_room_list;
 
 // The way that frames to a node take. It belongs to the event or list that it came from and is never freed. It does not
 // change, and several threads may read it.
@@ -566,7 +616,7 @@ int32_t meshchat_event_type(const meshchat_event *event,
                             int32_t *event_type);
 
 // NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
-// status' recipient, of the other end of a file, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+// status' recipient, of the other end of a file, of who joined or left a room, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 int32_t meshchat_event_node_id(const meshchat_event *event,
                                char *id);
 
@@ -620,6 +670,13 @@ int32_t meshchat_node_send_file(meshchat_node *node,
                                 const char *to,
                                 const char *path,
                                 char *file_id);
+
+// `meshchat_node_send_file` to somebody whom the person calls `name`: refused as by `meshchat_node_send_named`.
+int32_t meshchat_node_send_file_named(meshchat_node *node,
+                                      const char *to,
+                                      const char *name,
+                                      const char *path,
+                                      char *file_id);
 
 // Accepts a file that is offered, into `folder`, which is made if need be, or into the folder of the downloads when `folder`
 // is NULL. It gets its name there when it is whole and verified; a file that is there already is never overwritten.
@@ -685,8 +742,11 @@ meshchat_history_query *meshchat_history_query_new(void);
 // Frees a query. NULL does nothing. Lists that it has brought are not affected.
 void meshchat_history_query_free(meshchat_history_query *query);
 
-// Only messages from and to the node with this NODE_ID.
+// Only messages from and to the node with this NODE_ID alone, none to rooms.
 int32_t meshchat_history_query_set_with(meshchat_history_query *query, const char *node);
+
+// Only messages to the room with this id.
+int32_t meshchat_history_query_set_room(meshchat_history_query *query, const char *room_id);
 
 // Only messages that hold each of these words, or a word that begins so, in any order. Upper and lower case and accents do
 // not matter. That there is no word in it is told by who reads.
@@ -738,8 +798,17 @@ int32_t meshchat_history_list_position(const meshchat_history_list *list, size_t
 // Whether this node wrote the message.
 int32_t meshchat_history_list_is_own(const meshchat_history_list *list, size_t index, bool *is_own);
 
-// NODE_ID of the other node, recipient or sender, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
-int32_t meshchat_history_list_peer(const meshchat_history_list *list, size_t index, char *id);
+// Id of the room that the message was written to, into a buffer of `MESHCHAT_ROOM_ID_TEXT_SIZE` bytes; an empty text when it
+// was written to one node alone.
+int32_t meshchat_history_list_room_id(const meshchat_history_list *list,
+                                      size_t index,
+                                      char *room_id);
+
+// NODE_ID of the other node, recipient or sender, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes. Of a message of this node's to a
+// room it is one of its recipients.
+int32_t meshchat_history_list_peer(const meshchat_history_list *list,
+                                   size_t index,
+                                   char *id);
 
 // Nickname of the other node, NULL when none is known. Valid as long as the list.
 int32_t meshchat_history_list_nickname(const meshchat_history_list *list,
@@ -765,7 +834,7 @@ int32_t meshchat_history_list_received_at(const meshchat_history_list *list,
                                           size_t index,
                                           uint64_t *received_at);
 
-// How far a message of this node's own has come: one of MESHCHAT_MESSAGE_...; -1 for a message of another node.
+// How far a message of this node's own has come, in a room at the member that it has come least far to: one of MESHCHAT_MESSAGE_...; -1 for a message of another node.
 int32_t meshchat_history_list_message_status(const meshchat_history_list *list,
                                              size_t index,
                                              int32_t *message_status);
@@ -1094,6 +1163,107 @@ int32_t meshchat_node_list_is_contact(const meshchat_node_list *list,
 
 // A node of the list as a contact to be passed on, into a buffer of `MESHCHAT_CONTACT_TEXT_SIZE` bytes.
 int32_t meshchat_node_list_contact(const meshchat_node_list *list, size_t index, char *contact);
+
+// Makes a room with this node as its owner and only member. Its name follows the rules of nicknames; several rooms may have
+// the same. The owner invites and removes; what others ask of it waits until it is in reach. The id goes into `room_id`, a
+// buffer of `MESHCHAT_ROOM_ID_TEXT_SIZE` bytes.
+int32_t meshchat_node_create_room(meshchat_node *node,
+                                  const char *name,
+                                  char *room_id);
+
+// The room that `query` means: an id, a unique prefix of one (at least five digits), or a name. Rooms that are over count
+// only when no other one fits. Its id goes into `room_id`, a buffer of `MESHCHAT_ROOM_ID_TEXT_SIZE` bytes.
+// `MESHCHAT_UNKNOWN_ROOM` when there is none, `MESHCHAT_INVALID_ARGUMENT` when there are several.
+int32_t meshchat_node_resolve_room(const meshchat_node *node,
+                                   const char *query,
+                                   char *room_id);
+
+// Invites the known node with the NODE_ID `id` to a room that this node owns: at most 256 belong to it, those who are
+// invited included. The invitation reaches it like a message. `MESHCHAT_ROOM_REFUSED` when this node is not the owner, the
+// room is full, or the other one is in it already.
+int32_t meshchat_node_invite_to_room(meshchat_node *node,
+                                     const char *room_id,
+                                     const char *id);
+
+// Takes a node out of a room that this node owns, or withdraws its invitation. It gets nothing that this node writes from
+// then on, and nothing that another member writes once that one has heard of it.
+int32_t meshchat_node_remove_from_room(meshchat_node *node,
+                                       const char *room_id,
+                                       const char *id);
+
+// Accepts the invitation to a room. This node is a member when the owner has signed that, which
+// `MESHCHAT_EVENT_ROOM` tells.
+int32_t meshchat_node_join_room(meshchat_node *node, const char *room_id);
+
+// Leaves a room, or declines the invitation: at once here, and for the others when they hear of it. When the owner leaves,
+// the room is closed. To leave a room that is over takes it off the list.
+int32_t meshchat_node_leave_room(meshchat_node *node,
+                                 const char *room_id);
+
+// Writes to all members of a room: 1 byte to 64 KiB of UTF-8, `text_len` bytes long. Each gets a copy of its own, end-to-end
+// encrypted and delivered like any message; what is not delivered within `lifetime` seconds is given up, 0: never. All
+// copies have the same id, which goes into `message_id`, a buffer of `MESHCHAT_MESSAGE_ID_TEXT_SIZE` bytes:
+// `MESHCHAT_EVENT_STATUS` comes for each.
+int32_t meshchat_node_send_to_room(meshchat_node *node,
+                                   const char *room_id,
+                                   const char *text,
+                                   size_t text_len,
+                                   uint64_t lifetime,
+                                   char *message_id);
+
+// The rooms that this node owns, belongs to, was invited to, or belonged to. The list is to be freed by
+// `meshchat_room_list_free`.
+int32_t meshchat_node_rooms(const meshchat_node *node, meshchat_room_list **list);
+
+// Frees a list and all texts in it. NULL does nothing.
+void meshchat_room_list_free(meshchat_room_list *list);
+
+// Number of rooms in the list.
+int32_t meshchat_room_list_count(const meshchat_room_list *list, size_t *count);
+
+// Id of a room, into a buffer of `MESHCHAT_ROOM_ID_TEXT_SIZE` bytes.
+int32_t meshchat_room_list_id(const meshchat_room_list *list, size_t index, char *room_id);
+
+// The name that the owner gave the room. Valid as long as the list.
+int32_t meshchat_room_list_name(const meshchat_room_list *list, size_t index, const char **name);
+
+// NODE_ID of the owner, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+int32_t meshchat_room_list_owner(const meshchat_room_list *list, size_t index, char *id);
+
+// How this node stands to the room: one of MESHCHAT_ROOM_INVITED, ..._JOINING, ..._MEMBER, ..._LEFT, ..._REMOVED,
+// ..._CLOSED.
+int32_t meshchat_room_list_standing(const meshchat_room_list *list,
+                                    size_t index,
+                                    int32_t *standing);
+
+// Which of its lists the owner has signed last. Two members with the same version know the same members.
+int32_t meshchat_room_list_version(const meshchat_room_list *list, size_t index, uint64_t *version);
+
+// How many nodes belong to the room, the owner included, and how many of these were invited and have not joined.
+int32_t meshchat_room_list_size(const meshchat_room_list *list,
+                                size_t index,
+                                size_t *members,
+                                size_t *invited);
+
+// NODE_ID of a member, numbered from 0, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes. Behind the members come those who
+// are invited.
+int32_t meshchat_room_list_node(const meshchat_room_list *list,
+                                size_t index,
+                                size_t node_index,
+                                char *id);
+
+// Id of the room that has changed, or to which a message was written, into a buffer of `MESHCHAT_ROOM_ID_TEXT_SIZE` bytes;
+// an empty text for a message to this node alone.
+int32_t meshchat_event_room_id(const meshchat_event *event,
+                               char *room_id);
+
+// Name of the room that has changed. Valid as long as the event.
+int32_t meshchat_event_room_name(const meshchat_event *event, const char **name);
+
+// What has changed in a room: one of MESHCHAT_ROOM_CHANGE_... Later versions may have more: ignore those that you do not
+// know.
+int32_t meshchat_event_room_change(const meshchat_event *event,
+                                   int32_t *change);
 
 // NODE_ID of the neighbour that is next, which is the node itself when it is on the same wire, into a buffer of
 // `MESHCHAT_ID_TEXT_SIZE` bytes.

@@ -1,10 +1,12 @@
 //! Events of a node.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 
-use meshcore::{Event, FileInfo, IncomingMessage, MessageId, NodeId, NodeInfo, Status, Warning};
+use meshcore::{
+    Event, FileInfo, IncomingMessage, MessageId, NodeId, NodeInfo, RoomChange, RoomId, Status, Warning,
+};
 
-use crate::error::Failure;
+use crate::error::{Failure, c_text};
 use crate::file::MeshFile;
 use crate::insecure;
 use crate::list::{nickname_text, nullable};
@@ -19,7 +21,7 @@ pub const MESHCHAT_EVENT_NODE_FOUND: i32 = 1;
 /// A node is out of reach. Messages to it wait. Has: node id, nickname, last seen, route (NULL).
 pub const MESHCHAT_EVENT_NODE_LOST: i32 = 2;
 /// A message for this node, safely on its disk. It is handed over again after a restart until it is confirmed by
-/// `meshchat_node_confirm`. Has: node id (the sender), message id, text, sent at, received at.
+/// `meshchat_node_confirm`. Has: node id (the sender), message id, room id, text, sent at, received at.
 pub const MESHCHAT_EVENT_MESSAGE: i32 = 3;
 /// A message of this node has come further. Has: node id (the recipient), message id, message status.
 pub const MESHCHAT_EVENT_STATUS: i32 = 4;
@@ -46,6 +48,10 @@ pub const MESHCHAT_EVENT_FILE_FAILED: i32 = 11;
 /// that nobody overlooks it. Has: text.
 pub const MESHCHAT_EVENT_NICKNAME_TAKEN: i32 = 12;
 
+/// Who belongs to a room has changed, or what this node has to do with it. Has: room id, room name, room change, node id (who
+/// joined, left or was removed, if somebody was).
+pub const MESHCHAT_EVENT_ROOM: i32 = 13;
+
 /// The message is safely on this node's disk.
 pub const MESHCHAT_MESSAGE_QUEUED: i32 = 0;
 /// The message was handed to an encrypted session with the recipient.
@@ -68,6 +74,7 @@ pub struct MeshEvent {
     /// Text of a message or a warning, and a NUL behind it.
     text: Option<Vec<u8>>,
     file: Option<MeshFile>,
+    room_name: Option<CString>,
 }
 
 impl MeshEvent {
@@ -81,7 +88,12 @@ impl MeshEvent {
         };
         let info = node_info(&event);
         let file = file_info(&event).cloned().map(MeshFile::new);
-        Self { nickname: info.and_then(nickname_text), route: info.and_then(Route::of), event, text, file }
+        let room_name = match &event {
+            Event::Room { name, .. } => Some(c_text(name.as_str())),
+            _ => None,
+        };
+        let (nickname, route) = (info.and_then(nickname_text), info.and_then(Route::of));
+        Self { nickname, route, event, text, file, room_name }
     }
 
     fn kind(&self) -> i32 {
@@ -94,6 +106,7 @@ impl MeshEvent {
             Event::Warning(Warning::NicknameTaken { .. }) => MESHCHAT_EVENT_NICKNAME_TAKEN,
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
+            Event::Room { .. } => MESHCHAT_EVENT_ROOM,
             Event::FileOffered(_) => MESHCHAT_EVENT_FILE_OFFERED,
             Event::FileProgress(_) => MESHCHAT_EVENT_FILE_PROGRESS,
             Event::FileDone(_) => MESHCHAT_EVENT_FILE_DONE,
@@ -112,6 +125,7 @@ impl MeshEvent {
             Event::Status { .. } => "status",
             Event::Warning(_) => "warning",
             Event::RouteChanged(_) => "changed route",
+            Event::Room { .. } => "changed room",
             Event::FileOffered(_) => "offered file",
             Event::FileProgress(_) => "progress of a file",
             Event::FileDone(_) => "file that is done",
@@ -130,6 +144,7 @@ impl MeshEvent {
             Event::Message(message) => Ok(message.from),
             Event::Broadcast { from, .. } => Ok(*from),
             Event::Status { to, .. } => Ok(*to),
+            Event::Room { change, .. } => change.node().ok_or_else(|| self.lacks("node id")),
             event => match file_info(event) {
                 Some(file) => Ok(file.peer),
                 None => Ok(self.info("node id")?.id),
@@ -149,6 +164,26 @@ impl MeshEvent {
         match &self.event {
             Event::Message(message) => Ok(message),
             _ => Err(self.lacks(what)),
+        }
+    }
+
+    /// The room that has changed, or that a message was written to.
+    pub(crate) fn room(&self) -> Result<Option<RoomId>, Failure> {
+        match &self.event {
+            Event::Message(message) => Ok(message.room),
+            Event::Room { room, .. } => Ok(Some(*room)),
+            _ => Err(self.lacks("room id")),
+        }
+    }
+
+    pub(crate) fn room_name(&self) -> Result<&CStr, Failure> {
+        self.room_name.as_deref().ok_or_else(|| self.lacks("room name"))
+    }
+
+    pub(crate) fn room_change(&self) -> Result<RoomChange, Failure> {
+        match &self.event {
+            Event::Room { change, .. } => Ok(*change),
+            _ => Err(self.lacks("room change")),
         }
     }
 
@@ -210,7 +245,7 @@ pub unsafe extern "C" fn meshchat_event_type(event: *const MeshEvent, event_type
 }
 
 /// NODE_ID of the node that was found, lost, or whose route changed, of the sender of a message or broadcast, of a
-/// status' recipient, of the other end of a file, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+/// status' recipient, of the other end of a file, of who joined or left a room, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_event_node_id(event: *const MeshEvent, id: *mut c_char) -> i32 {
     guard! {
@@ -338,8 +373,6 @@ pub unsafe extern "C" fn meshchat_event_received_at(event: *const MeshEvent, rec
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::CStr;
-
     use super::*;
 
     fn text_of(code: i32) -> &'static str {

@@ -8,6 +8,7 @@ use meshcore::{History, HistoryEntry, HistoryPage, HistoryQuery, UnixTime};
 use crate::error::{Failure, c_text};
 use crate::list::nullable;
 use crate::node::{MESHCHAT_ID_TEXT_SIZE, MESHCHAT_MESSAGE_ID_TEXT_SIZE, MeshNode, node_id};
+use crate::room::{MESHCHAT_ROOM_ID_TEXT_SIZE, room_id};
 
 /// Which messages are wanted: made by `meshchat_history_query_new`, filled by setters, used by `meshchat_node_history` or
 /// `meshchat_history_read` (any number of times), freed by `meshchat_history_query_free`. One thread at a time may use it.
@@ -68,7 +69,7 @@ pub unsafe extern "C" fn meshchat_history_query_free(query: *mut MeshHistoryQuer
     guard!(() => { free!(query) })
 }
 
-/// Only messages from and to the node with this NODE_ID.
+/// Only messages from and to the node with this NODE_ID alone, none to rooms.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_history_query_set_with(
     query: *mut MeshHistoryQuery,
@@ -78,6 +79,19 @@ pub unsafe extern "C" fn meshchat_history_query_set_with(
         let query = borrow_mut!(query);
         let node = node_id(text!(node), "node")?;
         query.change(|query| query.with(node));
+    }
+}
+
+/// Only messages to the room with this id.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_history_query_set_room(
+    query: *mut MeshHistoryQuery,
+    room_id: *const c_char,
+) -> i32 {
+    guard! {
+        let query = borrow_mut!(query);
+        let room = self::room_id(text!(room_id), "room_id")?;
+        query.change(|query| query.room(room));
     }
 }
 
@@ -230,7 +244,24 @@ pub unsafe extern "C" fn meshchat_history_list_is_own(
     }
 }
 
-/// NODE_ID of the other node, recipient or sender, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes.
+/// Id of the room that the message was written to, into a buffer of `MESHCHAT_ROOM_ID_TEXT_SIZE` bytes; an empty text when it
+/// was written to one node alone.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn meshchat_history_list_room_id(
+    list: *const HistoryList,
+    index: usize,
+    room_id: *mut c_char,
+) -> i32 {
+    guard! {
+        let list = borrow!(list);
+        let room_id = out_text!(room_id, MESHCHAT_ROOM_ID_TEXT_SIZE);
+        let room = list.entry(index)?.entry.room;
+        room_id.set(room.map(|room| room.to_string()).unwrap_or_default().as_bytes())?;
+    }
+}
+
+/// NODE_ID of the other node, recipient or sender, into a buffer of `MESHCHAT_ID_TEXT_SIZE` bytes. Of a message of this node's to a
+/// room it is one of its recipients.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_history_list_peer(
     list: *const HistoryList,
@@ -321,7 +352,7 @@ pub unsafe extern "C" fn meshchat_history_list_received_at(
     }
 }
 
-/// How far a message of this node's own has come: one of MESHCHAT_MESSAGE_...; -1 for a message of another node.
+/// How far a message of this node's own has come, in a room at the member that it has come least far to: one of MESHCHAT_MESSAGE_...; -1 for a message of another node.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_history_list_message_status(
     list: *const HistoryList,

@@ -50,6 +50,11 @@ pub const MESHCHAT_UNKNOWN_FILE: i32 = 30;
 /// The person has blocked the node.
 pub const MESHCHAT_BLOCKED: i32 = 31;
 
+/// No room with this id or name is known.
+pub const MESHCHAT_UNKNOWN_ROOM: i32 = 32;
+/// The room does not allow it: this node is not its owner or no member, or the room is full or closed.
+pub const MESHCHAT_ROOM_REFUSED: i32 = 33;
+
 /// The home is in use by another running node.
 pub const MESHCHAT_HOME_IN_USE: i32 = 40;
 /// There is no key in the home, or no network key in the file.
@@ -101,6 +106,8 @@ const STATUSES: &[(i32, &CStr, Option<ErrorKind>)] = &[
     (MESHCHAT_WOULD_BLOCK, c"MESHCHAT_WOULD_BLOCK", None),
     (MESHCHAT_UNKNOWN_FILE, c"MESHCHAT_UNKNOWN_FILE", Some(ErrorKind::UnknownFile)),
     (MESHCHAT_BLOCKED, c"MESHCHAT_BLOCKED", Some(ErrorKind::Blocked)),
+    (MESHCHAT_UNKNOWN_ROOM, c"MESHCHAT_UNKNOWN_ROOM", Some(ErrorKind::UnknownRoom)),
+    (MESHCHAT_ROOM_REFUSED, c"MESHCHAT_ROOM_REFUSED", Some(ErrorKind::Room)),
     (MESHCHAT_HOME_IN_USE, c"MESHCHAT_HOME_IN_USE", Some(ErrorKind::HomeInUse)),
     (MESHCHAT_NO_KEY, c"MESHCHAT_NO_KEY", Some(ErrorKind::NoKey)),
     (MESHCHAT_KEY_EXISTS, c"MESHCHAT_KEY_EXISTS", Some(ErrorKind::KeyExists)),

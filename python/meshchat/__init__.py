@@ -26,12 +26,14 @@ from .errors import (
     OutOfReachError,
     PassphraseNeededError,
     RefusedError,
+    RoomError,
     StorageError,
     StoppedError,
     StreamClosedError,
     TimedOutError,
     UnknownFileError,
     UnknownNodeError,
+    UnknownRoomError,
     WrongPassphraseError,
 )
 from .events import (
@@ -68,6 +70,7 @@ from .insecure import (
     insecure_address,
 )
 from .node import Node
+from .rooms import RoomChange, RoomChanged, RoomInfo, RoomStanding
 from .streams import Stream
 
 __all__ = [
@@ -128,6 +131,11 @@ __all__ = [
     "OutOfReachError",
     "PassphraseNeededError",
     "RefusedError",
+    "RoomChange",
+    "RoomChanged",
+    "RoomError",
+    "RoomInfo",
+    "RoomStanding",
     "Route",
     "RouteChanged",
     "Statistics",
@@ -142,6 +150,7 @@ __all__ = [
     "Trust",
     "UnknownFileError",
     "UnknownNodeError",
+    "UnknownRoomError",
     "Warning",
     "WrongPassphraseError",
     "create_network_key",

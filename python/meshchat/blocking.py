@@ -15,6 +15,7 @@ from .files import FileInfo
 from .history import Contact, HistoryPage, Time
 from .identity import StrPath
 from .insecure import InsecureNode
+from .rooms import RoomInfo
 
 if TYPE_CHECKING:
     from .node import Node
@@ -137,6 +138,42 @@ class BlockingNode:
         """As :meth:`Node.broadcast`."""
         self._run(self._node.broadcast(text))
 
+    # -- rooms --------------------------------------------------------------------------------------------------
+
+    def create_room(self, name: str) -> RoomInfo:
+        """As :meth:`Node.create_room`."""
+        return self._run(self._node.create_room(name))
+
+    def rooms(self) -> list[RoomInfo]:
+        """As :meth:`Node.rooms`."""
+        return self._run(self._node.rooms())
+
+    def resolve_room(self, query: str) -> RoomInfo:
+        """As :meth:`Node.resolve_room`."""
+        return self._run(self._node.resolve_room(query))
+
+    def invite(self, room: str | RoomInfo, node: str | NodeInfo) -> None:
+        """As :meth:`Node.invite`."""
+        self._run(self._node.invite(room, node))
+
+    def remove(self, room: str | RoomInfo, node: str | NodeInfo) -> None:
+        """As :meth:`Node.remove`."""
+        self._run(self._node.remove(room, node))
+
+    def join(self, room: str | RoomInfo) -> None:
+        """As :meth:`Node.join`."""
+        self._run(self._node.join(room))
+
+    def leave(self, room: str | RoomInfo) -> None:
+        """As :meth:`Node.leave`."""
+        self._run(self._node.leave(room))
+
+    def send_to_room(self, room: str | RoomInfo, text: str, *, lifetime: float | None = None) -> str:
+        """As :meth:`Node.send_to_room`."""
+        return self._run(self._node.send_to_room(room, text, lifetime=lifetime))
+
+    # -- connections ----------------------------------------------------------------------------------------------
+
     def connect(self, to: str | NodeInfo) -> BlockingConnection:
         """As :meth:`Node.connect`."""
         return BlockingConnection(self._run(self._node.connect(to)), self._run)
@@ -151,6 +188,7 @@ class BlockingNode:
         self,
         *,
         with_: str | NodeInfo | None = None,
+        room: str | RoomInfo | None = None,
         search: str | None = None,
         since: Time | None = None,
         until: Time | None = None,
@@ -161,7 +199,14 @@ class BlockingNode:
         """As :meth:`Node.history`."""
         return self._run(
             self._node.history(
-                with_=with_, search=search, since=since, until=until, limit=limit, before=before, after=after
+                with_=with_,
+                room=room,
+                search=search,
+                since=since,
+                until=until,
+                limit=limit,
+                before=before,
+                after=after,
             )
         )
 

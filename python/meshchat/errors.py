@@ -27,6 +27,14 @@ class UnknownFileError(MeshChatError, LookupError):
     """No file with this id is known."""
 
 
+class UnknownRoomError(MeshChatError, LookupError):
+    """No room with this name or id is known."""
+
+
+class RoomError(MeshChatError):
+    """The room does not allow it: this node is not its owner or no member, or the room is full or closed."""
+
+
 class AmbiguousNodeError(MeshChatError, LookupError):
     """A name or id prefix fits several nodes, or a nickname is used by several keys."""
 
@@ -118,6 +126,8 @@ CLASS_OF_KIND: dict[str, type[MeshChatError]] = {
     "MessageTooLong": MessageTooLongError,
     "UnknownNode": UnknownNodeError,
     "UnknownFile": UnknownFileError,
+    "UnknownRoom": UnknownRoomError,
+    "Room": RoomError,
     "AmbiguousNode": AmbiguousNodeError,
     "Blocked": BlockedError,
     "OutOfReach": OutOfReachError,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Union
 from .errors import MeshChatError
 from .files import FileEvent, file_event_of
 from .insecure import InsecureEvent, insecure_event_of
+from .rooms import RoomChanged, room_changed
 
 if TYPE_CHECKING:
     from ._core import Incoming, _RawEvent, _RawInfo
@@ -163,6 +164,8 @@ class Message:
     """When it arrived, by this node's clock, in seconds since 1970."""
     _confirm: Callable[[], None] = field(repr=False, compare=False)
     _mark_read: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
+    room: str | None = None
+    """Id of the room that it was written to; None: to this node alone."""
 
     def confirm(self) -> None:
         """Tells that this message and all that arrived before it have been dealt with. Cheap, and idempotent.
@@ -210,7 +213,18 @@ class Warning:
     text: str
 
 
-Event = Union[NodeFound, NodeLost, RouteChanged, Message, Broadcast, StatusChanged, Warning, FileEvent, InsecureEvent]
+Event = Union[
+    NodeFound,
+    NodeLost,
+    RouteChanged,
+    Message,
+    Broadcast,
+    StatusChanged,
+    RoomChanged,
+    Warning,
+    FileEvent,
+    InsecureEvent,
+]
 
 
 def node_info(raw: _RawInfo) -> NodeInfo:
@@ -236,6 +250,8 @@ def event_of(
         return StatusChanged(message, to, Status(code))
     if raw[0] == "warning":
         return Warning(*raw[1])
+    if raw[0] == "room":
+        return room_changed(raw[1])
     if raw[0] == "file-offered" or raw[0] == "file-progress" or raw[0] == "file-done" or raw[0] == "file-failed":
         return file_event_of(raw)
     if raw[0] != "message":
@@ -249,4 +265,5 @@ def event_of(
         received_at=incoming.received_at,
         _confirm=lambda: confirm(incoming),
         _mark_read=lambda: mark_read(incoming),
+        room=incoming.room,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Union
 from . import _core, _jobs
 from .events import NodeInfo, Status
 from .identity import StrPath
+from .rooms import RoomInfo, room_info
 
 if TYPE_CHECKING:
     from ._core import _RawEntry, _RawPage, _RawQuery
@@ -30,9 +31,11 @@ class HistoryEntry:
     is_own: bool
     """Whether this node wrote it."""
     peer: str
-    """NODE_ID of the other node: recipient or sender."""
+    """NODE_ID of the other node: recipient or sender. Of a message of this node's to a room, one of its recipients."""
     nickname: str | None
     """Its nickname, if it is known."""
+    room: str | None
+    """Id of the room that it was written to; None: to one node alone."""
     id: str
     """The message's id."""
     text: str
@@ -42,7 +45,7 @@ class HistoryEntry:
     received_at: float | None
     """When it arrived here; None for a message of this node's own."""
     status: Status | None
-    """How far a message of this node's own has come."""
+    """How far a message of this node's own has come; in a room, at the member that it has come least far to."""
 
     @property
     def time(self) -> float:
@@ -97,6 +100,7 @@ class History:
         self,
         *,
         with_: str | None = None,
+        room: str | None = None,
         search: str | None = None,
         since: Time | None = None,
         until: Time | None = None,
@@ -105,22 +109,26 @@ class History:
         after: int | None = None,
     ) -> HistoryPage:
         """As :meth:`Node.history`."""
-        query = raw_query(with_ and self.resolve(with_), search, since, until, limit, before, after)
+        node, place = with_ and self.resolve(with_), room and self.resolve_room(room)
+        query = raw_query(node, place, search, since, until, limit, before, after)
         return page_of(_jobs.wait(_core.read_history(self._home, query)))
 
     def entries(
         self,
         *,
         with_: str | None = None,
+        room: str | None = None,
         search: str | None = None,
         since: Time | None = None,
         until: Time | None = None,
     ) -> Iterator[HistoryEntry]:
         """All messages that fit, from the oldest on; a page at a time is in memory."""
-        with_ = with_ and self.resolve(with_)
+        with_, room = with_ and self.resolve(with_), room and self.resolve_room(room)
         after, more = 0, True
         while more:
-            page = self.page(with_=with_, search=search, since=since, until=until, limit=MAX_LIMIT, after=after)
+            page = self.page(
+                with_=with_, room=room, search=search, since=since, until=until, limit=MAX_LIMIT, after=after
+            )
             yield from page.entries
             more = page.more
             after = page.entries[-1].position if page.entries else after
@@ -133,9 +141,18 @@ class History:
         """The full id that `name` means: a full id, its beginning, its last five or more digits, or a nickname."""
         return name if len(name) == 64 else _jobs.wait(_core.resolve_in_history(self._home, name))
 
+    def rooms(self) -> list[RoomInfo]:
+        """The rooms that the node of this home knows."""
+        return [room_info(raw) for raw in _jobs.wait(_core.rooms_in_history(self._home))]
+
+    def resolve_room(self, name: str) -> str:
+        """The full id that `name` means: a full id, its first five or more digits, or a name."""
+        return name if len(name) == 32 else _jobs.wait(_core.resolve_room_in_history(self._home, name))
+
 
 def raw_query(
     with_: str | None,
+    room: str | None,
     search: str | None,
     since: Time | None,
     until: Time | None,
@@ -143,7 +160,7 @@ def raw_query(
     before: int | None,
     after: int | None,
 ) -> _RawQuery:
-    return (with_, search, _millis(since), _millis(until), max(limit, 0), before, after)
+    return (with_, room, search, _millis(since), _millis(until), max(limit, 0), before, after)
 
 
 def _millis(time: Time | None) -> int | None:
@@ -159,6 +176,6 @@ def page_of(raw: _RawPage) -> HistoryPage:
 
 
 def _entry(raw: _RawEntry) -> HistoryEntry:
-    position, is_own, peer, nickname, id, text, sent_at, received_at, status = raw
+    position, is_own, peer, nickname, room, id, text, sent_at, received_at, status = raw
     known = None if status is None else Status(status)
-    return HistoryEntry(position, is_own, peer, nickname, id, text, sent_at, received_at, known)
+    return HistoryEntry(position, is_own, peer, nickname, room, id, text, sent_at, received_at, known)

@@ -17,6 +17,7 @@ from .files import FileInfo, file_info
 from .history import MAX_LIMIT, Contact, HistoryEntry, HistoryPage, Time, page_of, raw_query
 from .identity import StrPath
 from .insecure import InsecureNode
+from .rooms import RoomInfo, room_info
 
 
 class Node:
@@ -178,6 +179,7 @@ class Node:
         self,
         *,
         with_: str | NodeInfo | None = None,
+        room: str | RoomInfo | None = None,
         search: str | None = None,
         since: Time | None = None,
         until: Time | None = None,
@@ -187,28 +189,31 @@ class Node:
     ) -> HistoryPage:
         """Messages of this node, the newest last: the newest `limit` (at most 1000) that fit.
 
-        `with_`: only those from and to this node. `search`: only those that hold each of these words, or a word that
+        `with_`: only those from and to this node alone. `room`: only those to this room. `search`: only those that hold each of these words, or a word that
         begins so; case and accents do not matter. `since` and `until` are times of this node's clock. `before` a position
         gives the page before it, `after` one the page behind it (0 begins with the oldest).
         """
         node = None if with_ is None else await self._id_of(with_)
-        query = raw_query(node, search, since, until, limit, before, after)
+        place = None if room is None else await self._room_id(room)
+        query = raw_query(node, place, search, since, until, limit, before, after)
         return page_of(await _jobs.finish(self._core.history(query)))
 
     async def history_entries(
         self,
         *,
         with_: str | NodeInfo | None = None,
+        room: str | RoomInfo | None = None,
         search: str | None = None,
         since: Time | None = None,
         until: Time | None = None,
     ) -> AsyncIterator[HistoryEntry]:
         """All messages that fit, from the oldest on; a page at a time is in memory."""
         node = None if with_ is None else await self._id_of(with_)
+        place = None if room is None else await self._room_id(room)
         after, more = 0, True
         while more:
             page = await self.history(
-                with_=node, search=search, since=since, until=until, limit=MAX_LIMIT, after=after
+                with_=node, room=place, search=search, since=since, until=until, limit=MAX_LIMIT, after=after
             )
             for entry in page.entries:
                 yield entry
@@ -398,6 +403,66 @@ class Node:
     async def files(self) -> list[FileInfo]:
         """The files that are sent and received, and those that were lately, in the order in which they were offered."""
         return [file_info(raw) for raw in await _jobs.finish(self._core.files())]
+
+    # -- rooms --------------------------------------------------------------------------------------------------
+
+    async def create_room(self, name: str) -> RoomInfo:
+        """Makes a room with this node as its owner and only member.
+
+        Its name follows the rules of nicknames. The owner invites and removes; what others ask of it waits until it is in
+        reach.
+        """
+        id = await _jobs.finish(self._core.create_room(name))
+        return await self.resolve_room(id)
+
+    async def rooms(self) -> list[RoomInfo]:
+        """The rooms that this node owns, belongs to, was invited to, or belonged to."""
+        return [room_info(raw) for raw in await _jobs.finish(self._core.rooms())]
+
+    async def resolve_room(self, query: str) -> RoomInfo:
+        """The room that `query` means: an id, its first five or more digits, or a name.
+
+        :class:`UnknownRoomError` when there is none, :class:`ArgumentError` when there are several.
+        """
+        return room_info(await _jobs.finish(self._core.resolve_room(query)))
+
+    async def invite(self, room: str | RoomInfo, node: str | NodeInfo) -> None:
+        """Invites a known node to a room that this node owns; the invitation reaches it like a message.
+
+        At most 256 belong to a room, those who are invited included. :class:`RoomError` when this node is not the owner,
+        the room is full, or the other one is in it already.
+        """
+        await _jobs.finish(self._core.invite_to_room(await self._room_id(room), await self._id_of(node)))
+
+    async def remove(self, room: str | RoomInfo, node: str | NodeInfo) -> None:
+        """Takes a node out of a room that this node owns, or withdraws its invitation.
+
+        It gets nothing that this node writes from then on, and nothing that others write once they have heard of it.
+        """
+        await _jobs.finish(self._core.remove_from_room(await self._room_id(room), await self._id_of(node)))
+
+    async def join(self, room: str | RoomInfo) -> None:
+        """Accepts the invitation to a room. A :class:`RoomChanged` event tells when the owner has signed that."""
+        await _jobs.finish(self._core.join_room(await self._room_id(room)))
+
+    async def leave(self, room: str | RoomInfo) -> None:
+        """Leaves a room, or declines the invitation; the owner closes the room by it.
+
+        It holds at once here, and for the others when they hear of it. To leave a room that is over takes it off the list.
+        """
+        await _jobs.finish(self._core.leave_room(await self._room_id(room)))
+
+    async def send_to_room(self, room: str | RoomInfo, text: str, *, lifetime: float | None = None) -> str:
+        """:meth:`send` to all members of a room: 1 byte to 64 KiB.
+
+        Each gets a copy of its own with the same id; :class:`StatusChanged` comes for each.
+        """
+        return await _jobs.finish(self._core.send_to_room(await self._room_id(room), text, lifetime))
+
+    async def _room_id(self, room: str | RoomInfo) -> str:
+        if isinstance(room, RoomInfo):
+            return room.id
+        return room if len(room) == 32 else (await self.resolve_room(room)).id
 
     # -- connections ----------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 use meshcore::{Event, IncomingMessage, LinkStatus, NodeInfo, RouteInfo, TraceHop, UnixTime, Warning};
 use pyo3::prelude::*;
 
-use crate::{error, files, insecure};
+use crate::{error, files, insecure, rooms};
 
 /// `(next_hop, hops, metric, mtu, link)`
 type Route = (String, u8, u16, usize, String);
@@ -35,6 +35,12 @@ impl Incoming {
     #[getter]
     fn id(&self) -> String {
         self.message.id.to_string()
+    }
+
+    /// The room that it was written to, if it was.
+    #[getter]
+    fn room(&self) -> Option<String> {
+        self.message.room.map(|room| room.to_string())
     }
 
     /// What it says.
@@ -100,6 +106,9 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
         Event::FileProgress(file) => ("file-progress", files::info(file)).into_pyobject(py)?.into_any(),
         Event::FileDone(file) => ("file-done", files::info(file)).into_pyobject(py)?.into_any(),
         Event::FileFailed(file) => ("file-failed", files::info(file)).into_pyobject(py)?.into_any(),
+        Event::Room { room, name, change } => {
+            ("room", rooms::change(room, &name, change)).into_pyobject(py)?.into_any()
+        }
         Event::Insecure(event) => return insecure::event(py, event),
         _ => return Ok(None),
     };

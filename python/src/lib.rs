@@ -13,6 +13,7 @@ mod insecure;
 mod job;
 mod node;
 mod people;
+mod rooms;
 mod streams;
 mod tasks;
 
@@ -34,7 +35,10 @@ mod _core {
     #[pymodule_export]
     use super::node::{Node, start};
     #[pymodule_export]
-    use super::people::{contact_text, nickname_in_history, parse_contact, read_history, resolve_in_history};
+    use super::people::{
+        contact_text, nickname_in_history, parse_contact, read_history, resolve_in_history,
+        resolve_room_in_history, rooms_in_history,
+    };
     #[pymodule_export]
     use super::streams::{Connection, Listener, Stream};
 

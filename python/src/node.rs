@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use crate::answers::{Answer, Answers, Value};
 use crate::convert::{self, Incoming};
-use crate::{error, files, insecure, job::Job, people, streams, tasks};
+use crate::{error, files, insecure, job::Job, people, rooms, streams, tasks};
 
 /// A running node. Dropping it stops the node.
 #[pyclass(frozen, module = "meshchat._core")]
@@ -274,6 +274,48 @@ impl Node {
     /// The files; a Job.
     fn files(&self) -> PyResult<Job> {
         files::list(&self.core)
+    }
+
+    /// Makes a room; a Job of its id.
+    fn create_room(&self, name: &str) -> PyResult<Job> {
+        rooms::create(&self.core, name)
+    }
+
+    /// The rooms; a Job.
+    fn rooms(&self) -> PyResult<Job> {
+        rooms::list(&self.core)
+    }
+
+    /// The room that a query means; a Job.
+    fn resolve_room(&self, query: &str) -> PyResult<Job> {
+        rooms::resolve(&self.core, query)
+    }
+
+    /// Invites a node to a room; a Job.
+    fn invite_to_room(&self, py: Python<'_>, room: &str, node: &str) -> PyResult<Job> {
+        files::done(self.core.invite_to_room(rooms::parse(py, room)?, parse_id(py, node)?))
+    }
+
+    /// Takes a node out of a room; a Job.
+    fn remove_from_room(&self, py: Python<'_>, room: &str, node: &str) -> PyResult<Job> {
+        files::done(self.core.remove_from_room(rooms::parse(py, room)?, parse_id(py, node)?))
+    }
+
+    /// Accepts the invitation to a room; a Job.
+    fn join_room(&self, py: Python<'_>, room: &str) -> PyResult<Job> {
+        files::done(self.core.join_room(rooms::parse(py, room)?))
+    }
+
+    /// Leaves a room; a Job.
+    fn leave_room(&self, py: Python<'_>, room: &str) -> PyResult<Job> {
+        files::done(self.core.leave_room(rooms::parse(py, room)?))
+    }
+
+    /// Sends a text, which is given up after `lifetime` seconds, to a room; a Job of its id.
+    #[pyo3(signature = (room, text, lifetime=None))]
+    fn send_to_room(&self, py: Python<'_>, room: &str, text: String, lifetime: Option<f64>) -> PyResult<Job> {
+        let lifetime = lifetime.map(|lifetime| seconds(py, lifetime)).transpose()?;
+        rooms::send(self.core.send_to_room(rooms::parse(py, room)?, text, lifetime))
     }
 
     /// The v1 nodes that were heard lately; a Job.

@@ -6,20 +6,32 @@ use meshcore::{Contact, History, HistoryEntry, HistoryPage, HistoryQuery, KeepHi
 use pyo3::prelude::*;
 
 use crate::convert::seconds;
-use crate::{error, job::Job, node};
+use crate::{error, job::Job, node, rooms};
 
-/// `(with, search, since, until, limit, before, after)`; the times in milliseconds since 1970.
-pub(crate) type Query =
-    (Option<String>, Option<String>, Option<u64>, Option<u64>, usize, Option<u64>, Option<u64>);
+/// `(with, room, search, since, until, limit, before, after)`; the times in milliseconds since 1970.
+pub(crate) type Query = (
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<u64>,
+    Option<u64>,
+    usize,
+    Option<u64>,
+    Option<u64>,
+);
 
-/// `(position, is_own, peer, nickname, id, text, sent_at, received_at, status)`
-type Entry = (u64, bool, String, Option<String>, String, String, f64, Option<f64>, Option<u8>);
+/// `(position, is_own, peer, nickname, room, id, text, sent_at, received_at, status)`
+type Entry =
+    (u64, bool, String, Option<String>, Option<String>, String, String, f64, Option<f64>, Option<u8>);
 
 pub(crate) fn query(py: Python<'_>, query: Query) -> PyResult<HistoryQuery> {
-    let (with, search, since, until, limit, before, after) = query;
+    let (with, room, search, since, until, limit, before, after) = query;
     let mut query = HistoryQuery::default().limit(limit);
     if let Some(with) = with {
         query = query.with(node::parse_id(py, &with)?);
+    }
+    if let Some(room) = room {
+        query = query.room(rooms::parse(py, &room)?);
     }
     if let Some(search) = search {
         query = query.search(search);
@@ -48,10 +60,11 @@ pub(crate) fn page(py: Python<'_>, page: HistoryPage) -> PyResult<Py<PyAny>> {
 fn entry(entry: HistoryEntry) -> Entry {
     let HistoryEntry { position, is_own, peer, id, text, .. } = entry;
     let nickname = entry.nickname.map(|nickname| nickname.to_string());
+    let room = entry.room.map(|room| room.to_string());
     let received_at = entry.received_at.map(seconds);
     let status = entry.status.map(meshcore::Status::code);
     let (peer, id, sent_at) = (peer.to_string(), id.to_string(), seconds(entry.sent_at));
-    (position, is_own, peer, nickname, id, text, sent_at, received_at, status)
+    (position, is_own, peer, nickname, room, id, text, sent_at, received_at, status)
 }
 
 /// Messages of a home, whether a node runs there or not; a Job.
@@ -65,6 +78,20 @@ pub(crate) fn read_history(py: Python<'_>, home: Option<PathBuf>, wanted: Query)
 #[pyfunction]
 pub(crate) fn resolve_in_history(home: Option<PathBuf>, name: String) -> PyResult<Job> {
     let work = move || History::open(home.as_deref())?.resolve(&name);
+    Job::spawn(work, |py, id| Ok(id.to_string().into_pyobject(py)?.into_any().unbind()))
+}
+
+/// The rooms that are known in a home; a Job.
+#[pyfunction]
+pub(crate) fn rooms_in_history(home: Option<PathBuf>) -> PyResult<Job> {
+    let work = move || History::open(home.as_deref())?.rooms();
+    Job::spawn(work, rooms::infos)
+}
+
+/// The full id that a name means among the rooms that are known in a home; a Job.
+#[pyfunction]
+pub(crate) fn resolve_room_in_history(home: Option<PathBuf>, name: String) -> PyResult<Job> {
+    let work = move || History::open(home.as_deref())?.resolve_room(&name);
     Job::spawn(work, |py, id| Ok(id.to_string().into_pyobject(py)?.into_any().unbind()))
 }
 

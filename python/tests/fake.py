@@ -19,8 +19,11 @@ from meshchat import (
     Message,
     Node,
     NodeInfo,
+    RoomInfo,
+    RoomStanding,
     Trust,
     UnknownNodeError,
+    UnknownRoomError,
 )
 
 
@@ -40,6 +43,7 @@ class FakeNode:
         self.confirmed: list[str] = []
         self.insecure: list[InsecureNode] = []
         self.calls: list[tuple[object, ...]] = []
+        self.known_rooms: list[RoomInfo] = []
 
     def as_node(self) -> Node:
         return cast(Node, self)
@@ -68,7 +72,40 @@ class FakeNode:
         else:
             self.answers[index].set_exception(error)
 
-    async def history(self, *, with_: NodeInfo | None, search: str | None, limit: int) -> HistoryPage:
+    async def rooms(self) -> list[RoomInfo]:
+        return self.known_rooms
+
+    async def resolve_room(self, query: str) -> RoomInfo:
+        for room in self.known_rooms:
+            if query in (room.id, room.name):
+                return room
+        raise UnknownRoomError(f"no room '{query}' is known")
+
+    async def create_room(self, name: str) -> RoomInfo:
+        number = len(self.known_rooms) + 1
+        room = RoomInfo(f"{number:032x}", name, self.id, RoomStanding.MEMBER, (self.id,), (), 0)
+        self.known_rooms.append(room)
+        return room
+
+    async def invite(self, room: RoomInfo, node: NodeInfo) -> None:
+        self.calls.append(("invite", room.name, node.id))
+
+    async def remove(self, room: RoomInfo, node: NodeInfo) -> None:
+        self.calls.append(("remove", room.name, node.id))
+
+    async def join(self, room: RoomInfo) -> None:
+        self.calls.append(("join", room.name))
+
+    async def leave(self, room: RoomInfo) -> None:
+        self.calls.append(("leave", room.name))
+
+    async def send_to_room(self, room: RoomInfo, text: str) -> str:
+        self.calls.append(("say", room.name, text))
+        return f"{len(self.calls):032x}"
+
+    async def history(
+        self, *, with_: NodeInfo | None, room: RoomInfo | None, search: str | None, limit: int
+    ) -> HistoryPage:
         self.calls.append(("history", with_ and with_.id, search, limit))
         return HistoryPage(self.past, False)
 

@@ -12,6 +12,7 @@ import pytest
 from meshchat import Contact, LinkError, LinkStatus, NodeInfo, Status, StatusChanged, Warning
 from meshchat.chat.lines import NOT_UTF8, BadLine
 from meshchat.chat.past import NOTHING_FOUND
+from meshchat.chat.rooms import NO_FILES, NO_ROOM, NO_ROOMS
 from meshchat.chat.run import IMPORTED, NOBODY_TO_VERIFY, WINDOW, Chat
 from meshchat.chat.session import END, NEW, NO_CONVERSATION, WARNING, Session
 
@@ -237,3 +238,28 @@ def test_what_is_loud() -> None:
         await running
 
     asyncio.run(run())
+
+
+# -- rooms ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_room_is_made_and_filled() -> None:
+    node = FakeNode(ALICE)
+    lines = ["/room", "/invite alice", "/room hikers", "/invite alice", "hello", "/remove alice", "/send x", "/verify"]
+    shown = asyncio.run(chat(node, *lines, "/history", "/room", "/leave", "/leave", "/leave hikers", "/join hikers"))
+    row = f"{1:032x}  hikers  made by you; members: you"
+    assert shown == (
+        f"{NO_ROOMS}\n{NO_ROOM}\n* made the room hikers: /invite <name or id> brings others in\n{NEW}\n{row}\n"
+        "* [hikers] alice is invited\n[hikers] You: hello\n* [1] queued\n"
+        f"{NO_FILES}\n{NOBODY_TO_VERIFY}\n{NOTHING_FOUND}\n{row}\n* left the room hikers\n{END}\n{NO_ROOM}\n"
+        "* left the room hikers\n* asked to join the room hikers\n"
+    )
+    assert node.calls == [
+        ("invite", "hikers", ALICE.id),
+        ("say", "hikers", "hello"),
+        ("remove", "hikers", ALICE.id),
+        ("history", None, None, 20),
+        ("leave", "hikers"),
+        ("leave", "hikers"),
+        ("join", "hikers"),
+    ]

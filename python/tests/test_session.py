@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,10 @@ from meshchat import (
     NodeFound,
     NodeInfo,
     NodeLost,
+    RoomChange,
+    RoomChanged,
+    RoomInfo,
+    RoomStanding,
     Route,
     RouteChanged,
     Status,
@@ -30,8 +35,11 @@ from meshchat.chat.session import (
     NO_CONVERSATION,
     NO_NODES,
     WARNING,
+    Admit,
+    Attend,
     Contacts,
     Decide,
+    Enter,
     Judge,
     Open,
     Order,
@@ -254,12 +262,90 @@ def test_what_history_is_asked_for(words: str, expected: tuple[int, str | None])
 def test_messages_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    received = HistoryEntry(1, False, ALICE.id, "alice", "00" * 16, "hi\nyou\x1b", 0.0, 86400.0, None)
-    assert history_line(received) == "1970-01-02 00:00  alice: hi\n  you\ufffd"
-    sent = HistoryEntry(2, True, NAMELESS.id, None, "00" * 16, "hi", 3600.0, None, Status.SENT)
-    assert history_line(sent) == "1970-01-01 01:00  You to 6789a: hi [sent]"
+    name = lambda room: room[:4]  # noqa: E731
+    received = HistoryEntry(1, False, ALICE.id, "alice", None, "00" * 16, "hi\nyou\x1b", 0.0, 86400.0, None)
+    assert history_line(received, name) == "1970-01-02 00:00  alice: hi\n  you\ufffd"
+    sent = HistoryEntry(2, True, NAMELESS.id, None, None, "00" * 16, "hi", 3600.0, None, Status.SENT)
+    assert history_line(sent, name) == "1970-01-01 01:00  You to 6789a: hi [sent]"
+    assert history_line(replace(received, room="abcdef"), name) == "1970-01-02 00:00  [abcd] alice: hi\n  you\ufffd"
+    assert history_line(replace(sent, room="abcdef"), name) == "1970-01-01 01:00  [abcd] You: hi [sent]"
     monkeypatch.undo()
     time.tzset()
+
+
+# -- rooms --------------------------------------------------------------------------------------------------------------
+
+ROOM = RoomInfo("0a" * 16, "hikers", ALICE.id, RoomStanding.MEMBER, (ALICE.id, "f" * 64), (NAMELESS.id,), 3)
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("/room", Order("rooms")),
+        ("/room  hikers ", Enter("hikers")),
+        ("/join hikers", Attend("join", "hikers")),
+        ("/join", Wrong("! name a room: /join ROOM")),
+        ("/leave", Attend("leave", "")),
+        ("/leave hikers", Attend("leave", "hikers")),
+        ("/invite bob", Admit("invite", "bob")),
+        ("/remove", Wrong("! name a node: /remove <name or id>")),
+    ],
+)
+def test_lines_about_rooms(line: str, command: object) -> None:
+    assert parse(line) == command
+
+
+def room_session() -> Session:
+    session = Session()
+    session.rooms.own = "f" * 64
+    session.learn([ALICE, NAMELESS])
+    return session
+
+
+def test_rooms_in_a_list() -> None:
+    session = room_session()
+    row = f"{ROOM.id}  hikers  made by alice; members: alice, you; invited: 6789a"
+    assert session.rooms.rows([ROOM]) == row
+    invited = replace(ROOM, standing=RoomStanding.INVITED, owner="f" * 64, invited=())
+    assert session.rooms.rows([invited]).endswith("  you are invited; made by you; members: alice, you")
+    assert session.rooms.rows([replace(ROOM, standing=RoomStanding.CLOSED)]).endswith("hikers  closed")
+    assert session.rooms.rows([]) == "* no rooms yet: /room NAME makes one"
+
+
+@pytest.mark.parametrize(
+    ("change", "node", "text"),
+    [
+        (RoomChange.INVITED, None, "* you are invited to the room hikers: /join hikers or /leave hikers"),
+        (RoomChange.JOINED, "f" * 64, "* you are in the room hikers: /room hikers opens it"),
+        (RoomChange.JOINED, ALICE.id, "* [hikers] alice has joined"),
+        (RoomChange.LEFT, ALICE.id, "* [hikers] alice has left"),
+        (RoomChange.REMOVED, ALICE.id, "* [hikers] alice was removed"),
+        (RoomChange.REMOVED, "f" * 64, "* you were removed from the room hikers"),
+        (RoomChange.CLOSED, None, "* the room hikers is closed"),
+    ],
+)
+def test_what_happens_to_rooms(change: RoomChange, node: str | None, text: str) -> None:
+    assert room_session().event(RoomChanged(ROOM.id, "hikers", change, node)) == text
+
+
+def test_a_conversation_in_a_room() -> None:
+    session = room_session()
+    hello = replace(message(ALICE.id, "hello"), room=ROOM.id)
+    session.rooms.learn([ROOM])
+    assert session.event(hello) == "[hikers] alice: hello\n* /room hikers opens the room"
+    assert session.event(hello) == "[hikers] alice: hello"
+    assert session.open(ROOM) == NEW
+    session.sending()
+    # The first member has it before the node's answer is shown.
+    assert session.event(StatusChanged("m1", ALICE.id, Status.SENT)) is None
+    assert session.event(StatusChanged("m1", ALICE.id, Status.DELIVERED)) is None
+    shown = "[hikers] You: hi\n* [1] queued\n* [1] delivered to alice"
+    assert session.accepted_in_room("m1", ROOM.id, "hi") == shown
+    assert session.event(StatusChanged("m1", NAMELESS.id, Status.STORED)) is None
+    assert session.event(StatusChanged("m1", NAMELESS.id, Status.READ)) is None
+    assert session.event(StatusChanged("m1", NAMELESS.id, Status.DELIVERED)) == "* [1] delivered to 6789a"
+    removed = RoomChanged(ROOM.id, "hikers", RoomChange.REMOVED, "f" * 64)
+    assert session.event(removed) == f"* you were removed from the room hikers\n{END}"
 
 
 # -- files --------------------------------------------------------------------------------------------------------------

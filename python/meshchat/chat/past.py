@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -24,10 +24,14 @@ _MOST = 1000
 _MAX_FILE = 1 << 20
 
 
-def history_line(entry: HistoryEntry) -> str:
+def history_line(entry: HistoryEntry, room_name: Callable[[str], str]) -> str:
     """One message, safe to show."""
     time = datetime.fromtimestamp(entry.time).strftime("%Y-%m-%d %H:%M")
     name = safe(entry.name)
+    if entry.room is not None:
+        room, who = room_name(entry.room), "You" if entry.is_own else name
+        status = f" [{entry.status}]" if entry.is_own else ""
+        return f"{time}  [{room}] {who}: {safe(entry.text)}{status}"
     if entry.is_own:
         return f"{time}  You to {name}: {safe(entry.text)} [{entry.status}]"
     return f"{time}  {name}: {safe(entry.text)}"

@@ -7,25 +7,30 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import MeshChatError, StoppedError
+from ..errors import MeshChatError, StoppedError, UnknownRoomError
 from ..events import Broadcast, Message, NodeInfo
 from ..files import FileOffered
 from ..history import Contact
 from ..insecure import insecure_address
 from ..node import Node
+from ..rooms import RoomInfo
 from .files import NO_INSECURE, NO_RECIPIENT
 from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
 from .lines import BadLine
 from .past import NOTHING_FOUND, exported, history_line, parse_history, qr_lines, read_contacts, write_private
+from .rooms import NO_FILES, NO_ROOM
 from .safe import safe
 from .screen import Screen
 from .session import (
     HELP,
     NO_CONVERSATION,
+    Admit,
+    Attend,
     Command,
     Connect,
     Contacts,
     Decide,
+    Enter,
     Judge,
     Open,
     Order,
@@ -59,6 +64,8 @@ class Chat:
     async def run(self, lines: AsyncIterator[str | BadLine]) -> None:
         """Chats until the input ends or says so."""
         self._session.learn(await self._node.nodes())
+        self._session.rooms.own = self._node.id
+        self._session.rooms.learn(await self._node.rooms())
         self._screen.show(f"NODE_ID: {self._node.id}")
         for link in self._node.links:
             if link.error is not None:
@@ -84,6 +91,9 @@ class Chat:
                 sender = event.file.peer
             if sender is not None and not self._session.knows(sender):
                 self._session.learn(await self._node.nodes())
+            room = event.room if isinstance(event, Message) else None
+            if room is not None and not self._session.rooms.knows(room):
+                self._session.rooms.learn(await self._node.rooms())
             text = self._session.event(event)
             if text is not None:
                 confirm = shown(event) if isinstance(event, Message) else None
@@ -120,6 +130,12 @@ class Chat:
             await self._send_file(command.path)
         elif isinstance(command, Decide):
             await self._decide(command)
+        elif isinstance(command, Enter):
+            await self._enter(command.name)
+        elif isinstance(command, Attend):
+            await self._attend(command)
+        elif isinstance(command, Admit):
+            await self._admit(command)
         elif isinstance(command, Connect):
             await self._connect(command.address)
         elif isinstance(command, Past):
@@ -157,12 +173,17 @@ class Chat:
         count, search = parse_history(command.words)
         partner = self._session.partner
         page = await self._node.history(
-            with_=partner if isinstance(partner, NodeInfo) else None, search=search, limit=count
+            with_=partner if isinstance(partner, NodeInfo) else None,
+            room=partner if isinstance(partner, RoomInfo) else None,
+            search=search,
+            limit=count,
         )
-        self._show("\n".join(map(history_line, page.entries)) or NOTHING_FOUND)
+        lines = [history_line(entry, self._session.rooms.name) for entry in page.entries]
+        self._show("\n".join(lines) or NOTHING_FOUND)
 
     async def _judge(self, command: Judge) -> None:
-        query = command.query or (self._session.partner.id if self._session.partner is not None else "")
+        partner = self._session.partner
+        query = command.query or (partner.id if isinstance(partner, NodeInfo) else "")
         if not query or means_v1(query):
             return self._show(NOBODY_TO_VERIFY)
         if command.name == "verify" and not command.answer:
@@ -205,6 +226,8 @@ class Chat:
             self._show(self._session.list_nodes(await self._node.nodes(), insecure))
         elif name == "files":
             self._show(self._session.files.rows(await self._node.files()))
+        elif name == "rooms":
+            self._show(self._session.rooms.rows(await self._node.rooms()))
         elif name == "bye":
             await self._bye()
         elif name == "help":
@@ -227,6 +250,8 @@ class Chat:
 
     async def _send_file(self, path: str) -> None:
         partner = self._session.partner
+        if isinstance(partner, RoomInfo):
+            return self._show(NO_FILES)
         if not isinstance(partner, NodeInfo):
             return self._show(NO_RECIPIENT if partner is None else NO_INSECURE)
         id = await self._node.send_file_named(
@@ -247,6 +272,44 @@ class Chat:
             # That it is over is told by an event.
             await self._node.cancel_file(file)
 
+    # -- rooms ----------------------------------------------------------------------------------------------------
+
+    async def _enter(self, name: str) -> None:
+        try:
+            room = await self._node.resolve_room(name)
+        except UnknownRoomError:
+            room = await self._node.create_room(name)
+            self._show(f"* made the room {safe(room.name)}: /invite <name or id> brings others in")
+        self._show(self._session.open(room))
+        self._show(self._session.rooms.row(room))
+
+    async def _attend(self, command: Attend) -> None:
+        partner = self._session.partner
+        if command.room:
+            room = await self._node.resolve_room(command.room)
+        elif isinstance(partner, RoomInfo):
+            room = partner
+        else:
+            return self._show(NO_ROOM)
+        if command.name == "join":
+            await self._node.join(room)
+            return self._show(f"* asked to join the room {safe(room.name)}")
+        await self._node.leave(room)
+        self._show(f"* left the room {safe(room.name)}")
+        if isinstance(partner, RoomInfo) and partner.id == room.id:
+            self._show(self._session.close())
+
+    async def _admit(self, command: Admit) -> None:
+        room = self._session.partner
+        if not isinstance(room, RoomInfo):
+            return self._show(NO_ROOM)
+        node = await self._node.resolve(command.query)
+        if command.name == "invite":
+            await self._node.invite(room, node)
+            return self._show(f"* [{safe(room.name)}] {safe(node.name)} is invited")
+        # That it is out is told by an event.
+        await self._node.remove(room, node)
+
     # -- AlexMesh v1 --------------------------------------------------------------------------------------------
 
     def _speaks_v1(self) -> bool:
@@ -263,12 +326,15 @@ class Chat:
 
     # -- sending ------------------------------------------------------------------------------------------------
 
-    async def _send(self, to: NodeInfo | InsecurePeer, text: str) -> None:
+    async def _send(self, to: NodeInfo | InsecurePeer | RoomInfo, text: str) -> None:
         answer: asyncio.Future[Any]
         session, node = self._session, self._node
         if isinstance(to, NodeInfo):
             answer = node.send_named_soon(to.id, session.partner_query, text)
             show = lambda message: session.accepted(message, text)  # noqa: E731
+        elif isinstance(to, RoomInfo):
+            answer = asyncio.ensure_future(node.send_to_room(to, text))
+            show = lambda message: session.accepted_in_room(message, to.id, text)  # noqa: E731
         elif (stream := session.streams.of(to.id)) is not None:
             answer = asyncio.ensure_future(node.write_insecure(stream, f"{text}\n".encode()))
             show = lambda _: session.written(text)  # noqa: E731

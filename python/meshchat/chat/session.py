@@ -32,9 +32,11 @@ from ..insecure import (
     InsecureStreamData,
     InsecureStreamOpened,
 )
+from ..rooms import RoomChange, RoomChanged, RoomInfo
 from .files import Files
 from .insecure import NEW_INSECURE, InsecurePeer, Streams, describe, means_v1, message_key
 from .past import NO_CONTACTS
+from .rooms import Rooms
 from .safe import safe
 
 NEW = "================= NEW ================="
@@ -50,6 +52,10 @@ text                 send a line to the partner of the open conversation
 /accept [NUMBER]     take a file that is offered
 /refuse [NUMBER]     refuse a file, or give up one that is on its way
 /files               list the files that are sent and offered
+/room [NAME]         open a room, or make it, to write to all who are in it; without a name: list the rooms
+/invite <node>       invite a node to the open room, which you have made; /remove takes it out
+/join ROOM           accept the invitation to a room
+/leave [ROOM]        leave the open room, or another one; or decline an invitation
 /connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)
 /nodes               list the nodes that are known
 /history [N] [words] show the last messages of the conversation, or of all, that hold these words
@@ -70,6 +76,9 @@ _MAX_HINTED = 1024
 
 # Messages whose number is remembered: many are never read, as far as one is told.
 _MAX_NUMBERED = 4096
+
+# What is shown of each copy of a message to a room.
+_TOLD_IN_ROOMS = ("delivered", "expired")
 
 # Fewest digits of an id's end by which the core finds a node.
 _SUFFIX_DIGITS = 5
@@ -120,8 +129,31 @@ class Decide:
 
 
 @dataclass(frozen=True)
+class Enter:
+    """Open the room with this name or id, or make it."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Attend:
+    """``join`` or ``leave`` a room; `room` is empty for the one that is open."""
+
+    name: str
+    room: str
+
+
+@dataclass(frozen=True)
+class Admit:
+    """``invite`` a node to the open room, or ``remove`` it."""
+
+    name: str
+    query: str
+
+
+@dataclass(frozen=True)
 class Order:
-    """``nodes``, ``files``, ``bye``, ``exit`` or ``help``."""
+    """``nodes``, ``files``, ``rooms``, ``bye``, ``exit`` or ``help``."""
 
     name: str
 
@@ -157,7 +189,9 @@ class Wrong:
     text: str
 
 
-Command = Union[Open, Say, Connect, Shout, SendFile, Decide, Past, Judge, Contacts, Order, Wrong]
+Command = Union[
+    Open, Say, Connect, Shout, SendFile, Decide, Enter, Attend, Admit, Past, Judge, Contacts, Order, Wrong
+]
 
 
 def parse(line: str) -> Command | None:
@@ -178,6 +212,14 @@ def parse(line: str) -> Command | None:
             return SendFile(path) if path else Wrong("! name a file: /send FILE")
         if word in ("/accept", "/refuse"):
             return _decide(word, rest.strip())
+        if word == "/room":
+            return Enter(rest.strip()) if rest.strip() else Order("rooms")
+        if word == "/leave":
+            return Attend("leave", rest.strip())
+        if word == "/join":
+            return Attend("join", rest.strip()) if rest.strip() else Wrong("! name a room: /join ROOM")
+        if word in ("/invite", "/remove"):
+            return Admit(word[1:], rest.strip()) if rest.strip() else Wrong(f"! name a node: {word} <name or id>")
         if word == "/connect":
             return Connect(rest.strip()) if rest.strip() else Wrong("! name a node: /connect v1:<address>")
         if word == "/history":
@@ -227,19 +269,21 @@ class Session:
     """What the chat knows. Methods take what happened and return the text to show."""
 
     def __init__(self) -> None:
-        self.partner: NodeInfo | InsecurePeer | None = None
+        self.partner: NodeInfo | InsecurePeer | RoomInfo | None = None
         self.partner_query = ""
         """What the person calls the partner."""
         self.streams = Streams()
         self.files = Files(self.name)
+        self.rooms = Rooms(self.name)
         self.shows_progress = False
         """Something else than lines shows how files come along."""
         self._nodes: dict[str, NodeInfo] = {}
         self._hinted: set[str] = set()
         self._count = 0
         self._numbers: dict[str, int] = {}
+        self._to_rooms: set[str] = set()
         self._waiting = 0
-        self._early: list[tuple[str, str, bool]] = []
+        self._early: list[tuple[str, str, bool, str | None]] = []
 
     # -- nodes --------------------------------------------------------------------------------------------------
 
@@ -318,16 +362,18 @@ class Session:
 
     # -- conversation -------------------------------------------------------------------------------------------
 
-    def open(self, node: NodeInfo | InsecurePeer, query: str | None = None) -> str | None:
+    def open(self, node: NodeInfo | InsecurePeer | RoomInfo, query: str | None = None) -> str | None:
         """A conversation with `node`, whom the person calls `query`; None when it is the one that is open already."""
         if isinstance(node, NodeInfo):
             self.learn([node])
+        if isinstance(node, RoomInfo):
+            self.rooms.learn([node])
         self.partner_query = query or node.id
         if self._is_partner(node.id):
             return None
         self.partner = node
         self._hinted.clear()
-        return NEW if isinstance(node, NodeInfo) else NEW_INSECURE
+        return NEW_INSECURE if isinstance(node, InsecurePeer) else NEW
 
     def _is_partner(self, node_id: str) -> bool:
         return self.partner is not None and self.partner.id == node_id
@@ -349,6 +395,11 @@ class Session:
         self._number(message)
         return self._answered(f"You: {safe(text)}", f"* [{self._count}] queued")
 
+    def accepted_in_room(self, message: str, room: str, text: str) -> str:
+        self._number(message)
+        self._to_rooms.add(message)
+        return self._answered(f"[{self.rooms.name(room)}] You: {safe(text)}", f"* [{self._count}] queued")
+
     def shouted(self, text: str) -> str:
         return f"You to all: {safe(text)}"
 
@@ -367,7 +418,9 @@ class Session:
         self._count += 1
         self._numbers[message] = self._count
         if len(self._numbers) > _MAX_NUMBERED:
-            del self._numbers[next(iter(self._numbers))]
+            oldest = next(iter(self._numbers))
+            del self._numbers[oldest]
+            self._to_rooms.discard(oldest)
 
     def _answered(self, *lines: str) -> str:
         self._waiting -= 1
@@ -375,11 +428,14 @@ class Session:
         early, self._early = self._early, []
         return "\n".join([*lines, *filter(None, (self._status(*status) for status in early))])
 
-    def _status(self, message: str, status: str, is_last: bool) -> str | None:
+    def _status(self, message: str, status: str, is_last: bool, to: str | None = None) -> str | None:
         number = self._numbers.get(message)
         if number is None and self._waiting:
-            self._early.append((message, status, is_last))
+            self._early.append((message, status, is_last, to))
             return None
+        if to is not None and message in self._to_rooms:
+            # Of each member one hears once.
+            return f"* [{number}] {status} to {self.name(to)}" if status in _TOLD_IN_ROOMS else None
         if is_last:
             self._numbers.pop(message, None)
         return f"* [{message[:8] if number is None else number}] {status}"
@@ -402,7 +458,13 @@ class Session:
         if isinstance(event, StatusChanged):
             # That it is queued was shown.
             known = event.status is Status.QUEUED
-            return None if known else self._status(event.id, str(event.status), event.status is Status.READ)
+            is_last = event.status is Status.READ
+            return None if known else self._status(event.id, str(event.status), is_last, event.to)
+        if isinstance(event, RoomChanged):
+            return self._room_changed(event)
+        if isinstance(event, Message) and event.room is not None:
+            line = f"[{self.rooms.name(event.room)}] {self.name(event.sender)}: {safe(event.text)}"
+            return self._said_in_room(event.room, line)
         if isinstance(event, Message):
             return self._said(event.sender, f"{self.name(event.sender)}: {safe(event.text)}")
         if isinstance(event, Warning):
@@ -438,12 +500,28 @@ class Session:
         ends = self.streams.remove(event.peer, event.stream) and self._is_partner(event.peer)
         return f"{line}\n{self.close()}" if ends else line
 
+    def _room_changed(self, event: RoomChanged) -> str:
+        line = self.rooms.changed(event)
+        is_over = event.change is RoomChange.CLOSED or (
+            event.change is RoomChange.REMOVED and event.node == self.rooms.own
+        )
+        return f"{line}\n{self.close()}" if is_over and self._is_partner(event.room) else line
+
     def _said(self, sender: str, line: str) -> str:
         """The line of somebody, and how to answer when that is not known."""
-        if self._is_partner(sender) or sender in self._hinted:
+        if not self._is_new(sender):
             return line
+        name = sender if means_v1(sender) else self.unique_name(sender)
+        return f"{line}\n* answer with @{name} text"
+
+    def _said_in_room(self, room: str, line: str) -> str:
+        return f"{line}\n* /room {self.rooms.name(room)} opens the room" if self._is_new(room) else line
+
+    def _is_new(self, sender: str) -> bool:
+        """Whether the way to answer was not shown in this conversation."""
+        if self._is_partner(sender) or sender in self._hinted:
+            return False
         if len(self._hinted) == _MAX_HINTED:
             self._hinted.clear()
         self._hinted.add(sender)
-        name = sender if means_v1(sender) else self.unique_name(sender)
-        return f"{line}\n* answer with @{name} text"
+        return True

@@ -38,7 +38,8 @@ fits, 1 when something failed, 2 after wrong use."""
 
 def add_parser(commands: Subparsers) -> None:
     parser = commands.add_parser("history", help="show, search or export messages", description=_DESCRIPTION, epilog=_EPILOG)
-    parser.add_argument("--with", dest="with_", metavar="ID", help="only those from and to this node: its NODE_ID or nickname")
+    parser.add_argument("--with", dest="with_", metavar="ID", help="only those from and to this node alone: its NODE_ID or nickname")
+    parser.add_argument("--room", metavar="ROOM", help="only those to this room: its id or name")
     parser.add_argument(
         "--search", metavar="WORDS", help="only those that hold each of these words, or a word that begins so"
     )
@@ -51,7 +52,7 @@ def add_parser(commands: Subparsers) -> None:
         default=None,
         help=f"only the newest N; 0: all (default: {_DEFAULT_LIMIT}, with --export all)",
     )
-    fields = "position, direction (in, out), peer, nickname, id, text, sent_at, received_at (seconds since 1970), status"
+    fields = "position, direction (in, out), peer, nickname, room, id, text, sent_at, received_at (seconds since 1970), status"
     parser.add_argument("--json", action="store_true", help=f"one JSON object a line, with {fields}")
     parser.add_argument(
         "--export",
@@ -89,7 +90,10 @@ def _run(options: argparse.Namespace) -> int:
     if first is None:
         print("no message was found", file=sys.stderr)
         return _NOTHING
-    lines = (_json_line(entry) if as_json else history_line(entry) for entry in chain([first], entries))
+    names = {room.id: safe(room.name) for room in History(options.home).rooms()}
+    room_name = lambda room: names.get(room, room[:8])  # noqa: E731
+    entries = chain([first], entries)
+    lines = (_json_line(entry) if as_json else history_line(entry, room_name) for entry in entries)
     if options.export is not None:
         count = _export(options.export, lines)
         print(f"exported {count} messages to {safe(str(options.export))}")
@@ -103,6 +107,7 @@ def _entries(options: argparse.Namespace) -> Iterator[HistoryEntry]:
     history = History(options.home)
     wanted: dict[str, Any] = {"search": options.search, "since": options.since, "until": options.until}
     wanted["with_"] = options.with_ and history.resolve(options.with_)
+    wanted["room"] = options.room and history.resolve_room(options.room)
     limit = options.limit
     if limit is None:
         limit = 0 if options.export is not None else _DEFAULT_LIMIT
@@ -128,6 +133,7 @@ def as_json(entry: HistoryEntry) -> dict[str, Any]:
         "direction": "out" if entry.is_own else "in",
         "peer": entry.peer,
         "nickname": entry.nickname,
+        "room": entry.room,
         "id": entry.id,
         "text": entry.text,
         "sent_at": entry.sent_at,

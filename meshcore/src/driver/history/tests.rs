@@ -23,7 +23,13 @@ fn home_with(texts: &[&str]) -> (tempfile::TempDir, Store) {
             received_at: at,
         };
         let origin = Origin::Session(SessionId(1));
-        let op = StoreOp::StoreIncoming { origin, from: PEER, messages: vec![message], receipt: None };
+        let op = StoreOp::StoreIncoming {
+            origin,
+            from: PEER,
+            to: NodeId([9; 32]),
+            messages: vec![message],
+            receipt: None,
+        };
         store.submit(op).unwrap();
     }
     let mut answered = 0;
