@@ -34,8 +34,6 @@ class HistoryEntry:
     """NODE_ID of the other node: recipient or sender. Of a message of this node's to a room, one of its recipients."""
     nickname: str | None
     """Its nickname, if it is known."""
-    room: str | None
-    """Id of the room that it was written to; None: to one node alone."""
     id: str
     """The message's id."""
     text: str
@@ -46,6 +44,8 @@ class HistoryEntry:
     """When it arrived here; None for a message of this node's own."""
     status: Status | None
     """How far a message of this node's own has come; in a room, at the member that it has come least far to."""
+    room: str | None = None
+    """Id of the room that it was written to; None: to one node alone."""
 
     @property
     def time(self) -> float:
@@ -178,4 +178,4 @@ def page_of(raw: _RawPage) -> HistoryPage:
 def _entry(raw: _RawEntry) -> HistoryEntry:
     position, is_own, peer, nickname, room, id, text, sent_at, received_at, status = raw
     known = None if status is None else Status(status)
-    return HistoryEntry(position, is_own, peer, nickname, room, id, text, sent_at, received_at, known)
+    return HistoryEntry(position, is_own, peer, nickname, id, text, sent_at, received_at, known, room)

@@ -126,7 +126,7 @@ def test_the_command(home: Path, capsys: pytest.CaptureFixture[str], monkeypatch
     )
     assert main(["history", *at, "--with", "anna", "--limit", "1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {
-        "position": 4, "direction": "out", "peer": ANNA, "nickname": "anna", "id": "09" * 16,
+        "position": 4, "direction": "out", "peer": ANNA, "nickname": "anna", "room": None, "id": "09" * 16,
         "text": "good night", "sent_at": 9.0, "received_at": None, "status": "delivered",
     }  # fmt: skip
     assert main(["history", *at, "--limit", "0", "--until", "1970-01-01T00:00:02Z"]) == 0

@@ -263,9 +263,9 @@ def test_messages_of_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     name = lambda room: room[:4]  # noqa: E731
-    received = HistoryEntry(1, False, ALICE.id, "alice", None, "00" * 16, "hi\nyou\x1b", 0.0, 86400.0, None)
+    received = HistoryEntry(1, False, ALICE.id, "alice", "00" * 16, "hi\nyou\x1b", 0.0, 86400.0, None)
     assert history_line(received, name) == "1970-01-02 00:00  alice: hi\n  you\ufffd"
-    sent = HistoryEntry(2, True, NAMELESS.id, None, None, "00" * 16, "hi", 3600.0, None, Status.SENT)
+    sent = HistoryEntry(2, True, NAMELESS.id, None, "00" * 16, "hi", 3600.0, None, Status.SENT)
     assert history_line(sent, name) == "1970-01-01 01:00  You to 6789a: hi [sent]"
     assert history_line(replace(received, room="abcdef"), name) == "1970-01-02 00:00  [abcd] alice: hi\n  you\ufffd"
     assert history_line(replace(sent, room="abcdef"), name) == "1970-01-01 01:00  [abcd] You: hi [sent]"
