@@ -15,7 +15,7 @@ const NO_SESSION: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub(super) struct Absence {
     reachable: BTreeSet<NodeId>,
-    /// Messages wait for these and there is no session, since.
+    /// Messages wait for these, and no session brings them there, since.
     waiting: BTreeMap<NodeId, Instant>,
     absent: BTreeSet<NodeId>,
     /// Not after the first of them becomes absent.
@@ -38,7 +38,11 @@ impl Absence {
         is_news
     }
 
-    /// Whether messages wait for a node with which there is no session. Gives what that changes: whether the node is absent.
+    pub(super) fn is_reachable(&self, node: NodeId) -> bool {
+        self.reachable.contains(&node)
+    }
+
+    /// Whether messages wait for a node to which no session brings them. Gives what that changes: whether the node is absent.
     pub(super) fn set_waiting(&mut self, now: Instant, node: NodeId, waiting: bool) -> Option<bool> {
         if waiting {
             let since = *self.waiting.entry(node).or_insert(now);

@@ -167,6 +167,7 @@ impl Messenger {
     /// Whether a node can be reached.
     pub fn set_reachable(&mut self, now: Now, node: NodeId, reachable: bool) {
         if self.absence.set_reachable(node, reachable) {
+            self.review(now, node);
             self.post.on_reach_changed(node);
             self.settle_post(now);
         }
@@ -555,10 +556,12 @@ impl Messenger {
         self.forget_if_idle(peer);
     }
 
-    /// Whether messages wait for a peer without a session may have changed.
+    /// Whether messages wait for a peer who cannot be reached may have changed.
     fn review(&mut self, now: Now, peer: NodeId) {
         let outbox = self.outboxes.get(&peer);
-        let waiting = outbox.is_some_and(|outbox| outbox.has_backlog() && outbox.session().is_none())
+        // A session with somebody who is gone lasts until it times out.
+        let is_cut_off = |outbox: &Outbox| outbox.session().is_none() || !self.absence.is_reachable(peer);
+        let waiting = outbox.is_some_and(|outbox| outbox.has_backlog() && is_cut_off(outbox))
             && !self.post.is_blocked(&peer);
         if let Some(absent) = self.absence.set_waiting(now.monotonic, peer, waiting) {
             self.post.set_absent(peer, absent);

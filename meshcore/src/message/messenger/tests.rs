@@ -391,3 +391,27 @@ fn what_was_given_up_on_its_way_may_arrive_all_the_same() {
     assert_eq!(node.settle(), [status(1, Status::Delivered)]);
     assert!(!node.messenger.has_backlog(PEER));
 }
+
+#[test]
+fn a_session_with_somebody_who_is_gone_keeps_nothing_from_mailboxes() {
+    let mailbox = NodeId([9; 32]);
+    let mut node = Node::new();
+    node.connect();
+    node.messenger.set_reachable(NOW, PEER, true);
+    node.messenger.set_reachable(NOW, mailbox, true);
+    node.messenger.set_mailboxes(NOW, BTreeSet::from([mailbox]));
+    node.send(1);
+    node.settle();
+    let deposits = |node: &mut Node, seconds| {
+        let now = Now { monotonic: NOW.monotonic + Duration::from_secs(seconds), ..NOW };
+        node.messenger.handle_timeout(now);
+        // By a session with the mailbox.
+        node.messenger.session_opened(SessionId(2), mailbox);
+        node.messenger.set_sending_session(now, mailbox, Some(SessionId(2)));
+        let ops = std::iter::from_fn(|| node.messenger.poll_store());
+        ops.filter(|op| matches!(op, StoreOp::LoadDeposits { peer: PEER, .. })).count()
+    };
+    assert_eq!(deposits(&mut node, 20), 0, "it is there");
+    node.messenger.set_reachable(NOW, PEER, false);
+    assert_eq!(deposits(&mut node, 24), 1);
+}
