@@ -122,7 +122,8 @@ const FILES: &str = "
 ";
 
 /// Rooms. An id in the outbox is now used once for each recipient: a message to a room has a copy for each of its members. `room` is that
-/// of a text to a room, `version` the version of it that the text belongs to.
+/// of a text to a room, `version` the version of it that the text belongs to. In `waiting` are texts of versions that are not known yet; those
+/// without a version and text were refused.
 const ROOMS: &str = "
     CREATE TABLE outgoing_anew (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -152,7 +153,7 @@ const ROOMS: &str = "
     CREATE TABLE waiting (
         number INTEGER PRIMARY KEY,
         room BLOB NOT NULL,
-        version INTEGER NOT NULL,
+        version INTEGER,
         sender BLOB NOT NULL,
         id BLOB NOT NULL,
         text TEXT NOT NULL,

@@ -229,10 +229,13 @@ pub(crate) fn publish<T: Tables>(
     finish(tables, id, Some(&known), room, queued).map(Some)
 }
 
-/// What happens to a text to a room.
-pub(crate) fn admit<T: Tables>(tables: &mut T, from: NodeId, stamp: Stamp) -> Result<Admission, T::Error> {
-    let room = tables.room(stamp.room)?;
-    Ok(room.map_or(Admission::Refused, |room| room.admission(from, stamp.version)))
+/// What happens to a text to a room; `None` when nothing is known of the room.
+pub(crate) fn admit<T: Tables>(
+    tables: &mut T,
+    from: NodeId,
+    stamp: Stamp,
+) -> Result<Option<Admission>, T::Error> {
+    Ok(tables.room(stamp.room)?.map(|room| room.admission(from, stamp.version)))
 }
 
 fn finish<T: Tables>(

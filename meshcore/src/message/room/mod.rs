@@ -128,6 +128,7 @@ pub(crate) enum Admission {
     Admitted,
     /// Its sender knows a later version: it waits until this node does.
     TooEarly,
+    /// For good: a copy that comes by another way must not be taken later, out of order.
     Refused,
 }
 

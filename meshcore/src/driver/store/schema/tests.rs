@@ -131,7 +131,8 @@ fn of_version_3_only_texts_are_history_and_only_texts_make_contacts() {
         let sql = format!("SELECT group_concat(name) FROM pragma_table_info('{table}')");
         connection.query_row(&sql, [], |row| row.get::<_, String>(0)).unwrap()
     });
-    let selects = || tables.iter().zip(&columns).map(|(table, columns)| format!("SELECT {columns} FROM {table}"));
+    let selects =
+        || tables.iter().zip(&columns).map(|(table, columns)| format!("SELECT {columns} FROM {table}"));
     let all = |connection: &Connection| selects().map(|sql| rows(connection, &sql)).collect::<Vec<_>>();
     let before = all(&connection);
     prepare(&mut connection, &file).unwrap();

@@ -94,16 +94,20 @@ impl Writer {
         Ok(Some(outcome))
     }
 
-    /// Whether a text to a room is stored now; else it waits for it, or is dropped.
+    /// Whether a text to a room is stored now; else it waits for it, or is refused, which is remembered.
     pub(super) fn admit(&self, from: &NodeId, stamp: Stamp, text: &Text) -> rusqlite::Result<bool> {
-        let admission = ledger::admit(&mut &*self, *from, stamp)?;
-        if admission == Admission::TooEarly {
+        let Some(admission) = ledger::admit(&mut &*self, *from, stamp)? else { return Ok(false) };
+        if admission != Admission::Admitted {
             let Text { id, text, sent_at, received_at, .. } = text;
+            let (version, text) = match admission {
+                Admission::TooEarly => (Some(number(stamp.version)), text.as_str()),
+                _ => (None, ""),
+            };
             let sql = "INSERT INTO waiting (room, version, sender, id, text, sent, received)
                        SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE (SELECT count(*) FROM waiting WHERE sender = ?3) < ?8";
             self.connection.prepare_cached(sql)?.execute(params![
                 stamp.room.0,
-                number(stamp.version),
+                version,
                 from.0,
                 id.0,
                 text,
@@ -115,13 +119,13 @@ impl Writer {
         Ok(admission == Admission::Admitted)
     }
 
-    /// Whether a text waits for a version of its room.
+    /// Whether a text waits for a version of its room, or was refused.
     pub(super) fn is_waiting(&self, from: &NodeId, id: &MessageId) -> rusqlite::Result<bool> {
         let sql = "SELECT 1 FROM waiting WHERE sender = ? AND id = ?";
         Ok(self.any("waiting")? && self.connection.prepare_cached(sql)?.exists(params![from.0, id.0])?)
     }
 
-    /// Drops texts that have waited in vain.
+    /// Drops texts that have waited in vain, and forgets refusals.
     pub(super) fn drop_waiting(&self, now: UnixTime) -> rusqlite::Result<()> {
         let (past, future) =
             (signed(now).saturating_sub(ROOM_PATIENCE.as_millis() as i64), signed(now + ROOM_PATIENCE));

@@ -15,7 +15,7 @@ use crate::wire::content::{RoomRequest, Stamp};
 #[derive(Debug, Clone, Default)]
 pub(super) struct Rooms {
     rooms: BTreeMap<RoomId, Room>,
-    /// Texts that wait for a later version of their room.
+    /// Texts that wait for a later version of their room; and the ids of those that were refused.
     waiting: BTreeMap<(NodeId, MessageId), Waiting>,
     last_waiting: u64,
 }
@@ -24,7 +24,9 @@ pub(super) struct Rooms {
 struct Waiting {
     /// Grows with each that waits.
     number: u64,
-    stamp: Stamp,
+    room: RoomId,
+    /// `None`: refused.
+    version: Option<u64>,
     message: ReceivedMessage,
 }
 
@@ -44,11 +46,11 @@ impl Rooms {
         });
     }
 
-    fn wait(&mut self, from: NodeId, stamp: Stamp, message: ReceivedMessage) {
+    fn wait(&mut self, from: NodeId, room: RoomId, version: Option<u64>, message: ReceivedMessage) {
         let ends = [0, 0xff].map(|byte| (from, MessageId([byte; MessageId::LEN])));
         if self.waiting.range(ends[0]..=ends[1]).count() < MAX_HELD as usize {
             self.last_waiting += 1;
-            let waiting = Waiting { number: self.last_waiting, stamp, message };
+            let waiting = Waiting { number: self.last_waiting, room, version, message };
             self.waiting.insert((from, waiting.message.id), waiting);
         }
     }
@@ -56,7 +58,7 @@ impl Rooms {
     /// Those that this version was waited for by, in order.
     fn take(&mut self, room: RoomId, version: u64) -> Vec<(NodeId, ReceivedMessage)> {
         let is_due = |_: &(NodeId, MessageId), waiting: &mut Waiting| {
-            waiting.stamp.room == room && waiting.stamp.version <= version
+            waiting.room == room && waiting.version.is_some_and(|waits_for| waits_for <= version)
         };
         let mut due: Vec<_> = self.waiting.extract_if(.., is_due).collect();
         due.sort_by_key(|(_, waiting)| waiting.number);
@@ -83,7 +85,7 @@ impl Tables for MemoryStore {
 
     fn forget(&mut self, id: RoomId) -> Result<(), Infallible> {
         self.rooms.rooms.remove(&id);
-        self.rooms.waiting.retain(|_, waiting| waiting.stamp.room != id);
+        self.rooms.waiting.retain(|_, waiting| waiting.room != id);
         Ok(())
     }
 
@@ -150,14 +152,13 @@ impl MemoryStore {
     /// The room, if a text to it is stored now; else it waits for it, or is dropped.
     pub(super) fn admit(&mut self, from: NodeId, stamp: Stamp, message: ReceivedMessage) -> Option<RoomId> {
         let Ok(admission) = ledger::admit(self, from, stamp);
-        match admission {
-            Admission::Admitted => Some(stamp.room),
-            Admission::TooEarly => {
-                self.rooms.wait(from, stamp, message);
-                None
-            }
+        let version = match admission? {
+            Admission::Admitted => return Some(stamp.room),
+            Admission::TooEarly => Some(stamp.version),
             Admission::Refused => None,
-        }
+        };
+        self.rooms.wait(from, stamp.room, version, message);
+        None
     }
 }
 

@@ -207,6 +207,8 @@ fn check_member(store: &mut dyn TestStore, room: RoomId, states: &[Vec<u8>]) {
     let ids = vec![MessageId([4; 16]), MessageId([5; 16])];
     assert_eq!(receipt.content, Content::Receipts { status: Status::Read, ids });
 
+    // What is refused is refused for good.
+    assert_eq!(anna.receive(BERT, vec![text(7, 3), state(2), text(7, 3)]), (vec![], vec![]));
     let (texts, outcomes) = anna.receive(owner, vec![state(4), text(9, 4), text(10, 3)]);
     assert_eq!((texts, &outcomes[0].changes[..]), (vec![], &[RoomChange::Removed(ANNA)][..]));
     assert_eq!(anna.command(send(room, "x")).unwrap_err(), RoomError::NotMember);
