@@ -130,3 +130,26 @@ fn messages_go_on_soon_after_everybody_was_killed() {
         assert!(run.got.is_sorted_by(|one, next| one < next), "{:?}", run.got);
     });
 }
+
+/// It may be written to before it knows the way back for its answers.
+#[test]
+fn messages_go_on_at_once_when_one_starts_again() {
+    for_seeds(3, |seed| {
+        for who in 0..3 {
+            let mut run = Run::new(seed);
+            run.wait_for(20);
+            run.kill(who);
+            // It is missed by all.
+            run.world.run_until(20 * SECOND, |_| false);
+            let (before, start) = (run.got.len(), run.world.now);
+            while run.got.len() == before {
+                run.step();
+                let took = run.world.now - start;
+                assert!(
+                    took < Duration::from_millis(100),
+                    "nothing came for {took:?} after the start of {who}"
+                );
+            }
+        }
+    });
+}
