@@ -480,8 +480,11 @@ meshchat_config *meshchat_config_new(void);
 // Frees a configuration. NULL does nothing. Nodes that were started with it are not affected.
 void meshchat_config_free(meshchat_config *config);
 
-// The folder of key, outbox and history. Default: `meshchat_default_home`. It is made when it does not exist.
-int32_t meshchat_config_set_home(meshchat_config *config, const char *home);
+// The folder of key, outbox and history. Default: `meshchat_default_home`. It is made when it does not exist. Its database is
+// the node's own: another process may read it meanwhile, but by another SQLite in the process of the node even reading
+// damages it, as neither sees the other's locks.
+int32_t meshchat_config_set_home(meshchat_config *config,
+                                 const char *home);
 
 // A home that is made for one run and removed at its end: a temporary identity. It goes before
 // `meshchat_config_set_home`.

@@ -31,7 +31,9 @@ pub unsafe extern "C" fn meshchat_config_free(config: *mut Config) {
     guard!(() => { free!(config) })
 }
 
-/// The folder of key, outbox and history. Default: `meshchat_default_home`. It is made when it does not exist.
+/// The folder of key, outbox and history. Default: `meshchat_default_home`. It is made when it does not exist. Its database is
+/// the node's own: another process may read it meanwhile, but by another SQLite in the process of the node even reading
+/// damages it, as neither sees the other's locks.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_set_home(config: *mut Config, home: *const c_char) -> i32 {
     guard! {

@@ -24,7 +24,8 @@ class Node:
     """A node that runs while its ``async with`` block does.
 
     `home` is the folder of key, outbox and history (default: :func:`meshchat.default_home`); with `temporary` a home is
-    made for this run and removed at its end. `passphrase` opens the key file, and protects a
+    made for this run and removed at its end. Its database is the node's own: another process may read it meanwhile, but with
+    :mod:`sqlite3` in the process of the node even reading damages it, as neither sees the other's locks. `passphrase` opens the key file, and protects a
     key that this start makes, of `key_bits` bits (2048 to 4096 in steps of 8; this takes seconds). `links` are ``udp``,
     ``udp:HOST:PORT`` and ``ethernet:IFACE``; one that cannot be opened is reported by :attr:`links`, and the start
     fails only when none can be opened. With `network_key_file` the node belongs to the private mesh whose nodes share that

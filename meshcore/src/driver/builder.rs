@@ -50,6 +50,9 @@ pub struct Builder {
 
 impl Builder {
     /// The folder of key, outbox and history. Default: [`super::default_home`]. It is made when it does not exist.
+    ///
+    /// Its database is the node's own: another process may read it meanwhile, but by another SQLite in the process of the
+    /// node even reading damages it, as neither sees the other's locks.
     pub fn home(mut self, home: impl Into<PathBuf>) -> Self {
         self.home = Some(home.into());
         self

@@ -6,6 +6,7 @@ mod disk;
 mod hostile;
 mod identities;
 mod insider;
+mod kills;
 mod mailbox;
 mod net;
 mod people;

@@ -288,6 +288,12 @@ impl Connection {
         // A packet finds out about the new path at once, though the window be full of what the old one has lost.
         self.owes_ping = self.complete;
         self.space(SpaceId::Data).probes = usize::from(self.complete);
+        if !self.complete {
+            // What it has said may have gone nowhere, for want of a way.
+            let mut spaces = [SpaceId::Initial, SpaceId::Handshake].into_iter();
+            let unanswered = spaces.find(|id| self.recovery.has_eliciting_in(*id));
+            unanswered.into_iter().for_each(|id| self.on_probe(id));
+        }
     }
 
     pub(super) fn statistics(&self) -> Statistics {

@@ -100,3 +100,20 @@ fn packets_that_were_only_late_cost_no_window() {
     assert_eq!(statistics.packets_lost, statistics.packets_spurious);
     assert!(statistics.congestion_window >= before, "{before} {statistics:?}");
 }
+
+/// The first packets of a client, or the answers of a server that knows no way to it yet, went nowhere.
+#[test]
+fn a_handshake_goes_on_at_once_when_there_is_a_way() {
+    for (from, to) in [(0, 1), (1, 0)] {
+        let mut net = Net::new(1, CLEAN);
+        net.deaf = Some(net.nodes[to].address);
+        net.connect(0, 1);
+        net.run_for(Duration::from_millis(20));
+        net.deaf = None;
+        let (now, peer) = (net.now, net.nodes[to].address);
+        net.endpoint(from).on_path_change(now, peer);
+        net.run_until("the handshake", |net| net.connected(0).is_some() && net.connected(1).is_some());
+        let waited = net.now - now;
+        assert!(waited < 10 * CLEAN.delay, "{waited:?}");
+    }
+}
