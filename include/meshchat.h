@@ -621,6 +621,13 @@ int32_t meshchat_node_send_file(meshchat_node *node,
                                 const char *path,
                                 char *file_id);
 
+// `meshchat_node_send_file` to somebody whom the person calls `name`: refused as by `meshchat_node_send_named`.
+int32_t meshchat_node_send_file_named(meshchat_node *node,
+                                      const char *to,
+                                      const char *name,
+                                      const char *path,
+                                      char *file_id);
+
 // Accepts a file that is offered, into `folder`, which is made if need be, or into the folder of the downloads when `folder`
 // is NULL. It gets its name there when it is whole and verified; a file that is there already is never overwritten.
 // `MESHCHAT_STORAGE` when the folder cannot be used, or has no room for it.
