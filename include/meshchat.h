@@ -518,7 +518,7 @@ int32_t meshchat_config_set_network_key_file(meshchat_config *config,
                                              const char *file);
 
 // Keeps messages in the history for so many seconds after they were written or received. Default: for good. Messages that
-// were not delivered yet, and received ones that the program has not confirmed, stay in any case.
+// are still to be delivered, and received ones that the program has not confirmed, stay in any case.
 int32_t meshchat_config_keep_history_for(meshchat_config *config,
                                          uint64_t seconds);
 

@@ -29,13 +29,13 @@ def test_history_while_a_chat_runs_and_after(world: World, host: Namespace) -> N
     bob.wait_for_text("alice: and dig deep")
     bob.type("@alice I shall")
     alice.wait_for_text("bob: I shall")
-    if "* [2] delivered" not in alice.lines:
-        alice.wait_for_text("* [2] delivered")
+    if "* [2] read" not in alice.lines:
+        alice.wait_for_text("* [2] read")
     for running in (True, False):
         if not running:
             alice.exit()
         lines = answer(command(world, host, "history", "--home", homes[0], "--search", "TREAS"))
-        assert len(lines) == 1 and lines[0].endswith("You to bob: the treasure is under the oak [delivered]")
+        assert len(lines) == 1 and lines[0].endswith("You to bob: the treasure is under the oak [read]")
         lines = answer(command(world, host, "history", "--home", homes[0], "--with", bob_id[:8], "--json", "--since", "1h"))
         assert [json.loads(line)["direction"] for line in lines] == ["out", "out", "in"]
     for path in homes[0].iterdir():

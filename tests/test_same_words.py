@@ -202,7 +202,7 @@ def test_people_and_the_past(world: World) -> None:
         bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
         bob_id = alice.wait_for(r"\* found bob (.*)")[1]
         alice.type("@bob Dobré \x1b ráno")
-        alice.wait_for_text("* [1] delivered")
+        alice.wait_for_text("* [1] read")
         bob.type("@alice hello\x1b[2J")
         alice.wait_for("bob: hello.*")
         alice.type("/history", "/history 1", "/history 1 rano", "/history  zzz", "/history 0", "/history 5000 x", "/history !")

@@ -62,13 +62,6 @@ static void add_time(struct buffer *out, uint64_t millis)
         buffer_add_text(out, text);
 }
 
-static const char *status_name(int32_t status)
-{
-    if (status >= MESHCHAT_MESSAGE_DELIVERED)
-        return "delivered";
-    return status >= MESHCHAT_MESSAGE_SENT ? "sent" : "queued";
-}
-
 static void add_entry(struct buffer *out, const meshchat_history_list *list, size_t i)
 {
     char peer[MESHCHAT_ID_TEXT_SIZE];
@@ -92,7 +85,7 @@ static void add_entry(struct buffer *out, const meshchat_history_list *list, siz
     add_safe(out, text, len);
     if (is_own) {
         buffer_add_text(out, " [");
-        buffer_add_text(out, status_name(status));
+        buffer_add_text(out, meshchat_message_status_text(status));
         buffer_add_text(out, "]");
     }
     buffer_add_text(out, "\n");

@@ -129,7 +129,7 @@ pub unsafe extern "C" fn meshchat_config_set_network_key_file(
 }
 
 /// Keeps messages in the history for so many seconds after they were written or received. Default: for good. Messages that
-/// were not delivered yet, and received ones that the program has not confirmed, stay in any case.
+/// are still to be delivered, and received ones that the program has not confirmed, stay in any case.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_keep_history_for(config: *mut Config, seconds: u64) -> i32 {
     guard! {

@@ -32,7 +32,7 @@ class Node:
     key (:func:`meshchat.create_network_key` makes one): it neither hears nor is heard by others.
 
     `keep_history` says how long messages stay in the history: a time, a number of messages, or None: for good. Messages
-    that were not delivered yet, and received ones that were not confirmed, stay in any case. What is too old goes within an
+    that are still to be delivered, and received ones that were not confirmed, stay in any case. What is too old goes within an
     hour.
 
     `v1` are Ethernet interfaces on which programs that speak only AlexMesh v1 may find this node, send it messages and
