@@ -39,8 +39,8 @@ def test_a_room_lives_and_dies(world: World, host: Namespace) -> None:
     alice.wait_for_text("[hikers] You: Saturday?")
     for chat in (bob, carol):
         chat.wait_for_text("[hikers] alice: Saturday?")
-    for name in sorted(("bob", "carol")):
-        alice.wait_until(lambda name=name: f"* [1] delivered to {name}" in alice.lines)
+    told = {f"* [1] delivered to {name}" for name in ("bob", "carol")}
+    alice.wait_until(lambda: told <= set(alice.lines))
     carol.type("I am in")
     for chat in (alice, bob):
         chat.wait_for_text("[hikers] carol: I am in")
@@ -84,8 +84,7 @@ def test_who_was_away_reads_it_later(world: World, host: Namespace) -> None:
     carol.wait_for_text("[hikers] alice: first")
     carol.type("second")
     alice.wait_for_text("[hikers] carol: second")
-    for chat, home in ((alice, alice_home), (carol, carol_home)):
-        chat.wait_until(lambda home=home: _unkept(home) == 0)
+    alice.wait_until(lambda: _unkept(alice_home) + _unkept(carol_home) == 0)
     # Both are gone when he comes back, and so is the room's owner.
     alice.exit()
     carol.kill()

@@ -39,6 +39,13 @@ def heard(program: Program) -> list[str]:
     return [line for line in lines if not re.fullmatch(r"\* \[\d+\] (sent|read)", line)]
 
 
+def told_in_time(program: Program) -> list[str]:
+    """What a chat wrote, history included: without ids of rooms, times, and whether a message was read by then."""
+    lines = [re.sub(r"\b[0-9a-f]{32}\b", "ID", line) for line in heard(program)]
+    lines = [re.sub(r"\[(delivered|read)\]$", "[arrived]", line) for line in lines]
+    return [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", line) for line in lines]
+
+
 def test_a_conversation(world: World) -> None:
     def run(which: str) -> list[str]:
         host = world.namespace()
@@ -219,8 +226,7 @@ def test_people_and_the_past(world: World) -> None:
         alice.type("@bob the end")
         alice.wait_for_text("* [2] delivered")
         alice.exit()
-        lines = [line.replace(str(files), "FILES") for line in heard(alice)]
-        return [re.sub(r"^\d{4}-\d\d-\d\d \d\d:\d\d", "TIME", line) for line in lines]
+        return [line.replace(str(files), "FILES") for line in told_in_time(alice)]
 
     both(world, run)
 
@@ -298,6 +304,82 @@ def test_files(world: World) -> None:
         # How far it is told of depends on how fast it goes.
         lines = [line for line in heard(alice) if not re.fullmatch(r"\* \[\d+\] large\.bin: \d+ %", line)]
         return [line.replace(str(folder), "FOLDER") for line in lines]
+
+    both(world, run)
+
+
+def test_a_room(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        alice.node_id()
+        alice.type("/room", "/join", "/leave", "/invite \t", "/remove", "/invite bob", "/remove bob", "/leave hikers")
+        alice.type("/join hikers", "/room two words", "/room hi\x1bkers", "/rooms", "/roomhikers")
+        bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
+        alice.wait_for(r"\* found bob .*")
+        bob.wait_for(r"\* found alice .*")
+        alice.type("/room \t hikers ")
+        room = alice.wait_for(r"([0-9a-f]{32})  hikers  made by you; members: you")[1]
+        alice.type("to nobody", "/invite nobody", "/invite bob", "/invite bob", "/send x", "/verify", "/history")
+        bob.wait_for_text("* you are invited to the room hikers: /join hikers or /leave hikers")
+        alice.type("/room")
+        alice.wait_for(".*; invited: bob")
+        bob.type("/join hikers")
+        bob.wait_for_text("* you are in the room hikers: /room hikers opens it")
+        alice.wait_for_text("* [hikers] bob has joined")
+        alice.type("good \x1b morning")
+        alice.wait_for_text("* [1] delivered to bob")
+        bob.wait_for_text("[hikers] alice: good \ufffd morning")
+        bob.type("/room hikers", "hello\x1b all")
+        alice.wait_for_text("[hikers] bob: hello\ufffd all")
+        alice.type(f"/room {room[:6]}", "/room", "/history", "/history 1 hello", "@bob", "/history", "to you alone")
+        alice.wait_for_text("* [2] delivered")
+        for text in ("are you there?", "nobody?"):
+            bob.type(text)
+            alice.wait_for_text(f"[hikers] bob: {text}")
+        alice.type("/bye", "/history", "/room hikers", "/remove bob")
+        alice.wait_for_text("* [hikers] bob was removed")
+        alice.type("/remove bob", "/invite bob")
+        bob.wait_for_text("* you are invited to the room hikers: /join hikers or /leave hikers")
+        bob.type("/join hikers")
+        alice.wait_for_text("* [hikers] bob has joined")
+        bob.wait_for_text("* you are in the room hikers: /room hikers opens it")
+        bob.type("/leave hikers")
+        alice.wait_for_text("* [hikers] bob has left")
+        alice.type("/room", "/leave")
+        alice.wait_for_text("* the room hikers is closed")
+        alice.type("/room", "/room hikers", "too late", "/leave hikers", "/room", "/history", "/exit")
+        assert alice.end() == 0
+        return told_in_time(alice)
+
+    both(world, run)
+
+
+def test_the_rooms_of_somebody_else(world: World) -> None:
+    def run(which: str) -> list[str]:
+        host = world.namespace()
+        alice = start(world, host, which, world.home(f"alice-{which}", key="alice"))
+        bob = world.chat(host, world.home(f"bob-{which}", key="bob"), "--nickname", "bob")
+        alice.wait_for(r"\* found bob .*")
+        bob.wait_for(r"\* found alice .*")
+        for room in ("climbers", "hikers", "divers"):
+            bob.type(f"/room {room}", "/invite alice")
+            alice.wait_for_text(f"* you are invited to the room {room}: /join {room} or /leave {room}")
+        alice.type("/leave divers", "/room climbers", "too early", "/join climbers")
+        alice.wait_for_text("* you are in the room climbers: /room climbers opens it")
+        alice.type("/room climbers", "/invite bob", "/remove bob", "let us climb")
+        alice.wait_for_text("* [1] delivered to bob")
+        bob.type("/room climbers", "/remove alice")
+        alice.wait_for(r"=+ END =+")
+        alice.type("to nobody", "/room climbers", "too late", "/history", "/leave climbers", "/join hikers")
+        alice.wait_for_text("* you are in the room hikers: /room hikers opens it")
+        alice.type("/room hikers")
+        alice.wait_for(".*  hikers  .*")
+        bob.type("/leave hikers")
+        alice.wait_for(r"=+ END =+")
+        alice.type("too late", "/history", "/leave hikers", "/join hikers", "/exit")
+        assert alice.end() == 0
+        return told_in_time(alice)
 
     both(world, run)
 

@@ -13,6 +13,7 @@
 #include "buffer.h"
 #include "commands.h"
 #include "conversation.h"
+#include "rooms.h"
 #include "terminal.h"
 
 enum { EXIT_USAGE = 2 };
@@ -257,6 +258,7 @@ static void introduce(struct chat *chat)
     char id[MESHCHAT_ID_TEXT_SIZE];
     size_t count = 0;
     size_t i;
+    rooms_learn(chat);
     if (meshchat_node_id(chat->node, id) == MESHCHAT_OK)
         chat_say(chat, "NODE_ID: ", id);
     (void)meshchat_node_link_count(chat->node, &count);

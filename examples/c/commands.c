@@ -8,6 +8,7 @@
 #include "files.h"
 #include "insecure.h"
 #include "people.h"
+#include "rooms.h"
 #include "text.h"
 
 static const char help[] = "@<name or id> text   start a conversation with a node (the text may be left out)\n"
@@ -17,6 +18,10 @@ static const char help[] = "@<name or id> text   start a conversation with a nod
                            "/accept [NUMBER]     take a file that is offered\n"
                            "/refuse [NUMBER]     refuse a file, or give up one that is on its way\n"
                            "/files               list the files that are sent and offered\n"
+                           "/room [NAME]         open a room, or make it, to write to all who are in it; without a name: list the rooms\n"
+                           "/invite <node>       invite a node to the open room, which you have made; /remove takes it out\n"
+                           "/join ROOM           accept the invitation to a room\n"
+                           "/leave [ROOM]        leave the open room, or another one; or decline an invitation\n"
                            "/connect v1:<addr>   open a stream to a node that speaks only AlexMesh v1 (insecure; needs --v1)\n"
                            "/nodes               list the nodes that are known\n"
                            "/history [N] [words] show the last messages of the conversation, or of all, that hold these words\n"
@@ -36,6 +41,10 @@ static void send_text(struct chat *chat, const char *text, size_t len)
         chat_say(chat, "! ", NO_CONVERSATION);
         return;
     }
+    if (rooms_is_meant(chat->partner)) {
+        rooms_send(chat, text, len);
+        return;
+    }
     if (insecure_is_meant(chat->partner)) {
         insecure_send(chat, text, len);
         return;
@@ -46,11 +55,6 @@ static void send_text(struct chat *chat, const char *text, size_t len)
     }
     chat_say_bytes(chat, "You: ", text, len);
     chat_say_state(chat, chat_number(chat, id), "queued");
-}
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
 }
 
 /* Bytes before the first white space. */
@@ -234,7 +238,7 @@ static bool command_with_words(struct chat *chat, const char *word, const char *
     else if (strcmp(word, "/unblock") == 0)
         people_judge(chat, UNBLOCK, rest, len);
     else
-        return file_command(chat, word, rest, len);
+        return file_command(chat, word, rest, len) || rooms_command(chat, word, rest, len);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "files.h"
 #include "insecure.h"
 #include "people.h"
+#include "rooms.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -77,26 +78,31 @@ void chat_add_name(struct buffer *out, const char *nickname, const char *id)
     add_safe(out, name, strlen(name));
 }
 
-/* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
-void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id)
+void chat_add_name_from(const meshchat_node_list *list, struct buffer *out, const char *id)
 {
-    meshchat_node_list *list = NULL;
     const char *nickname = NULL;
     size_t count = 0;
     size_t i;
-    if (insecure_is_meant(id)) {
-        buffer_add_text(out, "insecure ");
-        buffer_add_text(out, id);
-        return;
-    }
-    if (meshchat_node_nodes(chat->node, &list) == MESHCHAT_OK)
-        (void)meshchat_node_list_count(list, &count);
+    (void)meshchat_node_list_count(list, &count);
     for (i = 0; i < count; i++) {
         char other[MESHCHAT_ID_TEXT_SIZE];
         if (meshchat_node_list_id(list, i, other) == MESHCHAT_OK && strcmp(other, id) == 0)
             (void)meshchat_node_list_nickname(list, i, &nickname);
     }
     chat_add_name(out, nickname, id);
+}
+
+/* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
+void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id)
+{
+    meshchat_node_list *list = NULL;
+    if (insecure_is_meant(id)) {
+        buffer_add_text(out, "insecure ");
+        buffer_add_text(out, id);
+        return;
+    }
+    (void)meshchat_node_nodes(chat->node, &list);
+    chat_add_name_from(list, out, id);
     meshchat_node_list_free(list);
 }
 
@@ -144,16 +150,24 @@ void chat_hint(struct chat *chat, const char *from)
         chat->hinted_count = 0;
     chat->hinted = grow(chat->hinted, (chat->hinted_count + 1) * sizeof *chat->hinted);
     memcpy(chat->hinted[chat->hinted_count++], from, strlen(from) + 1);
-    buffer_add_text(&line, "* answer with @");
-    chat_add_unique_name(chat, &line, from);
-    buffer_add_text(&line, " text\n");
+    if (rooms_is_meant(from)) {
+        buffer_add_text(&line, "* /room ");
+        rooms_add_name(chat, &line, from);
+        buffer_add_text(&line, " opens the room\n");
+    } else {
+        buffer_add_text(&line, "* answer with @");
+        chat_add_unique_name(chat, &line, from);
+        buffer_add_text(&line, " text\n");
+    }
     chat_show(chat, &line);
 }
 
 void chat_prompt(struct chat *chat)
 {
     struct buffer prompt = {NULL, 0, 0};
-    if (chat->partner[0] != '\0')
+    if (rooms_is_meant(chat->partner))
+        rooms_add_name(chat, &prompt, chat->partner);
+    else if (chat->partner[0] != '\0')
         chat_add_name_of(chat, &prompt, chat->partner);
     buffer_add_text(&prompt, "> ");
     terminal_set_prompt(&prompt);
@@ -193,20 +207,30 @@ void chat_say_state(struct chat *chat, size_t number, const char *state)
 size_t chat_number(struct chat *chat, const char *id)
 {
     chat->own = grow(chat->own, (chat->own_count + 1) * sizeof *chat->own);
-    memcpy(chat->own[chat->own_count], id, strlen(id) + 1);
+    chat->own[chat->own_count].to_room = false;
+    memcpy(chat->own[chat->own_count].id, id, strlen(id) + 1);
     return ++chat->own_count;
+}
+
+/* The number of a message of this run; 0 when it is none. */
+static size_t number_of(const struct chat *chat, const char *id)
+{
+    size_t i;
+    /* The newest are the likeliest. */
+    for (i = chat->own_count; i > 0; i--) {
+        if (strcmp(chat->own[i - 1].id, id) == 0)
+            return i;
+    }
+    return 0;
 }
 
 void chat_say_fate(struct chat *chat, const char *id, const char *state)
 {
     char line[64];
-    size_t i;
-    /* The newest are the likeliest. */
-    for (i = chat->own_count; i > 0; i--) {
-        if (strcmp(chat->own[i - 1], id) == 0) {
-            chat_say_state(chat, i, state);
-            return;
-        }
+    size_t number = number_of(chat, id);
+    if (number > 0) {
+        chat_say_state(chat, number, state);
+        return;
     }
     snprintf(line, sizeof line, "* [%.8s] %s", id, state);
     chat_say(chat, line, "");
@@ -230,8 +254,10 @@ static void handle_presence(struct chat *chat, const meshchat_event *event, cons
     chat_show(chat, &line);
 }
 
-/* Shows what a node says; `from` becomes its id. Whether there was something to show. */
-static bool show_words(struct chat *chat, const meshchat_event *event, const char *separator, char *from)
+/* Shows what a node says, in a room unless `room` is empty; `from` becomes its id. Whether there was something to
+ * show. */
+static bool show_words(struct chat *chat, const meshchat_event *event, const char *room, const char *separator,
+                       char *from)
 {
     const char *text = NULL;
     size_t len = 0;
@@ -241,6 +267,8 @@ static bool show_words(struct chat *chat, const meshchat_event *event, const cha
         chat_say_error(chat);
         return false;
     }
+    if (room[0] != '\0')
+        rooms_add_label(chat, &line, room);
     chat_add_name_of(chat, &line, from);
     buffer_add_text(&line, separator);
     add_safe(&line, text, len);
@@ -252,7 +280,12 @@ static bool show_words(struct chat *chat, const meshchat_event *event, const cha
 static void handle_message(struct chat *chat, const meshchat_event *event)
 {
     char from[MESHCHAT_ID_TEXT_SIZE];
-    if (!show_words(chat, event, ": ", from))
+    char room[MESHCHAT_ROOM_ID_TEXT_SIZE] = "";
+    const char *place;
+    (void)meshchat_event_room_id(event, room);
+    if (room[0] != '\0')
+        rooms_meet(chat, room);
+    if (!show_words(chat, event, room, ": ", from))
         return;
     /* What was not shown is not confirmed: it comes again at the next start. */
     if (chat->output_failed)
@@ -260,27 +293,35 @@ static void handle_message(struct chat *chat, const meshchat_event *event)
     if (meshchat_node_confirm(chat->node, event) != MESHCHAT_OK ||
         meshchat_node_mark_read(chat->node, event) != MESHCHAT_OK)
         chat_say_error(chat);
-    if (strcmp(from, chat->partner) != 0)
-        chat_hint(chat, from);
+    place = room[0] != '\0' ? room : from;
+    if (strcmp(place, chat->partner) != 0)
+        chat_hint(chat, place);
 }
 
 static void handle_broadcast(struct chat *chat, const meshchat_event *event)
 {
     char from[MESHCHAT_ID_TEXT_SIZE];
-    (void)show_words(chat, event, " to all: ", from);
+    (void)show_words(chat, event, "", " to all: ", from);
 }
 
 static void handle_status(struct chat *chat, const meshchat_event *event)
 {
     char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    char to[MESHCHAT_ID_TEXT_SIZE];
     int32_t status;
-    if (meshchat_event_message_id(event, id) != MESHCHAT_OK ||
+    size_t number;
+    if (meshchat_event_message_id(event, id) != MESHCHAT_OK || meshchat_event_node_id(event, to) != MESHCHAT_OK ||
         meshchat_event_message_status(event, &status) != MESHCHAT_OK) {
         chat_say_error(chat);
         return;
     }
     /* That it is queued is told when the message is accepted. */
-    if (status != MESHCHAT_MESSAGE_QUEUED)
+    if (status == MESHCHAT_MESSAGE_QUEUED)
+        return;
+    number = number_of(chat, id);
+    if (number > 0 && chat->own[number - 1].to_room)
+        rooms_say_fate(chat, number, to, status);
+    else
         chat_say_fate(chat, id, meshchat_message_status_text(status));
 }
 
@@ -311,6 +352,9 @@ static void handle_event(struct chat *chat, const meshchat_event *event)
         break;
     case MESHCHAT_EVENT_BROADCAST:
         handle_broadcast(chat, event);
+        break;
+    case MESHCHAT_EVENT_ROOM:
+        rooms_handle_event(chat, event);
         break;
     case MESHCHAT_EVENT_FILE_OFFERED:
     case MESHCHAT_EVENT_FILE_PROGRESS:
@@ -357,6 +401,10 @@ void chat_fail(const char *text)
 
 void chat_free(struct chat *chat)
 {
+    size_t i;
+    for (i = 0; i < chat->room_count; i++)
+        buffer_free(&chat->rooms[i].name);
+    free(chat->rooms);
     free(chat->own);
     free(chat->hinted);
     free(chat->streams);

@@ -25,14 +25,27 @@ struct known_file {
     uint64_t quarter;
 };
 
+/* A message of this run. */
+struct own_message {
+    char id[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    /* Each of its members gets a copy. */
+    bool to_room;
+};
+
+/* A room whose name is known, with a NUL. */
+struct known_room {
+    char id[MESHCHAT_ROOM_ID_TEXT_SIZE];
+    struct buffer name;
+};
+
 struct chat {
     meshchat_node *node;
-    /* NODE_ID or insecure address of the open conversation's partner; empty when none is open. */
+    /* NODE_ID or insecure address of the open conversation's partner, or id of the open room; empty when none is open. */
     char partner[MESHCHAT_ID_TEXT_SIZE];
     /* What the user calls the partner, with a NUL. */
     struct buffer called;
-    /* Ids of the messages of this run, in their order. */
-    char (*own)[MESHCHAT_MESSAGE_ID_TEXT_SIZE];
+    /* The messages of this run, in their order. */
+    struct own_message *own;
     size_t own_count;
     /* Who was hinted at since a conversation changed. */
     char (*hinted)[MESHCHAT_ID_TEXT_SIZE];
@@ -43,6 +56,9 @@ struct chat {
     /* Files of this run, in the order in which they came up. */
     struct known_file *files;
     size_t file_count;
+    /* Rooms that came up, also those that are no more: the history shows their names. */
+    struct known_room *rooms;
+    size_t room_count;
     /* Standard output takes no more. */
     bool output_failed;
 };
@@ -66,6 +82,9 @@ void chat_add_name(struct buffer *out, const char *nickname, const char *id);
 /* Adds the nickname of a known node, else its short name; a node of AlexMesh v1 is marked. */
 void chat_add_name_of(struct chat *chat, struct buffer *out, const char *id);
 
+/* The same from a list of nodes. */
+void chat_add_name_from(const meshchat_node_list *list, struct buffer *out, const char *id);
+
 /* Adds what `@` needs to mean exactly this node. */
 void chat_add_unique_name(struct chat *chat, struct buffer *out, const char *id);
 
@@ -76,7 +95,7 @@ void chat_show(struct chat *chat, struct buffer *lines);
 void chat_open(struct chat *chat, const char *id);
 void chat_close(struct chat *chat);
 
-/* Tells how to answer, once for each sender until a conversation changes. */
+/* Tells how to answer, once for each sender or room until a conversation changes. */
 void chat_hint(struct chat *chat, const char *from);
 
 /* The number of a new message of this run. */

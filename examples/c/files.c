@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "insecure.h"
+#include "rooms.h"
 #include "text.h"
 
 /* A file under way is told of when it has passed so many quarters. */
@@ -197,6 +198,10 @@ void files_send(struct chat *chat, const char *path, size_t len)
     struct buffer full = {NULL, 0, 0};
     if (chat->partner[0] == '\0') {
         chat_say(chat, "! files go to the partner of a conversation: start one with @<name or id>", "");
+        return;
+    }
+    if (rooms_is_meant(chat->partner)) {
+        chat_say(chat, "! files go to one node: start a conversation with @<name or id>", "");
         return;
     }
     if (insecure_is_meant(chat->partner)) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "insecure.h"
+#include "rooms.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -23,24 +24,6 @@ enum { DEFAULT_COUNT = 20, MOST = 1000 };
 /* Longest file of contacts that is read, in bytes. */
 #define MAX_FILE (1 << 20)
 #define SCHEME "meshchat:"
-
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-/* Copies a part of a line without the white space around it, with a NUL. */
-static void copy(struct buffer *out, const char *text, size_t len)
-{
-    while (len > 0 && is_space(text[0])) {
-        text++;
-        len--;
-    }
-    while (len > 0 && is_space(text[len - 1]))
-        len--;
-    buffer_add(out, text, len);
-    buffer_add(out, "", 1);
-}
 
 /* Cuts the first word off: `rest` is what follows it, without the white space between them. */
 static char *cut_word(char *text, char **rest)
@@ -62,9 +45,10 @@ static void add_time(struct buffer *out, uint64_t millis)
         buffer_add_text(out, text);
 }
 
-static void add_entry(struct buffer *out, const meshchat_history_list *list, size_t i)
+static void add_entry(struct chat *chat, struct buffer *out, const meshchat_history_list *list, size_t i)
 {
     char peer[MESHCHAT_ID_TEXT_SIZE];
+    char room[MESHCHAT_ROOM_ID_TEXT_SIZE];
     const char *nickname = NULL;
     const char *text = NULL;
     size_t len = 0;
@@ -72,6 +56,7 @@ static void add_entry(struct buffer *out, const meshchat_history_list *list, siz
     int32_t status = -1;
     bool is_own = false;
     if (meshchat_history_list_peer(list, i, peer) != MESHCHAT_OK ||
+        meshchat_history_list_room_id(list, i, room) != MESHCHAT_OK ||
         meshchat_history_list_nickname(list, i, &nickname) != MESHCHAT_OK ||
         meshchat_history_list_text(list, i, &text, &len) != MESHCHAT_OK ||
         meshchat_history_list_received_at(list, i, &time) != MESHCHAT_OK ||
@@ -79,8 +64,13 @@ static void add_entry(struct buffer *out, const meshchat_history_list *list, siz
         meshchat_history_list_message_status(list, i, &status) != MESHCHAT_OK)
         return;
     add_time(out, time);
-    buffer_add_text(out, is_own ? "  You to " : "  ");
-    chat_add_name(out, nickname, peer);
+    buffer_add_text(out, "  ");
+    if (room[0] != '\0')
+        rooms_add_label(chat, out, room);
+    if (is_own)
+        buffer_add_text(out, room[0] != '\0' ? "You" : "You to ");
+    if (!is_own || room[0] == '\0')
+        chat_add_name(out, nickname, peer);
     buffer_add_text(out, ": ");
     add_safe(out, text, len);
     if (is_own) {
@@ -104,7 +94,7 @@ static void show_history(struct chat *chat, const meshchat_history_query *query)
         return;
     }
     for (i = 0; i < count; i++)
-        add_entry(&lines, list, i);
+        add_entry(chat, &lines, list, i);
     if (lines.len == 0)
         buffer_add_text(&lines, "* no message was found\n");
     chat_show(chat, &lines);
@@ -130,12 +120,14 @@ void people_history(struct chat *chat, const char *rest, size_t len)
     meshchat_history_query *query = meshchat_history_query_new();
     int32_t status;
     char *words;
-    copy(&text, rest, len);
+    add_trimmed(&text, rest, len);
     words = text.data;
     status = meshchat_history_query_set_limit(query, count_of(&words));
     if (status == MESHCHAT_OK && words[0] != '\0')
         status = meshchat_history_query_set_search(query, words);
-    if (status == MESHCHAT_OK && chat->partner[0] != '\0' && !insecure_is_meant(chat->partner))
+    if (status == MESHCHAT_OK && rooms_is_meant(chat->partner))
+        status = meshchat_history_query_set_room(query, chat->partner);
+    else if (status == MESHCHAT_OK && chat->partner[0] != '\0' && !insecure_is_meant(chat->partner))
         status = meshchat_history_query_set_with(query, chat->partner);
     if (status == MESHCHAT_OK)
         show_history(chat, query);
@@ -247,10 +239,10 @@ void people_judge(struct chat *chat, enum judgement judgement, const char *rest,
     char *answer;
     const char *query;
     bool is_answer;
-    copy(&text, rest, len);
+    add_trimmed(&text, rest, len);
     query = cut_word(text.data, &answer);
     is_answer = judgement == VERIFY && (strcmp(answer, "yes") == 0 || strcmp(answer, "no") == 0);
-    if (query[0] == '\0' && judgement == VERIFY)
+    if (query[0] == '\0' && judgement == VERIFY && !rooms_is_meant(chat->partner))
         query = chat->partner;
     if (query[0] == '\0' && judgement != VERIFY) {
         snprintf(line, sizeof line, "! name a node: /%s <name or id>", names[judgement]);
@@ -455,7 +447,7 @@ static long each_contact(struct chat *chat, const char *path, char *text, bool i
         size_t len = next == NULL ? strlen(text) : (size_t)(next - text);
         struct buffer line = {NULL, 0, 0};
         number++;
-        copy(&line, text, len > 0 && text[len - 1] == '\r' ? len - 1 : len);
+        add_trimmed(&line, text, len > 0 && text[len - 1] == '\r' ? len - 1 : len);
         if (line.data[0] != '\0' && text[0] != '#') {
             char prefix[64];
             bool fine = import ? import_one(chat, line.data) : meshchat_contact_check(line.data) == MESHCHAT_OK;
@@ -498,7 +490,7 @@ void people_contacts(struct chat *chat, const char *rest, size_t len)
     char contact[MESHCHAT_CONTACT_TEXT_SIZE];
     char *argument;
     const char *action;
-    copy(&text, rest, len);
+    add_trimmed(&text, rest, len);
     action = cut_word(text.data, &argument);
     if (action[0] == '\0') {
         list_contacts(chat);

@@ -36,6 +36,23 @@ bool is_utf8(const char *text, size_t len)
     return true;
 }
 
+bool is_space(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+void add_trimmed(struct buffer *out, const char *text, size_t len)
+{
+    while (len > 0 && is_space(text[0])) {
+        text++;
+        len--;
+    }
+    while (len > 0 && is_space(text[len - 1]))
+        len--;
+    buffer_add(out, text, len);
+    buffer_add(out, "", 1);
+}
+
 static bool is_safe(uint32_t code)
 {
     bool control = (code < 0x20 && code != '\t') || (code >= 0x7F && code < 0xA0);

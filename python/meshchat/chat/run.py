@@ -296,6 +296,8 @@ class Chat:
             return self._show(f"* asked to join the room {safe(room.name)}")
         await self._node.leave(room)
         self._show(f"* left the room {safe(room.name)}")
+        # That it is over may have been told meanwhile.
+        partner = self._session.partner
         if isinstance(partner, RoomInfo) and partner.id == room.id:
             self._show(self._session.close())
 

@@ -263,7 +263,8 @@ impl Room {
         if was != Some(standing) {
             let change = match standing {
                 RoomStanding::Invited => Some(RoomChange::Invited),
-                RoomStanding::Member => Some(RoomChange::Joined(self.own)),
+                // Whoever makes a room knows.
+                RoomStanding::Member if !self.is_own() => Some(RoomChange::Joined(self.own)),
                 RoomStanding::Removed if self.joined => Some(RoomChange::Removed(self.own)),
                 RoomStanding::Closed if self.joined => Some(RoomChange::Closed),
                 _ => None,
