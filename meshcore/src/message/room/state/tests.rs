@@ -45,7 +45,8 @@ fn what_another_signs_in_the_owners_name_is_refused() {
 #[test]
 fn states_that_contradict_themselves_are_refused() {
     let owner = key(KEY).node_id();
-    let broken: [(&str, fn(&mut State, NodeId)); 6] = [
+    type Change = fn(&mut State, NodeId);
+    let broken: [(&str, Change); 6] = [
         ("a room without its owner", |state, owner| assert!(state.members.remove(owner))),
         ("a node in two lists", |state, _| state.invited.insert(node(3), 1)),
         ("an entry of a later version", |state, _| state.members.insert(node(5), 8)),

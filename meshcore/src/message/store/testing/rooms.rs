@@ -116,7 +116,7 @@ fn check_owner(store: &mut dyn TestStore) -> (RoomId, Vec<Vec<u8>>) {
 
     // What was not signed before the store was closed is signed after.
     let opened = owner.store.reopen();
-    assert_eq!(opened.rooms, [outcome.room.clone()]);
+    assert_eq!(opened.rooms, std::slice::from_ref(&outcome.room));
     let (first, to, _) = owner.publish(&opened.rooms[0]);
     assert_eq!(to, []);
     let outcome = owner.command(RoomCommand::Invite(room, ANNA)).unwrap();
@@ -212,7 +212,7 @@ fn check_member(store: &mut dyn TestStore, room: RoomId, states: &[Vec<u8>]) {
     let (texts, outcomes) = anna.receive(owner, vec![state(4), text(9, 4), text(10, 3)]);
     assert_eq!((texts, &outcomes[0].changes[..]), (vec![], &[RoomChange::Removed(ANNA)][..]));
     assert_eq!(anna.command(send(room, "x")).unwrap_err(), RoomError::NotMember);
-    assert_eq!(anna.store.reopen().rooms, [outcomes[0].room.clone()]);
+    assert_eq!(anna.store.reopen().rooms, std::slice::from_ref(&outcomes[0].room));
     anna.command(RoomCommand::Leave(room)).unwrap();
     assert_eq!(anna.store.reopen().rooms, []);
 }
