@@ -64,6 +64,16 @@ fn nodes_know_people_under_valgrind() {
 }
 
 #[test]
+fn nodes_share_a_room() {
+    run_program("rooms", &[]);
+}
+
+#[test]
+fn nodes_share_a_room_under_valgrind() {
+    run_program("rooms", &VALGRIND);
+}
+
+#[test]
 fn threads_share_a_node() {
     run_program("threads", &[]);
 }
@@ -156,7 +166,7 @@ fn the_soname_is_the_abi_version() {
 #[test]
 fn every_function_is_tested_from_c() {
     let tests: String =
-        ["arguments.c", "talk.c", "people.c", "insecure.c", "connection.c", "files.c", "check.h"]
+        ["arguments.c", "talk.c", "people.c", "rooms.c", "insecure.c", "connection.c", "files.c", "check.h"]
             .map(|name| fs::read_to_string(source().join("tests/c").join(name)).expect("C test"))
             .concat();
     for name in declared() {

@@ -18,6 +18,8 @@ from meshchat import (
     NodeInfo,
     NodeLost,
     OutOfReachError,
+    RoomChange,
+    RoomChanged,
     Route,
     RouteChanged,
     Status,
@@ -225,3 +227,7 @@ def test_the_log() -> None:
     assert described(message) == f"message from carol {CAROL.id}: it waits on disk for a chat"
     assert described(StatusChanged("0" * 32, BOB.id, Status.SENT)) == f"message {'0' * 32} to {BOB.id}: sent"
     assert described(Warning("link", "udp: gone")) == "warning: udp: gone"
+    joined = RoomChanged("0a" * 16, "hikers", RoomChange.JOINED, CAROL.id)
+    assert described(joined) == f"room hikers {'0a' * 16}: joined: carol {CAROL.id}"
+    invited = RoomChanged("0a" * 16, "hikers", RoomChange.INVITED, None)
+    assert described(invited) == f"room hikers {'0a' * 16}: invited"

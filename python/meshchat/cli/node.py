@@ -17,6 +17,7 @@ from ..errors import StoppedError
 from ..events import Broadcast, Event, Message, NodeFound, NodeInfo, NodeLost, RouteChanged, StatusChanged, Warning
 from ..files import FileDone, FileEvent, FileFailed, FileOffered, FileProgress
 from ..node import Node
+from ..rooms import RoomChanged
 from .common import (
     add_home,
     add_keep_history,
@@ -109,6 +110,9 @@ def describe(event: Event, names: dict[str, str]) -> str | None:
         return f"message {event.id} to {event.to}: {event.status}"
     if isinstance(event, (FileOffered, FileProgress, FileDone, FileFailed)):
         return _describe_file(event, names)
+    if isinstance(event, RoomChanged):
+        who = "" if event.node is None else f": {names.get(event.node, event.node[-5:])} {event.node}"
+        return f"room {event.name} {event.room}: {event.change}{who}"
     if isinstance(event, Warning):
         return f"warning: {event.text}"
     return insecure.describe(event)

@@ -2,7 +2,7 @@
 //!
 //! The node that makes a room owns it, and signs who belongs to it, version after version; the others take the highest version that
 //! they meet. What is written to a room goes to each of its members by itself, through the same outbox as everything else. All here is
-//! plain computation; the stores keep the result in the same commit as what caused it ([`ledger`]).
+//! plain computation; the stores keep the result in the same commit as what caused it (`ledger.rs`).
 
 pub(crate) mod ledger;
 mod record;
