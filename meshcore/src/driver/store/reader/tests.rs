@@ -91,6 +91,27 @@ fn by_node_and_time() {
 }
 
 #[test]
+fn rooms_are_conversations_of_their_own() {
+    let (_directory, connection, reader) = database(&["one", "two"]);
+    let room = RoomId([9; 16]);
+    for (peer, status) in [(1u8, 30), (2, 20), (3, 40)] {
+        let sql = "INSERT INTO outgoing (id, peer, text, created, status, kind, room, version)
+                   VALUES (?1, ?2, 'to all', 900, ?3, 5, ?4, 1)";
+        connection.execute(sql, params![[8u8; 16], [peer; 32], status, room.0]).unwrap();
+    }
+    let sql = "INSERT INTO incoming (sender, id, text, sent, received, room) VALUES (?1, ?2, 'from one', 5, 950, ?3)";
+    connection.execute(sql, params![[1u8; 32], [7u8; 16], room.0]).unwrap();
+    assert_eq!(positions(&reader, &wanted()), (vec![1, 2, 3, 4], false));
+    let with = Wanted { with: Some(NodeId([1; 32])), ..wanted() };
+    assert_eq!(positions(&reader, &with), (vec![1, 2], false), "to that node alone");
+    let (found, _) = reader.messages(&Wanted { room: Some(room), ..wanted() }).unwrap();
+    let seen: Vec<_> =
+        found.iter().map(|message| (message.peer.0[0], message.room, message.status)).collect();
+    assert_eq!(seen, [(1, Some(room), Some(Status::Stored)), (1, Some(room), None)]);
+    assert_eq!(positions(&reader, &words(&["all"])), (vec![3], false));
+}
+
+#[test]
 fn words_are_found_whatever_their_case_and_accents() {
     let texts = ["Sejdeme se u řeky", "ok: foo-bar", "REKA \"quoted\"", "nul\0behind", "Řeka, reka"];
     let (_directory, _connection, reader) = database(&texts);

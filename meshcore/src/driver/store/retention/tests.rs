@@ -175,3 +175,24 @@ fn nothing_of_it_is_left_in_the_files() {
         assert!(!bytes.windows(needle.len()).any(|window| window == needle), "{}", path.display());
     }
 }
+
+#[test]
+fn a_text_to_a_room_goes_with_all_its_copies_or_stays() {
+    let (_directory, mut connection) = database();
+    for (id, peer, status) in [(1u8, 1u8, 30), (1, 2, 40), (2, 1, 30), (2, 2, 20), (3, 1, 25)] {
+        let sql = "INSERT INTO outgoing (id, peer, text, created, status, kind, room, version)
+                   VALUES (?1, ?2, 'secret', ?3, ?4, 5, ?5, 1)";
+        let row = params![[id; 16], [peer; 32], i64::from(id) * SECOND, status, [9u8; 16]];
+        connection.execute(sql, row).unwrap();
+    }
+    connection
+        .execute("INSERT INTO copies SELECT seq, x'66', 9000 FROM outgoing WHERE id = ?", [[1u8; 16]])
+        .unwrap();
+    index(&mut connection);
+    assert_eq!(numbers(&connection, "SELECT seq FROM history"), [1, 3, 5], "one row for all copies");
+    sweep(&mut connection, KeepHistory::For(Duration::ZERO), 10, 10 * SECOND);
+    assert_eq!(numbers(&connection, "SELECT seq FROM history"), [3]);
+    assert_eq!(numbers(&connection, "SELECT seq FROM outgoing"), [3, 4], "a copy of it waits");
+    assert_eq!(numbers(&connection, "SELECT count(*) FROM copies"), [0]);
+    assert_eq!(found(&connection, "secret"), 1);
+}
