@@ -476,7 +476,8 @@ impl Messenger {
             self.sweep_at = now.monotonic + SWEEP;
             self.ops.push_back(StoreOp::Sweep { now: now.wall });
             self.sign_rooms(now.monotonic);
-            // Again, if the disk could not be read.
+            // Again, what the disk refused.
+            self.retry_unsaved();
             self.ops.extend(self.hand_over.load(&self.config));
         }
         self.settle_post(now);

@@ -11,6 +11,7 @@ mod mailbox;
 mod net;
 mod people;
 mod relay;
+mod rooms;
 mod sessions;
 mod starved;
 mod storage;

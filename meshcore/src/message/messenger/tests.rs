@@ -204,21 +204,28 @@ fn a_failed_commit_leaves_no_gap() {
 
 #[test]
 fn a_status_that_could_not_be_saved_is_saved_later() {
-    let mut node = Node::new();
-    node.send(1);
-    node.settle();
-    node.connect();
-    node.take(Channel::Outgoing);
-    node.settle();
-    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
-    let op = node.messenger.poll_store().unwrap();
-    for reply in execute_failing(&mut node.store, vec![op]) {
-        node.messenger.handle_store(NOW, reply);
-    }
-    assert_eq!(node.settle(), []);
-    assert!(node.messenger.has_backlog(PEER));
+    let not_saved = || {
+        let mut node = Node::new();
+        node.send(1);
+        node.settle();
+        node.connect();
+        node.take(Channel::Outgoing);
+        node.settle();
+        node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+        let op = node.messenger.poll_store().unwrap();
+        for reply in execute_failing(&mut node.store, vec![op]) {
+            node.messenger.handle_store(NOW, reply);
+        }
+        assert_eq!(node.settle(), []);
+        assert!(node.messenger.has_backlog(PEER));
+        node
+    };
+    let mut node = not_saved();
     node.send(2);
-    assert!(node.settle().contains(&status(1, Status::Delivered)));
+    assert!(node.settle().contains(&status(1, Status::Delivered)), "when something else was saved");
+    let mut node = not_saved();
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + SWEEP, ..NOW });
+    assert_eq!(node.settle(), [status(1, Status::Delivered)], "or after a while");
 }
 
 #[test]

@@ -172,6 +172,7 @@ pub(crate) fn meet<T: Tables>(
     own: NodeId,
     from: NodeId,
     bytes: &[u8],
+    now: UnixTime,
 ) -> Result<Option<RoomOutcome>, T::Error> {
     let Some(state) = state::verified(bytes) else { return Ok(None) };
     let id = state.id();
@@ -193,22 +194,33 @@ pub(crate) fn meet<T: Tables>(
         tables.keep(id, &room)?;
         return Ok(None);
     }
-    finish(tables, id, known.as_ref(), room, Vec::new()).map(Some)
+    let mut queued = Vec::new();
+    if let Some((to, stamp)) = room.insist() {
+        let content = Content::RoomRequest { stamp, request: RoomRequest::Leave };
+        let id = state::answer_id(bytes);
+        let message = tables.enqueue(NewMessage { id, to, created: now, expires: None, content })?;
+        queued.extend(message.map(|message| (to, message)));
+    }
+    finish(tables, id, known.as_ref(), room, queued).map(Some)
 }
 
-/// Takes what somebody asks of this node as the owner; `None` when nothing has changed by it.
+/// Takes what somebody asks of this node as the owner. Whoever asks for what is not to be has not heard of a later version, and is sent
+/// that. `None` when nothing comes of it.
 pub(crate) fn answer<T: Tables>(
     tables: &mut T,
     from: NodeId,
     stamp: Stamp,
     request: RoomRequest,
+    now: UnixTime,
 ) -> Result<Option<RoomOutcome>, T::Error> {
     let Some(known) = tables.room(stamp.room)? else { return Ok(None) };
     let mut room = known.clone();
+    let mut queued = Vec::new();
     if !room.answer(from, stamp.version, request) {
-        return Ok(None);
+        let Some(bytes) = known.correction(stamp.version) else { return Ok(None) };
+        send_signed(tables, from, bytes, now, &mut queued)?;
     }
-    finish(tables, stamp.room, Some(&known), room, Vec::new()).map(Some)
+    finish(tables, stamp.room, Some(&known), room, queued).map(Some)
 }
 
 /// Puts a version into force that this node, the owner, has signed, and sends it to those who are to know; `None` when another one

@@ -443,6 +443,12 @@ impl Room {
         changed
     }
 
+    /// What somebody is sent who asked in answer to this version, in vain.
+    fn correction(&self, version: u64) -> Option<Vec<u8>> {
+        let (state, bytes) = self.signed.as_ref().filter(|_| self.is_own())?;
+        (state.version > version).then(|| bytes.clone())
+    }
+
     /// The owner's own signature is there. Gives those who are to know, or `None` if something else was signed since.
     fn publish(&mut self, bytes: &[u8]) -> Option<Vec<NodeId>> {
         let state = state::trusted(bytes).filter(|state| state.version == self.version() + 1)?;
@@ -482,6 +488,15 @@ impl Room {
             }
             _ => Err(RoomError::NotMember),
         }
+    }
+
+    /// This node left before it heard that it had become a member, and the owner could not know: it says so once more. Gives whom to
+    /// tell, and of which version.
+    fn insist(&mut self) -> Option<(NodeId, Stamp)> {
+        let (state, _) = self.signed.as_ref()?;
+        let since = state.members.since(self.own)?;
+        self.wish.filter(|wish| wish.request == RoomRequest::Leave && wish.version < since)?;
+        self.ask(RoomRequest::Leave).ok()
     }
 
     fn ask(&mut self, request: RoomRequest) -> Result<(NodeId, Stamp), RoomError> {

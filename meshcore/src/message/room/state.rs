@@ -30,6 +30,7 @@ const FORMAT: u64 = 1;
 const AAD: &[u8] = b"MeshChat room v1";
 const ID_DOMAIN: &[u8] = b"MeshChat room id v1";
 const MESSAGE_ID_DOMAIN: &[u8] = b"MeshChat room message id v1";
+const ANSWER_ID_DOMAIN: &[u8] = b"MeshChat room answer id v1";
 
 /// A node in one of the lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,6 +219,11 @@ pub(super) fn room_id(owner: NodeId, nonce: &[u8; 16]) -> RoomId {
 /// The id of a message that carries a signed room. It is the same whenever one sends it to somebody: so it is sent once.
 pub(super) fn message_id(bytes: &[u8]) -> MessageId {
     MessageId(hash(&[MESSAGE_ID_DOMAIN, bytes]))
+}
+
+/// The id of the message with which this node answers a signed room by itself: once.
+pub(super) fn answer_id(bytes: &[u8]) -> MessageId {
+    MessageId(hash(&[ANSWER_ID_DOMAIN, bytes]))
 }
 
 fn hash(parts: &[&[u8]]) -> [u8; 16] {

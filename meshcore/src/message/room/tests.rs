@@ -68,6 +68,23 @@ fn who_leaves_reads_and_writes_nothing_more_at_once() {
 }
 
 #[test]
+fn who_leaves_before_hearing_of_being_a_member_says_so_again() {
+    let mut owners = owned(&[], &[ANNA]);
+    let mut anna = member(ANNA, &owners);
+    let (_, joins) = anna.join().unwrap();
+    assert_eq!(anna.insist(), None);
+    let (_, leaves) = anna.leave().unwrap();
+    assert!(owners.answer(ANNA, joins.version, RoomRequest::Join));
+    publish(&mut owners);
+    assert!(!owners.answer(ANNA, leaves.version, RoomRequest::Leave), "it may be an old one");
+    meet(&mut anna, &owners);
+    assert_eq!(anna.standing(), RoomStanding::Left);
+    let (_, leaves) = anna.insist().unwrap();
+    assert_eq!(anna.insist(), None);
+    assert!(owners.answer(ANNA, leaves.version, RoomRequest::Leave));
+}
+
+#[test]
 fn what_somebody_wrote_before_leaving_still_arrives() {
     let mut owners = owned(&[ANNA, BERT, CARL], &[]);
     let mut anna = member(ANNA, &owners);

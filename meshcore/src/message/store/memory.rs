@@ -285,9 +285,11 @@ impl MemoryStore {
                 }
                 Content::Unknown(_) => continue,
                 Content::Text(_) | Content::Following { .. } | Content::RoomText { .. } => {}
-                Content::Room(bytes) => rooms.extend(self.meet_room(to, from, bytes, &mut new)),
+                Content::Room(bytes) => {
+                    rooms.extend(self.meet_room(to, from, (bytes, message.received_at), &mut new))
+                }
                 Content::RoomRequest { stamp, request } => {
-                    rooms.extend(self.answer_request(from, *stamp, *request));
+                    rooms.extend(self.answer_request(from, *stamp, *request, message.received_at));
                 }
             }
             if receipt.is_some()

@@ -50,10 +50,14 @@ impl Writer {
                     self.arrive_in_order(origin, from, text(Some(*stamp), words), &mut stored.new)?;
                 }
                 Content::Room(bytes) => {
-                    stored.rooms.extend(self.meet_room((from, own), bytes, &mut stored.new)?);
+                    stored.rooms.extend(self.meet_room(
+                        (from, own),
+                        (bytes, *received_at),
+                        &mut stored.new,
+                    )?);
                 }
                 Content::RoomRequest { stamp, request } => {
-                    stored.rooms.extend(ledger::answer(&mut &*self, *from, *stamp, *request)?);
+                    stored.rooms.extend(ledger::answer(&mut &*self, *from, *stamp, *request, *received_at)?);
                 }
                 Content::Following { after, stamp, text: words } => {
                     let text = text(*stamp, words);

@@ -74,10 +74,10 @@ impl Writer {
     pub(super) fn meet_room(
         &self,
         (from, own): (&NodeId, &NodeId),
-        bytes: &[u8],
+        (bytes, now): (&[u8], UnixTime),
         new: &mut Vec<IncomingMessage>,
     ) -> rusqlite::Result<Option<RoomOutcome>> {
-        let Some(outcome) = ledger::meet(&mut &*self, *own, *from, bytes)? else { return Ok(None) };
+        let Some(outcome) = ledger::meet(&mut &*self, *own, *from, bytes, now)? else { return Ok(None) };
         if let Some(info) = outcome.room.info() {
             let sql = "DELETE FROM waiting WHERE room = ? AND version <= ?
                        RETURNING number, sender, id, text, sent, received, room, version";

@@ -126,8 +126,9 @@ impl MemoryStore {
         from: NodeId,
         stamp: Stamp,
         request: RoomRequest,
+        now: UnixTime,
     ) -> Option<RoomOutcome> {
-        let Ok(outcome) = ledger::answer(self, from, stamp, request);
+        let Ok(outcome) = ledger::answer(self, from, stamp, request, now);
         outcome
     }
 
@@ -136,10 +137,10 @@ impl MemoryStore {
         &mut self,
         own: NodeId,
         from: NodeId,
-        bytes: &[u8],
+        (bytes, now): (&[u8], UnixTime),
         new: &mut Vec<IncomingMessage>,
     ) -> Option<RoomOutcome> {
-        let Ok(outcome) = ledger::meet(self, own, from, bytes);
+        let Ok(outcome) = ledger::meet(self, own, from, bytes, now);
         let outcome = outcome?;
         if let Some(info) = outcome.room.info() {
             for (from, message) in self.rooms.take(info.id, info.version) {

@@ -77,6 +77,17 @@ impl Host<'_> {
         self.receive(from, vec![(id, Content::RoomRequest { stamp, request })]).1
     }
 
+    /// The last signed room in the outbox for a node.
+    fn pending_room(&mut self, peer: NodeId) -> MessageId {
+        match self.one(StoreOp::LoadOutbox { peer, after: 0, limit: LIMIT, token: 1 }) {
+            StoreReply::OutboxPage { messages, .. } => {
+                let rooms = messages.iter().filter(|message| matches!(message.content, Content::Room(_)));
+                rooms.last().map(|message| message.id).unwrap()
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
     fn pending(&mut self, peer: NodeId) -> Vec<Content> {
         match self.one(StoreOp::LoadOutbox { peer, after: 0, limit: LIMIT, token: 1 }) {
             StoreReply::OutboxPage { messages, .. } => messages
@@ -148,12 +159,21 @@ fn check_owner(store: &mut dyn TestStore) -> (RoomId, Vec<Vec<u8>>) {
     let outcome = owner.command(RoomCommand::Invite(room, BERT)).unwrap();
     let (fourth, to, changes) = owner.publish(&outcome.room);
     assert_eq!((to, changes), (vec![ANNA, BERT], vec![RoomChange::Removed(ANNA)]));
-    assert_eq!(owner.ask(ANNA, joins, RoomRequest::Join), []);
-    assert_eq!(
-        owner.ask(BERT, Stamp { room, version: 3 }, RoomRequest::Leave),
-        [],
-        "older than the invitation"
-    );
+    // Who asks for what is not to be is sent the present version.
+    for (node, stamp, request) in
+        [(ANNA, joins, RoomRequest::Join), (BERT, Stamp { room, version: 3 }, RoomRequest::Leave)]
+    {
+        let outcomes = owner.ask(node, stamp, request);
+        assert!(outcomes[0].changes.is_empty() && outcomes[0].room.unsigned().is_none());
+        let sent: Vec<_> = outcomes[0].queued.iter().map(|(to, message)| (*to, &message.content)).collect();
+        // The fourth is on its way to both already.
+        assert_eq!(sent, []);
+        let id = owner.pending_room(node);
+        owner.one(StoreOp::SetStatus { to: node, ids: vec![id], status: Status::Delivered });
+        let outcomes = owner.ask(node, stamp, request);
+        assert_eq!(outcomes[0].queued[0].1.content, Content::Room(fourth.clone()));
+        assert_eq!(outcomes[0].queued[0].0, node);
+    }
 
     let outcome = owner.command(RoomCommand::Leave(room)).unwrap();
     let (fifth, to, changes) = owner.publish(&outcome.room);
