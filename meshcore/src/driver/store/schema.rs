@@ -123,7 +123,7 @@ const FILES: &str = "
 
 /// Rooms. An id in the outbox is now used once for each recipient: a message to a room has a copy for each of its members. `room` is that
 /// of a text to a room, `version` the version of it that the text belongs to. In `waiting` are texts of versions that are not known yet; those
-/// without a version and text were refused.
+/// without a version and text were refused. The kind of a room is 1 for an invitation, 2 for one that is over and shown no more, else 0.
 const ROOMS: &str = "
     CREATE TABLE outgoing_anew (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -149,7 +149,7 @@ const ROOMS: &str = "
     ALTER TABLE incoming ADD COLUMN room BLOB;
     ALTER TABLE held ADD COLUMN room BLOB;
     ALTER TABLE held ADD COLUMN version INTEGER;
-    CREATE TABLE rooms (id BLOB PRIMARY KEY, invitation INTEGER NOT NULL, room BLOB NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE rooms (id BLOB PRIMARY KEY, kind INTEGER NOT NULL, room BLOB NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE waiting (
         number INTEGER PRIMARY KEY,
         room BLOB NOT NULL,

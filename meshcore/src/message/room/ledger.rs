@@ -7,7 +7,7 @@ use crate::message::store::OutgoingMessage;
 use crate::types::{MessageId, NodeId, RoomId, UnixTime};
 use crate::wire::content::{Content, RoomRequest, Stamp};
 
-/// Most rooms that a node knows.
+/// Most rooms that a node knows; the void ones that are remembered count.
 pub(crate) const MAX_ROOMS: usize = 1024;
 
 /// Most rooms to which a node is invited without having answered: anybody may invite.
@@ -34,11 +34,11 @@ pub(crate) trait Tables {
     /// How many rooms there are, and how many of them are invitations.
     fn count(&mut self) -> Result<(usize, usize), Self::Error>;
 
+    /// Forgets a void room, and the texts that wait for it; whether there was one.
+    fn forget_void(&mut self) -> Result<bool, Self::Error>;
+
     /// Keeps a room, replacing what was kept.
     fn keep(&mut self, id: RoomId, room: &Room) -> Result<(), Self::Error>;
-
-    /// Forgets a room, and the texts that wait for it.
-    fn forget(&mut self, id: RoomId) -> Result<(), Self::Error>;
 
     /// Whether a message of this id was sent before, to whomever.
     fn is_used(&mut self, id: MessageId) -> Result<bool, Self::Error>;
@@ -83,7 +83,7 @@ pub(crate) fn command<T: Tables>(
     let changed = match (command, known.clone()) {
         (RoomCommand::Create { .. }, Some(_)) => return Ok(Err(Refusal::DuplicateId)),
         (RoomCommand::Create { nonce, owner_key, name }, None) => {
-            if tables.count()?.0 >= MAX_ROOMS {
+            if !has_place(tables)? {
                 return Ok(Err(RoomError::TooManyRooms.into()));
             }
             Ok((Room::created(own, State::new(owner_key, *nonce, name.clone())), Vec::new()))
@@ -181,8 +181,7 @@ pub(crate) fn meet<T: Tables>(
         Some(room) => room,
         None if !state.concerns(own) || state.owner() == own => return Ok(None),
         None => {
-            let (rooms, invitations) = tables.count()?;
-            if rooms >= MAX_ROOMS || invitations >= MAX_INVITATIONS {
+            if tables.count()?.1 >= MAX_INVITATIONS || !has_place(tables)? {
                 return Ok(None);
             }
             Room::new(own)
@@ -250,6 +249,11 @@ pub(crate) fn admit<T: Tables>(
     Ok(tables.room(stamp.room)?.map(|room| room.admission(from, stamp.version)))
 }
 
+/// Whether one more room can be known.
+fn has_place<T: Tables>(tables: &mut T) -> Result<bool, T::Error> {
+    Ok(tables.count()?.0 < MAX_ROOMS || tables.forget_void()?)
+}
+
 fn finish<T: Tables>(
     tables: &mut T,
     id: RoomId,
@@ -257,9 +261,8 @@ fn finish<T: Tables>(
     room: Room,
     queued: Queued,
 ) -> Result<RoomOutcome, T::Error> {
-    if room.is_void() {
-        tables.forget(id)?;
-    } else if before != Some(&room) {
+    // A void room is remembered: an old version of it that comes late is known as such.
+    if before != Some(&room) {
         tables.keep(id, &room)?;
     }
     let changes = room.changes(before);

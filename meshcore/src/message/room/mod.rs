@@ -5,6 +5,7 @@
 //! plain computation; the stores keep the result in the same commit as what caused it (`ledger.rs`).
 
 pub(crate) mod ledger;
+#[cfg(any(test, feature = "driver"))]
 mod record;
 mod resolve;
 mod state;
@@ -509,5 +510,7 @@ impl Room {
     }
 }
 
+#[cfg(all(test, feature = "driver"))]
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

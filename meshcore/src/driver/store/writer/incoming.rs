@@ -119,10 +119,11 @@ impl Writer {
         let has_held = self.any("held")?;
         let mut next = vec![text];
         while let Some(text) = next.pop() {
-            let is_due = match text.stamp {
-                Some(stamp) => !self.is_waiting(from, &text.id)? && self.admit(from, stamp, &text)?,
-                None => true,
-            };
+            let is_due = !self.is_waiting(from, &text.id)?
+                && match text.stamp {
+                    Some(stamp) => self.admit(from, stamp, &text)?,
+                    None => true,
+                };
             let Text { id, stamp, text, sent_at, received_at } = text;
             let room = stamp.map(|stamp| stamp.room);
             // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate.

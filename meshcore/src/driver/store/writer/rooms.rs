@@ -19,20 +19,25 @@ impl Tables for &Writer {
     }
 
     fn count(&mut self) -> rusqlite::Result<(usize, usize)> {
-        let sql = "SELECT count(*), coalesce(sum(invitation), 0) FROM rooms";
+        let sql = "SELECT count(*), coalesce(sum(kind = 1), 0) FROM rooms";
         let count = |row: &rusqlite::Row<'_>, column| row.get::<_, u32>(column).map(|count| count as usize);
         self.connection.prepare_cached(sql)?.query_row([], |row| Ok((count(row, 0)?, count(row, 1)?)))
     }
 
     fn keep(&mut self, id: RoomId, room: &Room) -> rusqlite::Result<()> {
-        let sql = "INSERT OR REPLACE INTO rooms (id, invitation, room) VALUES (?, ?, ?)";
-        let parameters = params![id.0, room.is_invitation(), room.to_bytes()];
+        let sql = "INSERT OR REPLACE INTO rooms (id, kind, room) VALUES (?, ?, ?)";
+        let kind = if room.is_void() { 2 } else { u8::from(room.is_invitation()) };
+        let parameters = params![id.0, kind, room.to_bytes()];
         self.connection.prepare_cached(sql)?.execute(parameters).map(drop)
     }
 
-    fn forget(&mut self, id: RoomId) -> rusqlite::Result<()> {
-        self.connection.prepare_cached("DELETE FROM rooms WHERE id = ?")?.execute([id.0])?;
-        self.connection.prepare_cached("DELETE FROM waiting WHERE room = ?")?.execute([id.0]).map(drop)
+    fn forget_void(&mut self) -> rusqlite::Result<bool> {
+        let sql = "DELETE FROM rooms WHERE id = (SELECT id FROM rooms WHERE kind = 2 ORDER BY id LIMIT 1) RETURNING id";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let id: Option<[u8; RoomId::LEN]> = statement.query_row([], |row| row.get(0)).optional()?;
+        let Some(id) = id else { return Ok(false) };
+        self.connection.prepare_cached("DELETE FROM waiting WHERE room = ?")?.execute([id])?;
+        Ok(true)
     }
 
     fn is_used(&mut self, id: MessageId) -> rusqlite::Result<bool> {
@@ -44,9 +49,9 @@ impl Tables for &Writer {
     }
 }
 
-/// All rooms.
+/// All rooms but the void ones.
 pub(in crate::driver::store) fn load_rooms(connection: &Connection) -> rusqlite::Result<Vec<Room>> {
-    let mut statement = connection.prepare("SELECT room FROM rooms ORDER BY id")?;
+    let mut statement = connection.prepare("SELECT room FROM rooms WHERE kind < 2 ORDER BY id")?;
     statement.query_map([], |row| room(&row.get::<_, Vec<u8>>(0)?))?.collect()
 }
 

@@ -32,7 +32,7 @@ struct Waiting {
 
 impl Rooms {
     pub(super) fn all(&self) -> Vec<Room> {
-        self.rooms.values().cloned().collect()
+        self.rooms.values().filter(|room| !room.is_void()).cloned().collect()
     }
 
     pub(super) fn is_waiting(&self, from: NodeId, id: MessageId) -> bool {
@@ -83,10 +83,13 @@ impl Tables for MemoryStore {
         Ok(())
     }
 
-    fn forget(&mut self, id: RoomId) -> Result<(), Infallible> {
-        self.rooms.rooms.remove(&id);
-        self.rooms.waiting.retain(|_, waiting| waiting.room != id);
-        Ok(())
+    fn forget_void(&mut self) -> Result<bool, Infallible> {
+        let void = self.rooms.rooms.iter().find(|(_, room)| room.is_void()).map(|(id, _)| *id);
+        if let Some(id) = void {
+            self.rooms.rooms.remove(&id);
+            self.rooms.waiting.retain(|_, waiting| waiting.room != id);
+        }
+        Ok(void.is_some())
     }
 
     fn is_used(&mut self, id: MessageId) -> Result<bool, Infallible> {

@@ -7,8 +7,11 @@ use proptest::sample::select;
 
 use super::TestStore;
 use crate::message::SessionId;
+use crate::message::room::RoomCommand;
+use crate::message::room::testing::{OWN, room, versions};
 use crate::message::store::*;
 use crate::types::{MessageId, NodeId, Status, UnixTime};
+use crate::wire::content::RoomRequest;
 
 fn node() -> impl Strategy<Value = NodeId> {
     (1u8..4).prop_map(|n| NodeId([n; 32]))
@@ -40,9 +43,28 @@ fn content() -> impl Strategy<Value = Content> {
     let status = select(vec![Status::Delivered, Status::Read]);
     prop_oneof![
         3 => "[a-z]{1,20}".prop_map(Content::Text),
-        4 => (id(), "[a-z]{1,20}").prop_map(|(after, text)| Content::Following { after, stamp: None, text }),
+        4 => (id(), prop::option::of(stamp()), "[a-z]{1,20}")
+            .prop_map(|(after, stamp, text)| Content::Following { after, stamp, text }),
+        3 => (stamp(), "[a-z]{1,20}").prop_map(|(stamp, text)| Content::RoomText { stamp, text }),
+        2 => select(versions()).prop_map(Content::Room),
+        1 => (stamp(), select(vec![RoomRequest::Join, RoomRequest::Leave]))
+            .prop_map(|(stamp, request)| Content::RoomRequest { stamp, request }),
         2 => (status, ids()).prop_map(|(status, ids)| Content::Receipts { status, ids }),
         1 => Just(Content::Unknown(77)),
+    ]
+}
+
+fn stamp() -> impl Strategy<Value = Stamp> {
+    (0u64..9).prop_map(|version| Stamp { room: room(), version })
+}
+
+fn room_command() -> impl Strategy<Value = RoomCommand> {
+    prop_oneof![
+        3 => Just(RoomCommand::Join(room())),
+        1 => Just(RoomCommand::Leave(room())),
+        1 => node().prop_map(|node| RoomCommand::Invite(room(), node)),
+        4 => ("[a-z]{1,20}", prop::option::of(time()))
+            .prop_map(|(text, expires)| RoomCommand::Send { room: room(), text, expires }),
     ]
 }
 
@@ -75,6 +97,8 @@ fn operation() -> impl Strategy<Value = StoreOp> {
         4 => (id(), node(), time(), prop::option::of(time()), "[a-z]{1,20}").prop_map(
             |(id, to, created, expires, text)| StoreOp::Enqueue { id, to, created, expires, text }
         ),
+        3 => (id(), time(), room_command())
+            .prop_map(|(id, now, command)| StoreOp::Room { own: OWN, id, now, command }),
         2 => (node(), ids(), select(statuses))
             .prop_map(|(to, ids, status)| StoreOp::SetStatus { to, ids, status }),
         2 => (node(), after(), limit())
@@ -88,7 +112,7 @@ fn operation() -> impl Strategy<Value = StoreOp> {
             move |(from, messages, told)| StoreOp::StoreIncoming {
                 origin: origin(),
                 from,
-                to: NodeId([9; 32]),
+                to: OWN,
                 messages,
                 receipt: told.then_some(receipt),
             }

@@ -81,8 +81,8 @@ impl Host<'_> {
     fn pending_room(&mut self, peer: NodeId) -> MessageId {
         match self.one(StoreOp::LoadOutbox { peer, after: 0, limit: LIMIT, token: 1 }) {
             StoreReply::OutboxPage { messages, .. } => {
-                let rooms = messages.iter().filter(|message| matches!(message.content, Content::Room(_)));
-                rooms.last().map(|message| message.id).unwrap()
+                let mut rooms = messages.iter().filter(|message| matches!(message.content, Content::Room(_)));
+                rooms.next_back().map(|message| message.id).unwrap()
             }
             other => panic!("{other:?}"),
         }
@@ -234,5 +234,8 @@ fn check_member(store: &mut dyn TestStore, room: RoomId, states: &[Vec<u8>]) {
     assert_eq!(anna.command(send(room, "x")).unwrap_err(), RoomError::NotMember);
     assert_eq!(anna.store.reopen().rooms, std::slice::from_ref(&outcomes[0].room));
     anna.command(RoomCommand::Leave(room)).unwrap();
+    assert_eq!(anna.store.reopen().rooms, []);
+    // An old version that comes late brings nothing back.
+    assert_eq!(anna.receive(BERT, vec![state(2), state(3), text(11, 3)]), (vec![], vec![]));
     assert_eq!(anna.store.reopen().rooms, []);
 }
