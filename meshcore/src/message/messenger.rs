@@ -7,21 +7,21 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use self::rooms::Rooms;
+use self::session::Session;
 use super::absence::Absence;
-use super::framing::{RecordReader, WriteBuffer};
-use super::inbound::{HandOver, Inbound};
+use super::inbound::HandOver;
 use super::outbound::Outbox;
 use super::post::{Job, JobOutcome, Page, Post};
 use super::sent::Sent;
 pub use super::store::IncomingMessage;
-use super::store::{Keeping, Origin, OutgoingMessage, ReceivedMessage, StoreOp, StoreReply};
+use super::store::{Keeping, Origin, OutgoingMessage, StoreOp, StoreReply};
 use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
 use crate::wire::post::Outcome;
-use crate::wire::record::Record;
 
 mod interface;
 mod rooms;
+mod session;
 
 pub use interface::{
     Channel, MessengerConfig, MessengerEvent, ProtocolViolation, SendError, SessionId, check_room_text,
@@ -30,18 +30,6 @@ pub use interface::{
 
 /// How often it is looked what is due by the clock: messages to be given up, letters to be dropped.
 const SWEEP: Duration = Duration::from_secs(30);
-
-#[derive(Debug)]
-struct Session {
-    peer: NodeId,
-    /// To be closed; nothing is read any more.
-    failed: bool,
-    receipts: RecordReader<Record>,
-    buffer: WriteBuffer,
-    /// Where messages end in the buffer.
-    ends: VecDeque<(usize, MessageId)>,
-    inbound: Inbound,
-}
 
 /// Messages between this node and its peers.
 ///
@@ -128,14 +116,7 @@ impl Messenger {
 
     /// A session with an authenticated peer has begun.
     pub fn session_opened(&mut self, session: SessionId, peer: NodeId) {
-        self.sessions.entry(session).or_insert_with(|| Session {
-            peer,
-            failed: false,
-            receipts: RecordReader::default(),
-            buffer: WriteBuffer::default(),
-            ends: VecDeque::new(),
-            inbound: Inbound::default(),
-        });
+        self.sessions.entry(session).or_insert_with(|| Session::new(peer));
         self.post.session_opened(session, peer);
     }
 
@@ -580,35 +561,6 @@ impl Messenger {
         if std::mem::take(&mut self.any_unsaved) {
             self.ops.extend(self.outboxes.iter_mut().filter_map(|(peer, outbox)| outbox.retry(*peer)));
         }
-    }
-}
-
-impl Session {
-    fn read_messages(&mut self, received_at: UnixTime, mut data: &[u8]) -> Result<(), ProtocolViolation> {
-        while let Some(record) = self.inbound.reader.next(&mut data)? {
-            match record {
-                // What a later version says is not acknowledged: its sender learns that it was not understood.
-                Record::Message { content: Content::Unknown(_), .. } => {}
-                Record::Message { id, sent_at, content } => {
-                    self.inbound.received(ReceivedMessage { id, content, sent_at, received_at });
-                }
-                Record::Receipt(_) => return Err(ProtocolViolation::WrongStream),
-                Record::Unknown(_) => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn read_receipts(&mut self, mut data: &[u8]) -> Result<Vec<MessageId>, ProtocolViolation> {
-        let mut receipts = Vec::new();
-        while let Some(record) = self.receipts.next(&mut data)? {
-            match record {
-                Record::Receipt(ids) => receipts.extend(ids),
-                Record::Message { .. } => return Err(ProtocolViolation::WrongStream),
-                Record::Unknown(_) => {}
-            }
-        }
-        Ok(receipts)
     }
 }
 

@@ -1,7 +1,9 @@
 use super::super::store::testing::{execute_failing, full};
 use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError};
 use super::*;
+use crate::message::framing::RecordReader;
 use crate::wire::content::MAX_TEXT;
+use crate::wire::record::Record;
 
 mod sim;
 
