@@ -69,7 +69,9 @@ class FakeCore:
 
     def message(self, arrival: int) -> None:
         text = f"text {arrival}"
-        incoming = SimpleNamespace(arrival=arrival, sender="a" * 64, id="0", text=text, sent_at=0.0, received_at=0.0)
+        incoming = SimpleNamespace(
+            arrival=arrival, sender="a" * 64, id="0", room=None, text=text, sent_at=0.0, received_at=0.0
+        )
         self.push("message", incoming)
 
     def answer(self, token: int, message: str | None, error: Exception | None = None) -> None:
