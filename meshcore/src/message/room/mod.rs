@@ -383,14 +383,13 @@ impl Room {
         if !self.is_own() {
             return Err(RoomError::NotOwner);
         }
-        let next = match (&self.signed, self.draft.take()) {
-            (_, Some(draft)) => draft,
-            (Some((state, _)), None) => State { version: state.version + 1, ..state.clone() },
-            (None, None) => return Err(RoomError::Unknown),
-        };
-        let is_closed = next.members.len() == 0;
-        let next = self.draft.insert(next);
-        if is_closed { Err(RoomError::Closed) } else { Ok(next) }
+        let latest = self.draft.as_ref().or(self.signed.as_ref().map(|(state, _)| state));
+        let latest = latest.ok_or(RoomError::Unknown)?;
+        if latest.members.len() == 0 {
+            return Err(RoomError::Closed);
+        }
+        let next = State { version: self.version() + 1, ..latest.clone() };
+        Ok(self.draft.insert(next))
     }
 
     fn invite(&mut self, node: NodeId) -> Result<(), RoomError> {

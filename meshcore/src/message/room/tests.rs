@@ -161,6 +161,8 @@ fn a_full_room_takes_nobody_and_a_closed_one_neither() {
     assert_eq!(owners.standing(), RoomStanding::Closed);
     assert_eq!(owners.invite(ANNA), Err(RoomError::Closed));
     assert_eq!(owners.readers(), Err(RoomError::Closed));
+    assert!(!owners.answer(ANNA, 1, RoomRequest::Join));
+    assert!(owners.unsigned().is_none(), "a late request is nothing to sign");
 }
 
 #[test]
