@@ -103,6 +103,8 @@ static void check_refusal(meshchat_node *ada, meshchat_node *bob, const char *bo
         EXPECT(MESHCHAT_OK, meshchat_connection_peer(connection, id));
         CHECK(strcmp(id, bob_id) == 0);
         EXPECT(MESHCHAT_DISCONNECTED, accept_stream(connection, &stream));
+        if (strstr(meshchat_last_error(), "nobody takes connections") == NULL)
+            fprintf(stderr, "another reason: %s\n", meshchat_last_error());
         CHECK(strstr(meshchat_last_error(), "nobody takes connections") != NULL && stream == NULL);
     } else {
         EXPECT(MESHCHAT_REFUSED, status);
