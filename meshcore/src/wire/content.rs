@@ -16,7 +16,7 @@ use std::borrow::Cow;
 use ciborium::Value;
 
 use super::Malformed;
-use super::cbor::Reader;
+use super::cbor::{Reader, encoded};
 use crate::types::{MessageId, RoomId, Status};
 
 /// Longest text of a message in bytes of UTF-8.
@@ -266,13 +266,6 @@ fn room_text_bytes(stamp: &Stamp, text: &str) -> Vec<u8> {
 
 fn id_value(id: &MessageId) -> Value {
     Value::Bytes(id.0.to_vec())
-}
-
-fn encoded(items: Vec<Value>) -> Vec<u8> {
-    let mut out = Vec::new();
-    let written = ciborium::into_writer(&Value::Array(items), &mut out);
-    debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
-    out
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use ciborium::Value;
 use super::state::{self, State};
 use super::{Room, Wish};
 use crate::types::NodeId;
-use crate::wire::cbor::Reader;
+use crate::wire::cbor::{Reader, encoded};
 use crate::wire::content::RoomRequest;
 
 impl Room {
@@ -26,7 +26,7 @@ impl Room {
             Some(Wish { request: RoomRequest::Leave, version }) => (2, version),
         };
         let told = self.told.iter().map(|(whom, version)| Value::Array(vec![node(whom), number(*version)]));
-        let value = Value::Array(vec![
+        encoded(vec![
             node(&self.own),
             Value::Bytes(self.signed.as_ref().map(|(_, bytes)| bytes.clone()).unwrap_or_default()),
             Value::Bytes(self.draft.as_ref().map(State::payload).unwrap_or_default()),
@@ -35,11 +35,7 @@ impl Room {
             number(self.joined.into()),
             Value::Array(self.former.iter().map(node).collect()),
             Value::Array(told.collect()),
-        ]);
-        let mut out = Vec::new();
-        let written = ciborium::into_writer(&value, &mut out);
-        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
-        out
+        ])
     }
 
     /// Reads what [`Room::to_bytes`] gave; `None` for anything else.

@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::message::identity::{IdentityKey, PublicKey};
 use crate::message::signed::{self, Signed};
 use crate::types::{MessageId, Nickname, NodeId, RoomId};
-use crate::wire::cbor::Reader;
+use crate::wire::cbor::{Reader, encoded};
 use crate::wire::content::MAX_ROOM;
 
 /// Most nodes in a room, those who are invited included.
@@ -145,7 +145,7 @@ impl State {
     }
 
     pub(super) fn payload(&self) -> Vec<u8> {
-        let value = Value::Array(vec![
+        encoded(vec![
             Value::Integer(FORMAT.into()),
             Value::Bytes(self.nonce.to_vec()),
             Value::Bytes(self.owner_key.clone()),
@@ -154,11 +154,7 @@ impl State {
             self.members.value(),
             self.invited.value(),
             self.removed.value(),
-        ]);
-        let mut out = Vec::new();
-        let written = ciborium::into_writer(&value, &mut out);
-        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
-        out
+        ])
     }
 
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
