@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use meshcore::{FileId, FileInfo, Node, Pending};
+use meshcore::{FileId, FileInfo, Node};
 use pyo3::prelude::*;
 
 use crate::convert::seconds;
@@ -32,11 +32,6 @@ pub(crate) fn parse(py: Python<'_>, text: &str) -> PyResult<FileId> {
     text.parse().map_err(|failure: meshcore::ParseIdError| error::bad_argument(py, &failure.to_string()))
 }
 
-/// A call that gives nothing.
-pub(crate) fn done(pending: Pending<()>) -> PyResult<Job> {
-    Job::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
-}
-
 pub(crate) fn send(
     py: Python<'_>,
     core: &Node,
@@ -55,7 +50,7 @@ pub(crate) fn send(
 
 pub(crate) fn accept(py: Python<'_>, core: &Node, id: &str, folder: Option<PathBuf>) -> PyResult<Job> {
     let id = parse(py, id)?;
-    done(match folder {
+    Job::of_nothing(match folder {
         Some(folder) => core.accept_file_into(id, folder),
         None => core.accept_file(id),
     })

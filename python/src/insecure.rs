@@ -28,11 +28,6 @@ pub(crate) fn nodes(core: &meshcore::Node) -> PyResult<Job> {
     Job::spawn(move || pending.wait(), convert)
 }
 
-/// A Job of None.
-pub(crate) fn done(pending: meshcore::Pending<()>) -> PyResult<Job> {
-    Job::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
-}
-
 /// A tagged tuple; `None` for an event that this binding does not know.
 pub(crate) fn event(py: Python<'_>, event: InsecureEvent) -> PyResult<Option<Py<PyAny>>> {
     match event {

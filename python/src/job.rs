@@ -41,6 +41,11 @@ impl Job {
         })?;
         Ok(Self { outcome, done })
     }
+
+    /// Waits for a call that gives nothing.
+    pub(crate) fn of_nothing(pending: meshcore::Pending<()>) -> PyResult<Self> {
+        Self::spawn(move || pending.wait(), |py, ()| Ok(py.None()))
+    }
 }
 
 #[pymethods]

@@ -263,12 +263,12 @@ impl Node {
 
     /// Refuses a file; a Job.
     fn refuse_file(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
-        files::done(self.core.refuse_file(files::parse(py, id)?))
+        Job::of_nothing(self.core.refuse_file(files::parse(py, id)?))
     }
 
     /// Gives up a file; a Job.
     fn cancel_file(&self, py: Python<'_>, id: &str) -> PyResult<Job> {
-        files::done(self.core.cancel_file(files::parse(py, id)?))
+        Job::of_nothing(self.core.cancel_file(files::parse(py, id)?))
     }
 
     /// The files; a Job.
@@ -293,22 +293,22 @@ impl Node {
 
     /// Invites a node to a room; a Job.
     fn invite_to_room(&self, py: Python<'_>, room: &str, node: &str) -> PyResult<Job> {
-        files::done(self.core.invite_to_room(rooms::parse(py, room)?, parse_id(py, node)?))
+        Job::of_nothing(self.core.invite_to_room(rooms::parse(py, room)?, parse_id(py, node)?))
     }
 
     /// Takes a node out of a room; a Job.
     fn remove_from_room(&self, py: Python<'_>, room: &str, node: &str) -> PyResult<Job> {
-        files::done(self.core.remove_from_room(rooms::parse(py, room)?, parse_id(py, node)?))
+        Job::of_nothing(self.core.remove_from_room(rooms::parse(py, room)?, parse_id(py, node)?))
     }
 
     /// Accepts the invitation to a room; a Job.
     fn join_room(&self, py: Python<'_>, room: &str) -> PyResult<Job> {
-        files::done(self.core.join_room(rooms::parse(py, room)?))
+        Job::of_nothing(self.core.join_room(rooms::parse(py, room)?))
     }
 
     /// Leaves a room; a Job.
     fn leave_room(&self, py: Python<'_>, room: &str) -> PyResult<Job> {
-        files::done(self.core.leave_room(rooms::parse(py, room)?))
+        Job::of_nothing(self.core.leave_room(rooms::parse(py, room)?))
     }
 
     /// Sends a text, which is given up after `lifetime` seconds, to a room; a Job of its id.
@@ -347,17 +347,17 @@ impl Node {
 
     /// Sends a text to every v1 node; a Job.
     fn broadcast_insecure(&self, text: String) -> PyResult<Job> {
-        insecure::done(self.core.broadcast_insecure(text))
+        Job::of_nothing(self.core.broadcast_insecure(text))
     }
 
     /// Sends data on a stream; a Job.
     fn write_insecure(&self, stream: u64, data: Vec<u8>) -> PyResult<Job> {
-        insecure::done(self.core.write_insecure(InsecureStreamId(stream), data))
+        Job::of_nothing(self.core.write_insecure(InsecureStreamId(stream), data))
     }
 
     /// Ends a stream; a Job.
     fn close_insecure(&self, stream: u64) -> PyResult<Job> {
-        insecure::done(self.core.close_insecure(InsecureStreamId(stream)))
+        Job::of_nothing(self.core.close_insecure(InsecureStreamId(stream)))
     }
 
     /// Readable while take_answers() has something.
