@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::sqlite_error;
 use crate::message::store::StoreError;
@@ -243,6 +244,8 @@ pub(super) fn prepare(connection: &mut Connection, file: &Path) -> Result<(), St
     // What is deleted is overwritten with zeros.
     let pragmas = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA secure_delete = ON;";
     connection.execute_batch(pragmas).map_err(failed)?;
+    // A plan that depends on the values would have to be made anew for each message.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)?;
     upgrade(connection, file, MIGRATIONS)
 }
 

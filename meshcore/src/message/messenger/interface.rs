@@ -27,7 +27,7 @@ pub enum Channel {
 /// Settings, and limits of the messenger's memory.
 #[derive(Debug, Clone)]
 pub struct MessengerConfig {
-    /// Undelivered messages in memory for each peer with a sending session. Default: 256, 4 MiB. It also limits what
+    /// Undelivered messages in memory for each peer with a sending session. Default: 1024, 4 MiB. It also limits what
     /// is on its way to a peer, so a small window makes long paths slow.
     pub outbox_window: PageLimit,
     /// Messages that the application has and has not confirmed. Default: 1024, 16 MiB.
@@ -46,7 +46,7 @@ impl Default for MessengerConfig {
     fn default() -> Self {
         let limit = |messages, mebibytes: usize| PageLimit { messages, bytes: mebibytes << 20 };
         Self {
-            outbox_window: limit(256, 4),
+            outbox_window: limit(1024, 4),
             hand_over_window: limit(1024, 16),
             commit_window: limit(1024, 4),
             send_queue: limit(65_536, 64),

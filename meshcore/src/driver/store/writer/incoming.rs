@@ -103,7 +103,7 @@ impl Writer {
         text: Text,
         new: &mut Vec<IncomingMessage>,
     ) -> rusqlite::Result<()> {
-        if matches!(origin, Origin::Session(_)) {
+        if matches!(origin, Origin::Session(_)) && self.any("held")? {
             self.release_before(from, text.sent_at, new)?;
         }
         self.arrive(from, text, new)
@@ -126,9 +126,10 @@ impl Writer {
                 };
             let Text { id, stamp, text, sent_at, received_at } = text;
             let room = stamp.map(|stamp| stamp.room);
-            // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate.
+            // Not "ON CONFLICT DO NOTHING": that would use up an arrival number for every duplicate. "OR ROLLBACK", here and in
+            // the outbox: a failure takes the batch with it anyway, and so nothing is kept to undo this statement alone.
             let sql =
-                "INSERT INTO incoming (sender, id, text, sent, received, room) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                "INSERT OR ROLLBACK INTO incoming (sender, id, text, sent, received, room) SELECT ?1, ?2, ?3, ?4, ?5, ?6
                      WHERE NOT EXISTS (SELECT 1 FROM incoming WHERE sender = ?1 AND id = ?2)";
             let mut statement = self.connection.prepare_cached(sql)?;
             let (sent, received) = (signed(sent_at), signed(received_at));

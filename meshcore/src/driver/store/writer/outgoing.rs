@@ -30,7 +30,7 @@ impl Writer {
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO outgoing (id, peer, text, created, expires, status) SELECT ?1, ?2, ?3, ?4, ?5, ?6
+                "INSERT OR ROLLBACK INTO outgoing (id, peer, text, created, expires, status) SELECT ?1, ?2, ?3, ?4, ?5, ?6
                  WHERE NOT EXISTS (SELECT 1 FROM outgoing WHERE id = ?1)",
             )?
             .execute(params![
@@ -68,7 +68,7 @@ impl Writer {
         let added = self
             .connection
             .prepare_cached(
-                "INSERT INTO outgoing (id, peer, text, created, expires, status, kind, content, room, version)
+                "INSERT OR ROLLBACK INTO outgoing (id, peer, text, created, expires, status, kind, content, room, version)
                  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10
                  WHERE NOT EXISTS (SELECT 1 FROM outgoing WHERE id = ?1 AND peer = ?2)",
             )?
@@ -97,16 +97,18 @@ impl Writer {
         ids: &[MessageId],
         status: Status,
     ) -> rusqlite::Result<Vec<MessageId>> {
-        let sql =
-            "UPDATE outgoing SET status = ?1 WHERE id = ?2 AND peer = ?3 AND status < ?1 RETURNING seq, kind";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        // Two statements: SQLite gathers what one with RETURNING gives in a table that it makes for each.
+        let sql = "SELECT seq, kind FROM outgoing WHERE id = ? AND peer = ? AND status < ?";
+        let mut lower = self.connection.prepare_cached(sql)?;
+        let mut update = self.connection.prepare_cached("UPDATE outgoing SET status = ? WHERE seq = ?")?;
         let has_copies = !status.is_pending() && self.any("copies")?;
         let mut raised = Vec::new();
         for id in ids {
-            let row = statement.query_row(params![status.code(), id.0, to.0], |row| {
+            let row = lower.query_row(params![id.0, to.0, status.code()], |row| {
                 Ok((row.get::<_, i64>(0)?, row.get::<_, u8>(1)?))
             });
             let Some((seq, kind)) = row.optional()? else { continue };
+            update.execute(params![status.code(), seq])?;
             let is_text = matches!(kind, KIND_TEXT | KIND_ROOM_TEXT);
             if is_text {
                 raised.push(*id);
