@@ -88,7 +88,7 @@ test-python: $(VENV)/.installed $(VENV)/.test-tools
 	$(BIN)/python -m pytest python/tests
 
 test-end-to-end: $(VENV)/.installed $(VENV)/.test-tools libraries
-	@scripts/need cc ip nft nsenter openssl pkg-config setpriv sysctl unshare namespaces
+	@scripts/need cc faketime ip nft nsenter openssl pkg-config setpriv sqlite3 sysctl unshare namespaces
 	@$(MAKE) --no-print-directory install-c PREFIX='$(TESTED_PREFIX)' DESTDIR=
 	@# As test-rust has built it: what else is built along decides which features the dependencies have, and so whether they are built anew.
 	cargo build --workspace --exclude meshchat-python --examples --tests

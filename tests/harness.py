@@ -14,6 +14,7 @@ import pty
 import re
 import select
 import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -66,13 +67,14 @@ def _key_of(name: str) -> bytes:
 
 
 class Namespace:
-    """A network of its own, with nothing but a loopback interface that is up."""
+    """A network of its own, with nothing but a loopback interface that is up; with `mounts` of its own, too, if they are wanted."""
 
-    def __init__(self, inside: Namespace | None = None) -> None:
+    def __init__(self, inside: Namespace | None = None, *, mounts: bool = False) -> None:
         self._user: int | None = inside._user if inside else None
-        command = ["unshare", "--net"]
+        self._kinds = ["--net", "--mount"] if mounts else ["--net"]
+        command = ["unshare", *self._kinds]
         if not is_root() and inside is None:
-            command = ["unshare", "--user", "--map-root-user", "--net"]
+            command = ["unshare", "--user", "--map-root-user", *self._kinds]
         elif self._user is not None:
             command = ["nsenter", f"--target={self._user}", "--user", "--preserve-credentials", *command]
         self._holder = subprocess.Popen(
@@ -91,7 +93,7 @@ class Namespace:
 
     def enter(self, *, privileged: bool = False) -> list[str]:
         """A prefix that runs a command in this namespace."""
-        enter = ["nsenter", f"--target={self.pid}", "--net"]
+        enter = ["nsenter", f"--target={self.pid}", *self._kinds]
         if self._user is not None:
             enter += ["--user", "--preserve-credentials"]
             return enter if privileged else [*enter, *_AS_WEAK_ROOT]
@@ -126,8 +128,8 @@ class World:
                 print(program.report(), file=sys.stderr)
         self._stack.close()
 
-    def namespace(self, inside: Namespace | None = None) -> Namespace:
-        namespace = Namespace(inside)
+    def namespace(self, inside: Namespace | None = None, *, mounts: bool = False) -> Namespace:
+        namespace = Namespace(inside, mounts=mounts)
         self._stack.callback(namespace.close)
         return namespace
 
@@ -208,6 +210,25 @@ class World:
     def c_chat(self, namespace: Namespace, home: Path, *options: str, privileged: bool = False) -> Program:
         """The C chat."""
         return self.start(namespace, *chat_command("c", home, *options), privileged=privileged)
+
+
+def mailbox(world: World, host: Namespace, home: Path, *options: str) -> Program:
+    """A node without a chat that offers a mailbox."""
+    command: list[str | Path] = [PYTHON, "-m", "meshchat", "node", "--home", home, "--nickname", home.name]
+    return world.start(host, *command, "--mailbox", *options)
+
+
+def count(home: Path, table: str) -> int:
+    """How many rows there are in the database of a node that runs."""
+    with closing(sqlite3.connect(f"file:{home / 'messages.db'}?mode=ro", uri=True)) as database:
+        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
+def leave(chat: Program, *observers: Program, name: str, node_id: str) -> None:
+    """A chat ends, and is missed."""
+    chat.exit()
+    for observer in observers:
+        observer.wait_for_text(f"* lost {name} {node_id}")
 
 
 def chat_command(which: str, home: Path, *options: str) -> list[str]:
@@ -363,6 +384,11 @@ class Program:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+    def heard(self, sender: str) -> list[str]:
+        """What `sender` wrote, as a chat has shown it."""
+        start = f"{sender}: "
+        return [line.removeprefix(start) for line in self.lines if line.startswith(start)]
 
     def errors(self) -> str:
         self._errors.seek(0)

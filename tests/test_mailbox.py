@@ -2,41 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
-from harness import PYTHON, Namespace, Program, World, meet
-
-
-def mailbox(world: World, host: Namespace, home: Path, *options: str) -> Program:
-    """A node without a chat that offers a mailbox."""
-    command: list[str | Path] = [PYTHON, "-m", "meshchat", "node", "--home", home, "--nickname", home.name]
-    return world.start(host, *command, "--mailbox", *options)
-
-
-def leave(chat: Program, *observers: Program, name: str, node_id: str) -> None:
-    """A chat ends, and is missed."""
-    chat.exit()
-    for observer in observers:
-        observer.wait_for_text(f"* lost {name} {node_id}")
-
-
-def count(home: Path, table: str) -> int:
-    """How many rows there are in the database of a node that runs."""
-    with closing(sqlite3.connect(f"file:{home / 'messages.db'}?mode=ro", uri=True)) as database:
-        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+from harness import Namespace, World, count, leave, mailbox, meet
 
 
 def letters(home: Path) -> int:
     """How many messages a mailbox keeps."""
     return count(home, "letters")
-
-
-def shown(chat: Program, sender: str) -> list[str]:
-    start = f"{sender}: "
-    return [line.removeprefix(start) for line in chat.lines if line.startswith(start)]
 
 
 @pytest.mark.parametrize("killed", [False, True], ids=["running", "killed"])
@@ -74,7 +48,7 @@ def test_sender_and_recipient_never_meet(world: World, host: Namespace, killed: 
     alice.wait_for_text(f"* found bob {bob_id}")
     alice.type("@bob the end")
     bob.wait_for_text("alice: the end")
-    assert shown(bob, "alice") == ["the end"]
+    assert bob.heard("alice") == ["the end"]
 
 
 def test_one_of_two_mailboxes_is_lost(world: World, host: Namespace) -> None:
@@ -94,7 +68,31 @@ def test_one_of_two_mailboxes_is_lost(world: World, host: Namespace) -> None:
     bob = world.chat(host, bob_home)
     for text in texts:
         bob.wait_for_text(f"alice: {text}")
-    assert shown(bob, "alice") == texts
+    assert bob.heard("alice") == texts
+
+
+def test_sender_and_recipient_know_different_mailboxes(world: World, host: Namespace) -> None:
+    alice_home, bob_home = world.home("alice"), world.home("bob")
+    carol = mailbox(world, host, world.home("carol"))
+    carol.node_id()
+    alice, bob = world.chat(host, alice_home), world.chat(host, bob_home)
+    _, bob_id = meet(alice, bob)
+    leave(bob, alice, name="bob", node_id=bob_id)
+    alice.type("@bob by the only one that alice knows")
+    alice.wait_for_text("* [1] stored")
+    alice.exit()
+    homes = [world.new_home("dave"), world.new_home("erin")]
+    for home in homes:
+        mailbox(world, host, home).node_id()
+    bob = world.chat(host, bob_home)
+    bob.wait_for_text("alice: by the only one that alice knows")
+    # Its receipts go to two of the three, so one of them at least to a mailbox that alice did not know.
+    bob.wait_until(lambda: count(bob_home, "outgoing WHERE status < 20") == 0)
+    bob.wait_until(lambda: sum(letters(home) for home in homes) > 0)
+    bob.exit()
+    carol.kill()
+    alice = world.chat(host, alice_home)
+    alice.wait_for(r"\* \[[0-9a-f]{8}\] delivered")
 
 
 def test_a_full_mailbox_says_so(world: World, host: Namespace) -> None:

@@ -122,11 +122,6 @@ def test_chats_on_terminals_at_the_ends_of_a_chain(world: World) -> None:
 TEXTS = [f"line {n}" for n in range(1, 401)]
 
 
-def shown(bob: Program) -> list[str]:
-    """What alice wrote, as bob's chat has shown it."""
-    return [line.removeprefix("alice: ") for line in bob.lines if line.startswith("alice: ")]
-
-
 def speak(alice: Program, bob: Program) -> None:
     alice.type("@bob is this long enough to be seen" + " on the wire" * 500)
     bob.wait_for("alice: is this long enough.*")
@@ -134,7 +129,7 @@ def speak(alice: Program, bob: Program) -> None:
 
 def converse(alice: Program, bob: Program, mishap: Callable[[], object]) -> None:
     """A conversation in the middle of which something happens: each line comes once, in order, and nobody is lost."""
-    before = len(shown(bob))
+    before = len(bob.heard("alice"))
     alice.type("@bob", *TEXTS[:200])
     bob.wait_for_text("alice: line 100")
     mishap()
@@ -143,7 +138,7 @@ def converse(alice: Program, bob: Program, mishap: Callable[[], object]) -> None
     # One more, so that anything that came twice has come by now.
     alice.type("the end")
     bob.wait_for_text("alice: the end")
-    assert shown(bob)[before:] == [*TEXTS, "the end"]
+    assert bob.heard("alice")[before:] == [*TEXTS, "the end"]
     assert not any(line.startswith(("* lost alice", "* lost bob")) for line in (*alice.lines, *bob.lines))
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
-from harness import PYTHON, REPOSITORY, Namespace, Program, World, meet
+from harness import PYTHON, REPOSITORY, Namespace, Program, World, count, meet
 
 BOT = REPOSITORY / "examples/python/room_bot.py"
 
@@ -84,7 +82,8 @@ def test_who_was_away_reads_it_later(world: World, host: Namespace) -> None:
     carol.wait_for_text("[hikers] alice: first")
     carol.type("second")
     alice.wait_for_text("[hikers] carol: second")
-    alice.wait_until(lambda: _unkept(alice_home) + _unkept(carol_home) == 0)
+    unkept = "outgoing WHERE status < 20"
+    alice.wait_until(lambda: count(alice_home, unkept) + count(carol_home, unkept) == 0)
     # Both are gone when he comes back, and so is the room's owner.
     alice.exit()
     carol.kill()
@@ -92,12 +91,6 @@ def test_who_was_away_reads_it_later(world: World, host: Namespace) -> None:
     bob.wait_until(lambda: {"[hikers] alice: first", "[hikers] carol: second"} <= set(bob.lines))
     bob.type("/room")
     bob.wait_for(r"[0-9a-f]{32}  hikers  made by alice; members: .*")
-
-
-def _unkept(home: Path) -> int:
-    """How many messages are neither at their recipient nor in a mailbox."""
-    with closing(sqlite3.connect(f"file:{home / 'messages.db'}?mode=ro", uri=True)) as connection:
-        return int(connection.execute("SELECT count(*) FROM outgoing WHERE status < 20").fetchone()[0])
 
 
 def test_the_room_bot(world: World, host: Namespace) -> None:

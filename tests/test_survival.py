@@ -8,12 +8,6 @@ TOTAL = 1000
 TEXTS = [f"message {n}" for n in range(1, TOTAL + 1)]
 
 
-def shown(chat: Program, sender: str) -> list[str]:
-    """What `sender` wrote, as a chat has shown it."""
-    start = f"{sender}: "
-    return [line.removeprefix(start) for line in chat.lines if line.startswith(start)]
-
-
 def drain(chat: Program) -> None:
     """What a killed chat had written."""
     chat.kill()
@@ -35,9 +29,9 @@ def test_the_receiver_is_killed(world: World, host: Namespace) -> None:
     alice.type("the end")
     runs[-1].wait_for_text("alice: the end")
 
-    seen = shown(runs[0], "alice")
+    seen = runs[0].heard("alice")
     for run in runs[1:]:
-        more = shown(run, "alice")
+        more = run.heard("alice")
         # To write a line and to note that it was written are two steps, and no program can do both at once. This
         # test kills just when a line appears, so between the two if anywhere: that line alone may be shown again.
         seen += more[1:] if more[:1] == seen[-1:] else more
@@ -53,13 +47,13 @@ def test_the_sender_is_killed(world: World, host: Namespace) -> None:
     alice.wait_for_text("* [300] queued")
     drain(alice)
     # A line may have been on its way to the screen: accepted, but not shown.
-    promised = shown(alice, "You")
+    promised = alice.heard("You")
     assert promised == TEXTS[: len(promised)] and len(promised) >= 300
 
     again = world.chat(host, home)
     again.type("@bob the end")
     bob.wait_for_text("alice: the end")
-    received = shown(bob, "alice")
+    received = bob.heard("alice")
     assert received[-1] == "the end"
     assert received[:-1] == TEXTS[: len(received) - 1], "each once, in order"
     assert len(received) - 1 >= len(promised), "what was shown as queued is delivered"
@@ -92,7 +86,7 @@ def test_the_recipient_is_away(world: World, host: Namespace) -> None:
     meet(bob, world.chat(host, world.home("carol")))
     bob.type("/nodes")
     bob.wait_for(r"\S+  carol  here")
-    assert shown(bob, "alice") == []
+    assert bob.heard("alice") == []
 
 
 def test_a_message_that_was_not_shown_comes_again(world: World, host: Namespace) -> None:

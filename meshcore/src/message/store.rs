@@ -28,7 +28,7 @@ pub enum StoreError {
         file: PathBuf,
     },
     /// Not a database, or a damaged one.
-    #[error("{}: the database is damaged or not a database; move it away or restore it from a backup", file.display())]
+    #[error("{}: the database is damaged or not a database; move it away, with its -wal and -shm if there are, and put a backup in its place if there is one", file.display())]
     Corrupt {
         /// The database.
         file: PathBuf,

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use rusqlite::ffi::SQLITE_IOERR_SHMSIZE;
+use rusqlite::ffi::{SQLITE_ERROR, SQLITE_IOERR_SHMSIZE};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::sync::oneshot;
 
@@ -143,9 +143,15 @@ fn io_error(file: &Path, error: &io::Error) -> StoreError {
 
 fn sqlite_error(file: &Path, error: rusqlite::Error) -> StoreError {
     let file = file.to_owned();
-    // No room for the index of the write-ahead log is told as a failure of the disk.
-    if error.sqlite_error().is_some_and(|error| error.extended_code == SQLITE_IOERR_SHMSIZE) {
-        return StoreError::Full { file };
+    match error.sqlite_error().map(|error| error.extended_code) {
+        // No room for the index of the write-ahead log is told as a failure of the disk.
+        Some(SQLITE_IOERR_SHMSIZE) => return StoreError::Full { file },
+        // Our statements are right where the tables are as we made them.
+        Some(SQLITE_ERROR) => {
+            tracing::warn!(%error, "the tables are not as they were made");
+            return StoreError::Corrupt { file };
+        }
+        _ => {}
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { file },

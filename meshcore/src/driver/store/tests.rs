@@ -2,9 +2,14 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command as Process, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 
+use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::*;
 use crate::message::SessionId;
@@ -286,6 +291,87 @@ fn rubbish_is_no_database() {
     let directory = store.file.parent().unwrap();
     assert!(matches!(opening_fails(directory), StoreError::Failed { .. }));
     assert!(matches!(opening_fails(&store.file.join("x")), StoreError::Failed { .. }));
+}
+
+/// A database with some of everything, and its file's bytes.
+fn rich_database() -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    BYTES.get_or_init(|| {
+        let (_directory, mut store) = direct();
+        let batches = random::batches().new_tree(&mut TestRunner::deterministic()).unwrap().current();
+        random::check_same(&mut store, &mut MemoryStore::default(), batches).unwrap();
+        store.execute_batch((0..400).flat_map(|n| [enqueue(1000 + n, 200), incoming(1000 + n)]).collect());
+        store.writer.index();
+        store.reopen();
+        store.writer.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+        fs::read(&store.file).unwrap()
+    })
+}
+
+/// Everything that is done with a database, until it is found to be damaged.
+fn use_all(file: &Path) -> Result<(), StoreError> {
+    let mut writer = Writer::open(file, KeepHistory::Everything)?;
+    let opened = writer.load()?;
+    let limit = PageLimit { messages: usize::MAX, bytes: usize::MAX };
+    let now = UnixTime::from_millis(1 << 40);
+    let own = NodeId([9; 32]);
+    let mut ops = vec![
+        enqueue(1, 10),
+        incoming(1),
+        load_all(),
+        StoreOp::LoadIncoming { after: 0, limit },
+        StoreOp::LoadDeposits { peer: PEER, mailbox: own, after: 0, now, limit, token: 1 },
+        StoreOp::LoadLetters { recipient: PEER, after: 0, limit, token: 2 },
+        StoreOp::MarkRead { from: PEER, arrival: u64::MAX, receipt: message_id(2), now },
+        StoreOp::Sweep { now },
+    ];
+    for status in [Status::Sent, Status::Delivered] {
+        ops.push(StoreOp::SetStatus { to: PEER, ids: (0..2000).map(message_id).collect(), status });
+    }
+    ops.extend(opened.outboxes.backlog.iter().map(|peer| StoreOp::LoadOutbox {
+        peer: *peer,
+        after: 0,
+        limit,
+        token: 3,
+    }));
+    for op in ops {
+        writer.execute(vec![Command::Op(op)]);
+    }
+    writer.index();
+    writer.sweep();
+    let reader = Reader::open(file)?.expect("a database of this version");
+    for words in [vec![], vec!["x".to_owned()]] {
+        reader.messages(&Wanted { words, limit: 10_000, max_bytes: 1 << 30, ..Wanted::default() })?;
+    }
+    reader.rooms()?;
+    reader.peers().map(drop)
+}
+
+#[test]
+fn what_is_not_damaged_is_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("messages.db");
+    fs::write(&file, rich_database()).unwrap();
+    assert_eq!(use_all(&file), Ok(()));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_damaged_database_is_an_error_at_most(flips in vec((any::<Index>(), 1u8..), 1..20)) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("messages.db");
+        let mut bytes = rich_database().to_vec();
+        for (at, mask) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= mask;
+        }
+        fs::write(&file, bytes).unwrap();
+        let used = use_all(&file);
+        let is_clear = matches!(used, Ok(()) | Err(StoreError::Corrupt { .. } | StoreError::Newer { .. }));
+        prop_assert!(is_clear, "{used:?}");
+    }
 }
 
 const VICTIM: &str = "MESHCHAT_TEST_STORE_OF_VICTIM";

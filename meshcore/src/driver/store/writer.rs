@@ -158,7 +158,7 @@ impl Writer {
     }
 
     /// A step of indexing. What the disk refuses now is tried again when as many messages have come once more.
-    fn index(&mut self) {
+    pub(super) fn index(&mut self) {
         if let Err(error) = self.indexer.step(&mut self.connection) {
             let error = sqlite_error(&self.file, error);
             tracing::warn!(%error, "the words of messages could not be indexed");
@@ -166,7 +166,7 @@ impl Writer {
     }
 
     /// A step of forgetting. What the disk refuses now is tried again with the next sweep.
-    fn sweep(&mut self) {
+    pub(super) fn sweep(&mut self) {
         if let Err(error) = self.sweeper.step(&mut self.connection, self.confirmed) {
             let error = sqlite_error(&self.file, error);
             tracing::warn!(%error, "old messages could not be forgotten");
