@@ -285,14 +285,15 @@ impl Connection {
         self.recovery.on_path_change(now, self.mtu);
         self.pacer = Pacer::default();
         self.paced_until = None;
-        // A packet finds out about the new path at once, though the window be full of what the old one has lost.
-        self.owes_ping = self.complete;
-        self.space(SpaceId::Data).probes = usize::from(self.complete);
-        if !self.complete {
-            // What it has said may have gone nowhere, for want of a way.
-            let mut spaces = [SpaceId::Initial, SpaceId::Handshake].into_iter();
-            let unanswered = spaces.find(|id| self.recovery.has_eliciting_in(*id));
-            unanswered.into_iter().for_each(|id| self.on_probe(id));
+        // A packet finds out about the new path at once, though the window be full of what the old one has lost. What the handshake
+        // has said may have gone nowhere, for want of a way, and the peer understands nothing else before that.
+        let mut spaces = [SpaceId::Initial, SpaceId::Handshake].into_iter();
+        match spaces.find(|id| self.recovery.has_eliciting_in(*id)) {
+            Some(unanswered) => self.on_probe(unanswered),
+            None => {
+                self.owes_ping = self.complete;
+                self.space(SpaceId::Data).probes = usize::from(self.complete);
+            }
         }
     }
 

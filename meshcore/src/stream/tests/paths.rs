@@ -117,3 +117,20 @@ fn a_handshake_goes_on_at_once_when_there_is_a_way() {
         assert!(waited < 10 * CLEAN.delay, "{waited:?}");
     }
 }
+
+/// The last packets of a client went nowhere: for it, the handshake is over, and the server waits for them.
+#[test]
+fn a_last_flight_goes_on_at_once_when_there_is_a_way() {
+    let mut net = Net::new(1, CLEAN);
+    net.connect(0, 1);
+    net.run_until("the client's end of the handshake", |net| net.connected(0).is_some());
+    net.flush();
+    net.flying.clear();
+    net.run_for(Duration::from_millis(5));
+    assert_eq!(net.connected(1), None);
+    let (now, peer) = (net.now, net.nodes[1].address);
+    net.endpoint(0).on_path_change(now, peer);
+    net.run_until("the handshake", |net| net.connected(1).is_some());
+    let waited = net.now - now;
+    assert!(waited < 3 * CLEAN.delay, "{waited:?}");
+}
