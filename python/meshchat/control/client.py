@@ -102,7 +102,7 @@ class RemoteNode:
 
     def _take(self, message: dict[str, Any]) -> None:
         number = message.get("id")
-        if number is None:
+        if not isinstance(number, int):
             # Nothing is asked without a number.
             raise ValueError
         answer = self._waiting.get(number)
