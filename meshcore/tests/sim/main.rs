@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // tests are drivers
 
+mod delivery;
 mod disk;
 mod hostile;
 mod identities;
