@@ -25,13 +25,13 @@ ROUNDS = int(os.environ.get("KILLS_ROUNDS", "3"))
 
 NAMES = ("alice", "bob", "carol")
 
-# Sends what is not on its disk yet. Arguments: home, link, recipient, how many messages are on its disk, how many there are in all.
+# Sends what is not on its disk yet, up to the numbers that it reads. Arguments: home, link, recipient, how many messages are on its disk.
 SENDER = """
 import asyncio, pathlib, sys
 import meshchat
 from meshchat.control.server import Server
 
-async def run(home, link, recipient, sent, count):
+async def run(home, link, recipient, sent):
     async with meshchat.Node(home, nickname="sender", links=[link]) as node, Server(node, pathlib.Path(home)):
         events = node.events()
         known = {other.id for other in await node.nodes()}
@@ -39,13 +39,19 @@ async def run(home, link, recipient, sent, count):
             event = await anext(events)
             if isinstance(event, meshchat.NodeFound):
                 known.add(event.node.id)
-        window = []
-        for number in range(int(sent), int(count)):
-            window.append(node.send_soon(recipient, f"message {number}"))
-            if len(window) == 50:
-                await window.pop(0)
-        async for _ in events:
-            pass
+        async def listen():
+            async for _ in events:
+                pass
+
+        listening = asyncio.create_task(listen())
+        window, sent = [], int(sent)
+        while end := await asyncio.to_thread(sys.stdin.readline):
+            for number in range(sent, int(end)):
+                window.append(node.send_soon(recipient, f"message {number}"))
+                if len(window) == 50:
+                    await window.pop(0)
+            sent = int(end)
+        await listening
 
 asyncio.run(run(*sys.argv[1:]))
 """
@@ -87,6 +93,7 @@ class Chain:
         self._recipient = meshchat.Identity.load(self._homes[2]).id
         self._begun = time.monotonic()
         self._earlier: list[str] = []
+        self._end = 0
         self._running = [self._start(machine) for machine in range(3)]
 
     def _start(self, machine: int) -> Program:
@@ -98,17 +105,25 @@ class Chain:
         else:
             script, more = (SENDER, self._work()) if machine == 0 else (RECEIVER, [])
             command = ["-c", script, self._homes[machine], *links, *more]
-        return self._world.start(self._network.spaces[machine], PYTHON, *command, privileged=True)
+        program = self._world.start(self._network.spaces[machine], PYTHON, *command, privileged=True)
+        if machine == 0:
+            program.type(str(self._end))
+        return program
+
+    def send_until(self, end: int) -> None:
+        """Lets the sender send the messages before this one."""
+        self._end = end
+        self._running[0].type(str(end))
 
     def _work(self) -> list[str]:
-        """What the sender is to do.
+        """What the sender needs to know.
 
         It does not look into its database itself: Python's SQLite and that of the node, in one process, would not see each other's
         locks, and the one would cut off the memory under the other.
         """
         file = self._homes[0] / "messages.db"
         (sent,) = _ask(file, "SELECT count(*) FROM outgoing")[0] if file.exists() else (0,)
-        return [self._recipient, str(sent), str(MESSAGES)]
+        return [self._recipient, str(sent)]
 
     def kill(self, machine: int) -> None:
         """Kills one and starts it again."""
@@ -184,10 +199,11 @@ def test_everybody_is_killed(world: World) -> None:
     with three.reported():
         victims = [machine for machine in range(3) for _ in range(ROUNDS)]
         rng.shuffle(victims)
-        for victim in victims:
-            # Somewhere in the next part of the messages.
-            goal = len(three.shown()) + rng.randrange(1, 2 * MESSAGES // len(victims))
-            three.wait_for(min(goal, MESSAGES - 1))
+        stages = [MESSAGES * stage // len(victims) for stage in range(len(victims) + 1)]
+        for victim, begin, end in zip(victims, stages, stages[1:], strict=False):
+            # Not all at once: they would be there before the first is killed.
+            three.send_until(end)
+            three.wait_for(rng.randrange(begin, end))
             three.kill(victim)
         three.wait_for(MESSAGES)
         assert three.shown() == [f"message {number}" for number in range(MESSAGES)]
