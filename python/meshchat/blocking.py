@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -60,15 +61,7 @@ class BlockingNode:
         if self._loop is None or self._loop.is_closed():
             work.close()
             raise StoppedError("the node is not running; use it inside 'with meshchat.Node().blocking() as node'")
-        task = self._loop.create_task(work)
-        try:
-            return self._loop.run_until_complete(task)
-        except KeyboardInterrupt:
-            # What was interrupted must not go on with the next call.
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                self._loop.run_until_complete(task)
-            raise
+        return _run_interruptibly(self._loop, work)
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -290,3 +283,32 @@ class BlockingNode:
 
     def __repr__(self) -> str:
         return f"<blocking {self._node!r}>"
+
+
+def _run_interruptibly(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> T:
+    """Runs `work`, which Ctrl-C cancels: a KeyboardInterrupt anywhere in the loop could take with it what somebody waits for.
+
+    As :class:`asyncio.Runner` does it, which Python 3.10 does not have.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        return loop.run_until_complete(work)
+    task = loop.create_task(work)
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        loop.call_soon_threadsafe(task.cancel)
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        result = loop.run_until_complete(task)
+    except asyncio.CancelledError:
+        if not interrupted:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupted:
+        raise KeyboardInterrupt
+    return result
