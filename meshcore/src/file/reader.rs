@@ -3,7 +3,8 @@
 use bytes::{Bytes, BytesMut};
 
 use super::Violation;
-use crate::wire::file::{FileRecord, LENGTH_LEN, parse_length};
+use crate::wire::file::{FileRecord, parse_length};
+use crate::wire::length::LENGTH_LEN;
 
 /// Puts records together from pieces of any size. Memory follows what has arrived, not what was announced.
 #[derive(Debug, Default)]

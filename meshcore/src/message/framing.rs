@@ -3,8 +3,9 @@
 use std::marker::PhantomData;
 
 use crate::wire::Malformed;
+use crate::wire::length::LENGTH_LEN;
 use crate::wire::post::{self, PostRecord};
-use crate::wire::record::{self, LENGTH_LEN, Record};
+use crate::wire::record::{self, Record};
 
 /// A record behind its length.
 pub(super) trait Framed: Sized {

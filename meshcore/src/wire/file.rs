@@ -19,6 +19,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::Malformed;
+use super::length::{self, LENGTH_LEN};
 use crate::types::{FileId, FileReason};
 
 /// Largest file in bytes, so that every program can count them.
@@ -29,9 +30,6 @@ pub const MAX_NAME: usize = 1024;
 
 /// Most data in one chunk.
 pub const MAX_CHUNK: usize = 128 * 1024;
-
-/// Length of the field in front of a body.
-pub const LENGTH_LEN: usize = 4;
 
 /// Longest body. A chunk has up to 16 bytes beside its data; the rest is left for later kinds.
 pub const MAX_BODY: usize = MAX_CHUNK + 64;
@@ -89,10 +87,7 @@ pub enum FileRecord {
 
 /// Reads the length in front of a body and checks it, before anything is buffered.
 pub fn parse_length(bytes: [u8; LENGTH_LEN]) -> Result<usize, Malformed> {
-    match u32::from_be_bytes(bytes) as usize {
-        len @ 1..=MAX_BODY => Ok(len),
-        _ => Err(Malformed::Field("record length")),
-    }
+    length::parse(bytes, MAX_BODY)
 }
 
 impl FileRecord {
@@ -168,8 +163,7 @@ impl FileRecord {
             Self::Unknown(kind) => put_kind(&mut out, *kind, 1),
         }
         let len = out.len() - LENGTH_LEN;
-        debug_assert!(len <= MAX_BODY);
-        out[..LENGTH_LEN].copy_from_slice(&(len as u32).to_be_bytes());
+        out[..LENGTH_LEN].copy_from_slice(&length::emit(len, MAX_BODY));
         out.freeze()
     }
 

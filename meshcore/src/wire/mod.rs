@@ -11,6 +11,7 @@ pub mod file;
 pub mod frame;
 pub mod hello;
 pub mod identity;
+pub mod length;
 pub mod packet;
 pub mod post;
 pub mod probe;

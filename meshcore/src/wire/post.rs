@@ -15,7 +15,7 @@ use ciborium::Value;
 
 use super::Malformed;
 use super::cbor::Reader;
-use super::record::LENGTH_LEN;
+use super::length::{self, LENGTH_LEN};
 use crate::types::{MessageId, NodeId};
 
 /// First byte of a stream that carries this protocol.
@@ -85,10 +85,7 @@ impl Outcome {
 
 /// Reads the length in front of a body and checks it, before anything is buffered.
 pub fn parse_length(bytes: [u8; LENGTH_LEN]) -> Result<usize, Malformed> {
-    match u32::from_be_bytes(bytes) as usize {
-        len @ 1..=MAX_BODY => Ok(len),
-        _ => Err(Malformed::Field("record length")),
-    }
+    length::parse(bytes, MAX_BODY)
 }
 
 impl PostRecord {
@@ -110,8 +107,7 @@ impl PostRecord {
     /// Appends length and body.
     pub fn emit(&self, out: &mut Vec<u8>) {
         let body = self.body();
-        debug_assert!(body.len() <= MAX_BODY);
-        out.extend_from_slice(&(body.len() as u32).to_be_bytes());
+        out.extend_from_slice(&length::emit(body.len(), MAX_BODY));
         out.extend_from_slice(&body);
     }
 

@@ -11,14 +11,12 @@
 use super::Malformed;
 use super::cbor::Reader;
 use super::content::{Content, KIND_TEXT, MAX_CONTENT, MAX_RECEIPT_IDS, MAX_TEXT};
+use super::length::{self, LENGTH_LEN};
 use crate::types::{MessageId, UnixTime};
 use ciborium::{Value, de::from_reader_with_recursion_limit};
 
 /// First byte of a stream that carries this protocol. Other numbers are free for other uses of streams.
 pub const PROTOCOL: u8 = 1;
-
-/// Length of the field in front of a body.
-pub const LENGTH_LEN: usize = 4;
 
 /// Longest body. A message has up to 35 bytes beside its content; the rest is left for later records.
 pub const MAX_BODY: usize = MAX_CONTENT + 64;
@@ -47,10 +45,7 @@ pub enum Record {
 
 /// Reads the length in front of a body and checks it, before anything is buffered.
 pub fn parse_length(bytes: [u8; LENGTH_LEN]) -> Result<usize, Malformed> {
-    match u32::from_be_bytes(bytes) as usize {
-        len @ 1..=MAX_BODY => Ok(len),
-        _ => Err(Malformed::Field("record length")),
-    }
+    length::parse(bytes, MAX_BODY)
 }
 
 impl Record {
@@ -90,8 +85,7 @@ impl Record {
     /// Appends length and body.
     pub fn emit(&self, out: &mut Vec<u8>) {
         let body = self.body();
-        debug_assert!(body.len() <= MAX_BODY);
-        out.extend_from_slice(&(body.len() as u32).to_be_bytes());
+        out.extend_from_slice(&length::emit(body.len(), MAX_BODY));
         out.extend_from_slice(&body);
     }
 
