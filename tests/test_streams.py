@@ -185,7 +185,7 @@ await asyncio.sleep(0)
 near.reset()
 await near.close()
 assert "closed" in await fails(meshchat.StreamClosedError, reading)
-assert pair.near._asked == {}
+assert len(pair.near._answers) == 0
 
 near, far = await pair.streams()
 reading = asyncio.ensure_future(near.read())

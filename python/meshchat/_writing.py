@@ -10,14 +10,14 @@ from .errors import MeshChatError, StreamClosedError
 
 if TYPE_CHECKING:
     from . import _core
-    from .node import Node
+    from ._answers import Answers
 
 
 class Writing:
     """Hands bytes to the core, and keeps those that it has no room for until it has."""
 
-    def __init__(self, node: Node, core: _core.Stream, token: int) -> None:
-        self._node = node
+    def __init__(self, answers: Answers, core: _core.Stream, token: int) -> None:
+        self._answers = answers
         self._core = core
         self._token = token
         self._unsent: deque[bytes] = deque()
@@ -70,7 +70,7 @@ class Writing:
         if not self._finished and self._error is None:
             self._error = error
         self._unsent.clear()
-        self._node._forget(self._token)
+        self._answers.forget(self._token)
         self._tell()
 
     async def _change(self) -> None:
@@ -87,7 +87,7 @@ class Writing:
                 waiter.set_result(None)
 
     def _wait_for_core(self) -> None:
-        self._node._answer(self._token).add_done_callback(self._on_answer)
+        self._answers.answer(self._token).add_done_callback(self._on_answer)
 
     def _on_answer(self, answer: asyncio.Future[Any]) -> None:
         error = None if answer.cancelled() else answer.exception()

@@ -13,7 +13,7 @@ from .streams import Buffer, Stream, as_bytes
 
 if TYPE_CHECKING:
     from . import _core
-    from .node import Node
+    from ._answers import Answers
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,11 @@ class Connection:
     its streams, sooner or later. All methods belong to the event loop of the node.
     """
 
-    def __init__(self, node: Node, core: _core.Connection) -> None:
-        self._node = node
+    def __init__(self, answers: Answers, core: _core.Connection) -> None:
+        self._answers = answers
         self._core = core
-        self._streams = _Arrivals(lambda: node._ask(core.accept))
-        self._datagrams = _Arrivals(lambda: node._ask(core.read_datagram))
+        self._streams = _Arrivals(lambda: answers.ask(core.accept))
+        self._datagrams = _Arrivals(lambda: answers.ask(core.read_datagram))
         self._over: asyncio.Future[str] | None = None
 
     @property
@@ -105,14 +105,14 @@ class Connection:
         The peer hears of it with the first byte, or the end.
         """
         try:
-            return Stream(self._node, await self._node._ask(self._core.open))
+            return Stream(self._answers, await self._answers.ask(self._core.open))
         except DisconnectedError:
             # What has closed it says more than that it is over.
             raise DisconnectedError(await self.closed()) from None
 
     async def accept(self) -> Stream:
         """The next stream that the peer has opened. :class:`DisconnectedError` when the connection is over."""
-        return Stream(self._node, await self._streams.take())
+        return Stream(self._answers, await self._streams.take())
 
     def __aiter__(self) -> Connection:
         return self
@@ -130,7 +130,7 @@ class Connection:
         :class:`ArgumentError` when it is longer than a packet of the path carries.
         """
         core, message = self._core, as_bytes(data)
-        await self._node._ask(lambda token: core.send_datagram(token, message))
+        await self._answers.ask(lambda token: core.send_datagram(token, message))
 
     async def read_datagram(self) -> bytes:
         """The next datagram. Of those that nobody takes the latest 256 are kept."""
@@ -139,7 +139,7 @@ class Connection:
 
     async def statistics(self) -> Statistics:
         """Numbers about the connection."""
-        return Statistics(**await self._node._ask(self._core.statistics))
+        return Statistics(**await self._answers.ask(self._core.statistics))
 
     def close(self, code: int = 0, reason: str = "") -> None:
         """Closes the connection at once; what has not arrived may be lost. The peer is told the code and the reason."""
@@ -148,7 +148,7 @@ class Connection:
     async def closed(self) -> str:
         """Waits until the connection is over; tells why."""
         if self._over is None:
-            self._over = _unheard(self._node._ask(self._core.closed))
+            self._over = _unheard(self._answers.ask(self._core.closed))
         # Several may wait, and one who is cancelled takes nothing away from the others.
         await asyncio.wait([self._over])
         return self._over.result()
@@ -171,17 +171,17 @@ class Listener:
     There is one listener a node; while there is none, connections are refused.
     """
 
-    def __init__(self, node: Node, core: _core.Listener) -> None:
-        self._node = node
+    def __init__(self, answers: Answers, core: _core.Listener) -> None:
+        self._answers = answers
         self._core = core
-        self._connections = _Arrivals(lambda: node._ask(core.accept))
+        self._connections = _Arrivals(lambda: answers.ask(core.accept))
 
     async def accept(self) -> Connection:
         """The next connection. :class:`StoppedError` when there will be none."""
         core = await self._connections.take()
         if core is None:
             raise StoppedError("nobody listens any more: the listener was closed or replaced, or the node has stopped")
-        return Connection(self._node, core)
+        return Connection(self._answers, core)
 
     def close(self) -> None:
         """Takes no more connections; those that there are go on."""

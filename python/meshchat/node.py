@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 from . import _core, _jobs
+from ._answers import Answers
 from .blocking import BlockingNode
 from .connection import Connection, Listener
 from .errors import ArgumentError, StoppedError
@@ -18,6 +18,8 @@ from .history import MAX_LIMIT, Contact, HistoryEntry, HistoryPage, Time, page_o
 from .identity import StrPath
 from .insecure import InsecureNode
 from .rooms import RoomInfo, room_info
+
+_NOT_RUNNING = "the node is not running; use it inside 'async with meshchat.Node() as node'"
 
 
 class Node:
@@ -81,8 +83,7 @@ class Node:
         self._running: _core.Node | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Future[None] | None = None
-        self._asked: dict[int, asyncio.Future[Any]] = {}
-        self._tokens = 0
+        self._running_answers: Answers | None = None
         self._ahead: _core._RawEvent | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -95,13 +96,14 @@ class Node:
         self._loop = asyncio.get_running_loop()
         core = await _jobs.finish(_core.start(*self._config))
         self._running = core
-        self._loop.add_reader(core.answers_fileno(), self._take_answers)
+        self._running_answers = Answers(core, self._loop)
 
     async def stop(self) -> None:
         """Says goodbye to the neighbours, closes disk and links. ``async with`` does it. Idempotent."""
         if self._running is None:
             return
         if self._stopping is None:
+            self._answers.close()
             self._stopping = asyncio.ensure_future(self._stop(self._running))
         # A cancelled caller must not keep the node from stopping properly.
         await asyncio.shield(self._stopping)
@@ -110,13 +112,10 @@ class Node:
         self._wake()
         try:
             await _jobs.finish(core.stop())
-            self._take_answers()
+            self._answers.take()
         finally:
-            self._core_loop.remove_reader(core.answers_fileno())
             self._core_loop.remove_reader(core.events_fileno())
-            for answer in self._asked.values():
-                _fail(answer, StoppedError("the node was stopped before it answered; what was asked may not have happened"))
-            self._asked.clear()
+            self._answers.end()
 
     async def __aenter__(self) -> Node:
         await self.start()
@@ -132,14 +131,20 @@ class Node:
     @property
     def _core(self) -> _core.Node:
         if self._running is None:
-            raise StoppedError("the node is not running; use it inside 'async with meshchat.Node() as node'")
+            raise StoppedError(_NOT_RUNNING)
         return self._running
 
     @property
     def _core_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:
-            raise StoppedError("the node is not running; use it inside 'async with meshchat.Node() as node'")
+            raise StoppedError(_NOT_RUNNING)
         return self._loop
+
+    @property
+    def _answers(self) -> Answers:
+        if self._running_answers is None:
+            raise StoppedError(_NOT_RUNNING)
+        return self._running_answers
 
     # -- facts --------------------------------------------------------------------------------------------------
 
@@ -312,7 +317,7 @@ class Node:
         The future gives the message's id, before the first :class:`StatusChanged` event of that message.
         """
         core = self._core
-        return self._ask(lambda token: core.send(token, to, text, lifetime))
+        return self._answers.ask(lambda token: core.send(token, to, text, lifetime))
 
     def send_named_soon(
         self, to: str, name: str, text: str, *, lifetime: float | None = None
@@ -323,47 +328,7 @@ class Node:
         verified.
         """
         core = self._core
-        return self._ask(lambda token: core.send_named(token, to, name, text, lifetime))
-
-    def _ask(self, call: Callable[[int], None]) -> asyncio.Future[Any]:
-        """The answer to a call of the core, in the order of the calls and before any event that it causes."""
-        self._check_answering()
-        token = self._token()
-        call(token)
-        return self._answer(token)
-
-    def _token(self) -> int:
-        self._tokens += 1
-        return self._tokens
-
-    def _answer(self, token: int) -> asyncio.Future[Any]:
-        """What the core is going to answer to `token`."""
-        self._check_answering()
-        answer: asyncio.Future[Any] = self._core_loop.create_future()
-        self._asked[token] = answer
-        return answer
-
-    def _forget(self, token: int) -> None:
-        """Nobody awaits the answer to `token` any more."""
-        self._asked.pop(token, None)
-
-    def _check_answering(self) -> None:
-        if self._is_stopping:
-            # Nobody takes answers any more.
-            raise StoppedError("the node has been stopped; start another one")
-
-    def _take_answers(self) -> bool:
-        """Hands answers to those who wait for them; whether there were any."""
-        answers = self._core.take_answers()
-        for token, value, error in answers:
-            future = self._asked.pop(token, None)
-            if future is None or future.done():
-                continue
-            if error is None:
-                future.set_result(value)
-            else:
-                future.set_exception(error)
-        return bool(answers)
+        return self._answers.ask(lambda token: core.send_named(token, to, name, text, lifetime))
 
     # -- files ----------------------------------------------------------------------------------------------------
 
@@ -475,11 +440,11 @@ class Node:
         soon as it is used: :class:`RefusedError` or :class:`DisconnectedError`.
         """
         core, id = self._core, await self._id_of(to)
-        return Connection(self, await self._ask(lambda token: core.connect(token, id)))
+        return Connection(self._answers, await self._answers.ask(lambda token: core.connect(token, id)))
 
     async def listen(self) -> Listener:
         """Takes connections from now on, in the place of an earlier listener."""
-        return Listener(self, await self._ask(self._core.listen))
+        return Listener(self._answers, await self._answers.ask(self._core.listen))
 
     # -- AlexMesh v1: insecure ------------------------------------------------------------------------------------
 
@@ -494,7 +459,7 @@ class Node:
         acknowledged, by :class:`InsecureFailed` when it was not within 5 s.
         """
         core = self._core
-        return int(await self._ask(lambda token: core.send_insecure(token, to, text)))
+        return int(await self._answers.ask(lambda token: core.send_insecure(token, to, text)))
 
     async def broadcast_insecure(self, text: str) -> None:
         """Sends a text to every v1 node of each segment. Nobody acknowledges it."""
@@ -507,7 +472,7 @@ class Node:
         that others open are told by the same events.
         """
         core = self._core
-        return int(await self._ask(lambda token: core.connect_insecure(token, to)))
+        return int(await self._answers.ask(lambda token: core.connect_insecure(token, to)))
 
     async def write_insecure(self, stream: int, data: bytes) -> None:
         """Sends data on an open stream, in as many frames as it takes.
@@ -541,7 +506,7 @@ class Node:
             # It waits in `_ahead` meanwhile, as whoever asked for it may be cancelled.
             if self._ahead is None:
                 self._ahead = self._core.next_event()
-            if self._take_answers():
+            if self._answers.take():
                 await asyncio.sleep(0)
             raw, self._ahead = self._ahead, None
             if raw is not None:
@@ -611,13 +576,6 @@ def _kept(keep: timedelta | int | None) -> tuple[int | None, int | None]:
     elif keep >= 0:
         return None, keep
     raise ArgumentError("keep_history is less than nothing: give a time, a number of messages, or None for good")
-
-
-def _fail(answer: asyncio.Future[Any], error: Exception) -> None:
-    if not answer.done():
-        answer.set_exception(error)
-        # Whoever awaits it hears of it; if nobody does, that is no reason for a log entry.
-        answer.exception()
 
 
 def _file_id(file: str | FileInfo) -> str:

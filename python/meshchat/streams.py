@@ -13,7 +13,7 @@ from .errors import StreamClosedError
 
 if TYPE_CHECKING:
     from . import _core
-    from .node import Node
+    from ._answers import Answers
 
 #: What can be written.
 Buffer = Union[bytes, bytearray, memoryview]
@@ -37,12 +37,12 @@ class Stream:
     reads at a time. ``async for`` gives lines.
     """
 
-    def __init__(self, node: Node, core: _core.Stream) -> None:
-        self._node = node
+    def __init__(self, answers: Answers, core: _core.Stream) -> None:
+        self._answers = answers
         self._core = core
-        self._readable, writable = node._token(), node._token()
+        self._readable, writable = answers.token(), answers.token()
         core.watch(self._readable, writable)
-        self._writing = Writing(node, core, writable)
+        self._writing = Writing(answers, core, writable)
         self._reader: asyncio.Future[None] | None = None
         self._chunk = b""
         self._at = 0
@@ -138,7 +138,7 @@ class Stream:
         if self._reader is not None:
             raise RuntimeError("somebody else reads this stream already")
         while (data := self._core.read(_CHUNK)) is None:
-            self._reader = self._node._answer(self._readable)
+            self._reader = self._answers.answer(self._readable)
             try:
                 await self._reader
             finally:
@@ -193,7 +193,7 @@ class Stream:
         self._core.close()
         closed = StreamClosedError("the stream is closed")
         self._writing.fail(closed)
-        self._node._forget(self._readable)
+        self._answers.forget(self._readable)
         if self._reader is not None and not self._reader.done():
             self._reader.set_exception(closed)
 

@@ -85,12 +85,13 @@ def _run(options: argparse.Namespace) -> int:
     as_json = options.json
     if options.export is not None:
         as_json = _is_json(options.export)
-    entries = _entries(options)
+    history = History(options.home)
+    entries = _entries(history, options)
     first = next(entries, None)
     if first is None:
         print("no message was found", file=sys.stderr)
         return _NOTHING
-    names = {room.id: safe(room.name) for room in History(options.home).rooms()}
+    names = {room.id: safe(room.name) for room in history.rooms()}
     room_name = lambda room: names.get(room, room[:8])  # noqa: E731
     entries = chain([first], entries)
     lines = (_json_line(entry) if as_json else history_line(entry, room_name) for entry in entries)
@@ -103,8 +104,7 @@ def _run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _entries(options: argparse.Namespace) -> Iterator[HistoryEntry]:
-    history = History(options.home)
+def _entries(history: History, options: argparse.Namespace) -> Iterator[HistoryEntry]:
     wanted: dict[str, Any] = {"search": options.search, "since": options.since, "until": options.until}
     wanted["with_"] = options.with_ and history.resolve(options.with_)
     wanted["room"] = options.room and history.resolve_room(options.room)
