@@ -116,6 +116,9 @@ impl Node {
     /// Accepts a message of 1 byte to 1 MiB for a known node. The answer comes when it is safely on this node's disk;
     /// from then on it is delivered as soon as the recipient is in reach, also after a restart; while it is away, mailboxes
     /// keep a sealed copy. [`crate::Event::Status`] tells how far it is.
+    ///
+    /// When it is not accepted, it is not kept, and was not sent; but for a disk that takes it and then fails to sync it: then the
+    /// recipient may have it all the same.
     pub fn send(&self, to: NodeId, text: impl Into<String>) -> Pending<MessageId> {
         self.send_within(to, text, None)
     }

@@ -58,6 +58,8 @@ pub struct Messenger {
     rooms: Rooms,
     /// Messages and bytes of the application that wait for their commit.
     sending: (usize, usize),
+    /// Those of them that are on their way already, and to whom.
+    ahead: BTreeMap<MessageId, NodeId>,
     sent: Sent,
     any_unsaved: bool,
     last_token: u64,
@@ -83,6 +85,7 @@ impl Messenger {
             post,
             rooms: Rooms::default(),
             sending: (0, 0),
+            ahead: BTreeMap::new(),
             sent: Sent::default(),
             any_unsaved: false,
             last_token: 0,
@@ -307,15 +310,24 @@ impl Messenger {
                 opened.letters_for.into_iter().for_each(|recipient| self.post.has_letters(recipient));
                 self.ops.extend(self.hand_over.load(&self.config));
             }
+            StoreReply::Written { to, message } => {
+                self.ahead.insert(message.id, to);
+                self.enqueued(now, to, message);
+            }
             StoreReply::Enqueued { to, message } => {
                 self.release_sending(message.content.weight());
                 let (id, status) = (message.id, message.status);
                 self.events
                     .extend([MessengerEvent::Accepted { id }, MessengerEvent::Status { id, to, status }]);
-                self.enqueued(now, to, message);
+                if self.ahead.remove(&message.id).is_none() {
+                    self.enqueued(now, to, message);
+                }
                 self.retry_unsaved();
             }
             StoreReply::NotEnqueued { id, len, error } => {
+                if let Some(to) = self.ahead.remove(&id) {
+                    self.reload(now, to);
+                }
                 self.release_sending(len);
                 self.events.push_back(MessengerEvent::Refused { id, error });
             }
@@ -474,6 +486,15 @@ impl Messenger {
         self.outboxes.entry(to).or_default().enqueued(message, self.config.outbox_window);
         self.refill(to);
         self.review(now, to);
+    }
+
+    /// What is in memory of the messages to a peer is not what is on disk.
+    fn reload(&mut self, now: Now, peer: NodeId) {
+        if let Some(outbox) = self.outboxes.get_mut(&peer) {
+            outbox.rewind();
+            self.refill(peer);
+            self.review(now, peer);
+        }
     }
 
     /// Messages of this node have come further, as the disk knows.

@@ -83,7 +83,14 @@ impl Outbox {
         }
     }
 
-    /// A message has been committed.
+    /// Begins anew with what is on disk.
+    pub(super) fn rewind(&mut self) {
+        if self.last_seq > 0 {
+            self.set_session(self.session);
+        }
+    }
+
+    /// A message has been written.
     pub(super) fn enqueued(&mut self, message: OutgoingMessage, limit: PageLimit) {
         let fits = self.window.len() < limit.messages
             && (self.window.is_empty() || self.bytes.saturating_add(message.content.weight()) <= limit.bytes);

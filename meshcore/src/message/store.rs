@@ -1,7 +1,7 @@
 //! What the messenger asks of its store, and what it is told: plain data, executed by the driver.
 //!
 //! The store executes operations strictly in the order given and replies in that order, and only after the commit that
-//! makes them durable. An operation is atomic. The messenger relies on all three.
+//! makes them durable, but for [`StoreReply::Written`]. An operation is atomic. The messenger relies on all three.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -70,6 +70,7 @@ fn outcome(reply: &StoreReply) -> Outcome<'_> {
         | StoreReply::LetterKept { .. } => Outcome::Written,
         // Whoever sends a message that is refused is told by the answer.
         StoreReply::NotEnqueued { .. }
+        | StoreReply::Written { .. }
         | StoreReply::Opened(_)
         | StoreReply::OutboxPage { .. }
         | StoreReply::DepositPage { .. }

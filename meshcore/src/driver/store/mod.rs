@@ -3,6 +3,7 @@
 //! Operations queue up while a commit syncs the disk; the next commit takes all of them at once. So many messages share
 //! one sync, and a single one waits for no timer.
 
+mod before_sync;
 mod cursor;
 mod files;
 mod index;
@@ -33,8 +34,8 @@ use crate::message::store::{OpenedOutboxes, StoreError, StoreOp, StoreReply, Sto
 use crate::types::UnixTime;
 use writer::{Writer, time, unsigned};
 
-/// Gets the replies to a batch, on the writer's thread; must not wait for the store.
-pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send>;
+/// Gets the replies to a batch, on the writer's thread, some of them while it commits; must not wait for the store.
+pub type ReplyHandler = Box<dyn Fn(Vec<StoreReply>) + Send + Sync>;
 
 /// What was found on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]

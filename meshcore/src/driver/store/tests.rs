@@ -27,7 +27,7 @@ struct Direct {
 
 impl TestStore for Direct {
     fn execute_batch(&mut self, ops: Vec<StoreOp>) -> Vec<StoreReply> {
-        self.writer.execute(ops.into_iter().map(Command::Op).collect())
+        self.writer.execute(ops.into_iter().map(Command::Op).collect(), &unheard())
     }
 
     fn reopen(&mut self) -> OpenedOutboxes {
@@ -47,9 +47,17 @@ fn direct() -> (tempfile::TempDir, Direct) {
 
 fn open(file: &Path) -> (Store, Opened, Receiver<StoreReply>) {
     let (sender, replies) = channel();
-    let deliver = move |batch: Vec<StoreReply>| batch.into_iter().for_each(|reply| drop(sender.send(reply)));
+    let is_answer = |reply: &StoreReply| !matches!(reply, StoreReply::Written { .. });
+    let deliver = move |batch: Vec<StoreReply>| {
+        batch.into_iter().filter(is_answer).for_each(|reply| drop(sender.send(reply)));
+    };
     let (store, opened) = Store::open(file, KeepHistory::Everything, Box::new(deliver)).unwrap();
     (store, opened, replies)
+}
+
+/// For what is told before a commit ends.
+fn unheard() -> ReplyHandler {
+    Box::new(drop)
 }
 
 fn message_id(n: u32) -> MessageId {
@@ -150,7 +158,7 @@ fn a_database_of_the_first_version_keeps_its_contents() {
         StoreOp::LoadIncoming { after: 0, limit },
         StoreOp::MarkRead { from: peer, arrival: 1, receipt: message_id(9), now: at(10) },
     ];
-    let replies = writer.execute(ops.into_iter().map(Command::Op).collect());
+    let replies = writer.execute(ops.into_iter().map(Command::Op).collect(), &unheard());
     let [
         StoreReply::OutboxPage { messages, complete: true, .. },
         StoreReply::IncomingPage { messages: old, .. },
@@ -237,6 +245,43 @@ fn a_full_disk_refuses_and_loses_nothing() {
     assert!(matches!(store.execute_batch(vec![enqueue(3, 1 << 20)])[0], StoreReply::Enqueued { .. }));
     store.reopen();
     assert_eq!(loaded(&store.execute_batch(vec![load_all()])), [message_id(1), message_id(3)]);
+}
+
+#[test]
+fn new_texts_are_told_of_before_the_disk_has_synced_them() {
+    let (_directory, mut store) = direct();
+    let mut execute = |fails: bool, ops: Vec<StoreOp>| {
+        if fails {
+            store.writer.fail_to_sync();
+        }
+        let (sender, early) = channel();
+        let written: ReplyHandler = Box::new(move |batch| sender.send(batch).unwrap());
+        let replies = store.writer.execute(ops.into_iter().map(Command::Op).collect(), &written);
+        drop(written);
+        (early.iter().flatten().collect::<Vec<_>>(), replies)
+    };
+    let seq = |reply: &StoreReply| match reply {
+        StoreReply::Written { to: PEER, message } | StoreReply::Enqueued { to: PEER, message } => message.seq,
+        other => panic!("{other:?}"),
+    };
+    let (early, replies) = execute(false, vec![enqueue(1, 10), enqueue(2, 20)]);
+    assert!(early.iter().all(|reply| matches!(reply, StoreReply::Written { .. })));
+    assert_eq!(early.iter().map(seq).collect::<Vec<_>>(), replies.iter().map(seq).collect::<Vec<_>>());
+
+    let (early, replies) = execute(true, vec![enqueue(3, 10), StoreOp::Confirmed { arrival: 0 }]);
+    let lost = seq(&early[0]);
+    assert!(matches!(replies[..], [StoreReply::NotEnqueued { id, .. }] if id == message_id(3)));
+    let (_, replies) = execute(false, vec![load_all()]);
+    assert_eq!(loaded(&replies), [message_id(1), message_id(2)]);
+    // Its place is given to another one.
+    let (early, _) = execute(false, vec![enqueue(4, 10)]);
+    assert_eq!(seq(&early[0]), lost);
+
+    // What else is in the batch was answered before the text was there.
+    let (early, replies) = execute(false, vec![load_all(), enqueue(5, 10)]);
+    assert_eq!((early, replies.len()), (vec![], 2));
+    let (early, replies) = execute(false, vec![enqueue(6, 10), enqueue(5, 10)]);
+    assert_eq!((early, replies.len()), (vec![], 2));
 }
 
 #[test]
@@ -335,7 +380,7 @@ fn use_all(file: &Path) -> Result<(), StoreError> {
         token: 3,
     }));
     for op in ops {
-        writer.execute(vec![Command::Op(op)]);
+        writer.execute(vec![Command::Op(op)], &unheard());
     }
     writer.index();
     writer.sweep();
@@ -417,7 +462,7 @@ fn what_was_answered_survives_kill_9() {
         }
         child.wait().unwrap();
         let mut writer = Writer::open(&file, KeepHistory::Everything).unwrap();
-        let found = loaded(&writer.execute(vec![Command::Op(load_all())]));
+        let found = loaded(&writer.execute(vec![Command::Op(load_all())], &unheard()));
         assert!(stored.len() > 100 && found.len() >= stored.len());
         assert_eq!(found[..stored.len()], stored[..]);
         drop(writer);

@@ -12,6 +12,7 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 pub(super) use self::rooms::load_rooms;
+use super::before_sync::BeforeSync;
 use super::index::Indexer;
 use super::peers::{load_peers, save_peer};
 use super::retention::{KeepHistory, Sweeper};
@@ -65,6 +66,7 @@ type Answer = Result<Outcome, StoreError>;
 pub(super) struct Writer {
     file: PathBuf,
     connection: Connection,
+    before_sync: BeforeSync,
     /// The application's cursor, and what the database knows of it: written along with the next commit.
     confirmed: u64,
     saved_confirmed: u64,
@@ -78,8 +80,10 @@ impl Writer {
         schema::prepare(&mut connection, file)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let indexer = Indexer::open(&connection).map_err(|error| sqlite_error(file, error))?;
+        let before_sync = BeforeSync::install(&connection).map_err(|error| sqlite_error(file, error))?;
         let (file, sweeper) = (file.to_owned(), Sweeper::new(keep));
-        let mut writer = Self { file, connection, confirmed: 0, saved_confirmed: 0, indexer, sweeper };
+        let mut writer =
+            Self { file, connection, before_sync, confirmed: 0, saved_confirmed: 0, indexer, sweeper };
         let file = &writer.file;
         writer.confirmed = writer.meta(CONFIRMED).map_err(|error| sqlite_error(file, error))?;
         writer.saved_confirmed = writer.confirmed;
@@ -119,7 +123,7 @@ impl Writer {
                 break;
             }
             let batch: Vec<_> = first.into_iter().chain(queue.try_iter()).take(MAX_BATCH).collect();
-            let replies = self.execute(batch);
+            let replies = self.execute(batch, deliver);
             if !replies.is_empty() {
                 deliver(replies);
             }
@@ -131,12 +135,13 @@ impl Writer {
             }
         }
         // The cursor's own file has it as well; and a database that cannot be written now is mended at the next start.
-        let _ = self.commit(&[]);
+        let _ = self.commit(&[], deliver);
         let _ = self.connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");
     }
 
-    /// Executes commands in order and commits them together; a failure fails all that wanted to write.
-    pub(super) fn execute(&mut self, mut batch: Vec<Command>) -> Vec<StoreReply> {
+    /// Executes commands in order and commits them together; a failure fails all that wanted to write. `written` gets what can be
+    /// told before the disk has synced them.
+    pub(super) fn execute(&mut self, mut batch: Vec<Command>, written: &ReplyHandler) -> Vec<StoreReply> {
         batch.retain(|command| match command {
             Command::Op(StoreOp::Confirmed { arrival }) => {
                 self.confirmed = self.confirmed.max(*arrival);
@@ -147,7 +152,7 @@ impl Writer {
         let answers = if batch.iter().all(is_read) {
             batch.iter().map(|command| self.run_alone(command)).collect()
         } else {
-            self.commit(&batch).unwrap_or_else(|error| {
+            self.commit(&batch, written).unwrap_or_else(|error| {
                 // What the reads saw may have been rolled back.
                 let answer =
                     |command| if is_read(command) { self.run_alone(command) } else { Err(error.clone()) };
@@ -178,8 +183,8 @@ impl Writer {
     }
 
     /// Runs commands in one transaction; nothing of it stays when it fails.
-    fn commit(&mut self, batch: &[Command]) -> Result<Vec<Answer>, StoreError> {
-        self.try_commit(batch).map_err(|error| {
+    fn commit(&mut self, batch: &[Command], written: &ReplyHandler) -> Result<Vec<Answer>, StoreError> {
+        self.try_commit(batch, written).map_err(|error| {
             if !self.connection.is_autocommit() {
                 let _ = self.connection.execute_batch("ROLLBACK");
             }
@@ -187,17 +192,21 @@ impl Writer {
         })
     }
 
-    fn try_commit(&mut self, batch: &[Command]) -> rusqlite::Result<Vec<Answer>> {
+    fn try_commit(&mut self, batch: &[Command], written: &ReplyHandler) -> rusqlite::Result<Vec<Answer>> {
         if batch.is_empty() && self.confirmed <= self.saved_confirmed {
             return Ok(Vec::new());
         }
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
-        let answers =
-            batch.iter().map(|command| self.run_command(command).map(Ok)).collect::<Result<_, _>>()?;
+        let answers = batch
+            .iter()
+            .map(|command| self.run_command(command).map(Ok))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         if self.confirmed > self.saved_confirmed {
             self.set_meta(CONFIRMED, self.confirmed)?;
         }
-        self.connection.execute_batch("COMMIT")?;
+        let mut texts = new_texts(batch, &answers);
+        let tell = || texts.take().into_iter().for_each(written);
+        self.before_sync.during(tell, || self.connection.execute_batch("COMMIT"))?;
         self.saved_confirmed = self.confirmed;
         self.indexer.on_committed(batch);
         Ok(answers)
@@ -275,6 +284,12 @@ impl Writer {
 
     /// For tests that make the disk fail.
     #[cfg(test)]
+    pub(super) fn fail_to_sync(&self) {
+        self.before_sync.fail();
+    }
+
+    /// As [`Writer::fail_to_sync`].
+    #[cfg(test)]
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }
@@ -282,6 +297,28 @@ impl Writer {
 
 fn is_read(command: &Command) -> bool {
     matches!(command, Command::Op(op) if op.is_read())
+}
+
+/// What is told of a batch that does nothing but add texts to the outbox, before it is synced: nothing else in it can contradict that.
+fn new_texts(batch: &[Command], answers: &[Answer]) -> Option<Vec<StoreReply>> {
+    let written = |(command, answer): (&Command, &Answer)| match (command, answer) {
+        (Command::Op(StoreOp::Enqueue { id, to, created, expires, text }), Ok(Outcome::Enqueued { seq })) => {
+            let message = queued(*seq, *id, *created, *expires, text.clone());
+            Some(StoreReply::Written { to: *to, message })
+        }
+        _ => None,
+    };
+    batch.iter().zip(answers).map(written).collect()
+}
+
+fn queued(
+    seq: u64,
+    id: MessageId,
+    created: UnixTime,
+    expires: Option<UnixTime>,
+    text: String,
+) -> OutgoingMessage {
+    OutgoingMessage { seq, id, created, expires, content: Content::Text(text), status: Status::Queued }
 }
 
 /// What is told about a command once its fate is sealed.
@@ -307,9 +344,7 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
     };
     match (op, outcome) {
         (StoreOp::Enqueue { id, to, created, expires, text }, Outcome::Enqueued { seq }) => {
-            let (content, status) = (Content::Text(text), Status::Queued);
-            let message = OutgoingMessage { seq, id, created, expires, content, status };
-            Some(StoreReply::Enqueued { to, message })
+            Some(StoreReply::Enqueued { to, message: queued(seq, id, created, expires, text) })
         }
         (StoreOp::Room { id, command, .. }, Outcome::Room(outcome)) => {
             Some(StoreReply::RoomDone { id, len: command.weight(), outcome })

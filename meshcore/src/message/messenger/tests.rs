@@ -53,6 +53,15 @@ impl Node {
         self.messenger.send(NOW.wall, id(n), PEER, format!("text {n}"), None).unwrap();
     }
 
+    /// The disk says that it has written what it was asked to, which it is then asked for.
+    fn write(&mut self) -> Vec<StoreOp> {
+        let ops: Vec<_> = std::iter::from_fn(|| self.messenger.poll_store()).collect();
+        for reply in self.store.written(&ops) {
+            self.messenger.handle_store(NOW, reply);
+        }
+        ops
+    }
+
     fn connect(&mut self) {
         self.messenger.session_opened(SESSION, PEER);
         self.messenger.set_sending_session(NOW, PEER, Some(SESSION));
@@ -202,6 +211,51 @@ fn a_failed_commit_leaves_no_gap() {
     assert_eq!(node.settle(), []);
     assert!(node.take(Channel::Incoming).is_empty());
     assert!(node.store.incoming.is_empty());
+}
+
+#[test]
+fn what_is_written_is_sent_and_not_accepted_before_it_is_kept() {
+    let mut node = Node::new();
+    node.connect();
+    node.send(1);
+    let ops = node.write();
+    assert!(!node.take(Channel::Outgoing).is_empty());
+    node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+    assert_eq!(node.messenger.poll_event(), None);
+    for op in ops {
+        let reply = node.store.execute(op).unwrap();
+        node.messenger.handle_store(NOW, reply);
+    }
+    let told =
+        [MessengerEvent::Accepted { id: id(1) }, status(1, Status::Queued), status(1, Status::Delivered)];
+    assert_eq!(node.settle(), told);
+    assert!(node.take(Channel::Outgoing).is_empty(), "sent once");
+    assert!(!node.messenger.has_backlog(PEER));
+}
+
+#[test]
+fn what_was_written_and_not_kept_is_in_nobodys_way() {
+    let outbox_window = PageLimit { messages: 1, bytes: 1000 };
+    for is_sent in [true, false] {
+        let mut node = Node::with(MessengerConfig { outbox_window, ..MessengerConfig::default() });
+        node.connect();
+        node.send(1);
+        let ops = node.write();
+        if is_sent {
+            assert!(!node.take(Channel::Outgoing).is_empty());
+        }
+        for reply in execute_failing(&mut node.store, ops) {
+            node.messenger.handle_store(NOW, reply);
+        }
+        let refused = MessengerEvent::Refused { id: id(1), error: full() };
+        assert_eq!(node.settle(), [refused]);
+        assert!(node.take(Channel::Outgoing).is_empty());
+        // It may have arrived all the same; and its place in the outbox is that of the next one.
+        node.data(Channel::Outgoing, &receipt(&[1])).unwrap();
+        node.send(2);
+        assert_eq!(node.settle(), [MessengerEvent::Accepted { id: id(2) }, status(2, Status::Queued)]);
+        assert!(!node.take(Channel::Outgoing).is_empty());
+    }
 }
 
 #[test]

@@ -89,6 +89,20 @@ impl MemoryStore {
         self.mailbox.has(recipient, sender, id)
     }
 
+    /// What a disk may tell of operations before it executes them together.
+    pub fn written<'a>(&self, ops: impl IntoIterator<Item = &'a StoreOp>) -> Vec<StoreReply> {
+        let written = |(seq, op): (u64, &StoreOp)| match op {
+            StoreOp::Enqueue { id, to, created, expires, text } if !self.has_sent(*id) => {
+                let (content, status) = (Content::Text(text.clone()), Status::Queued);
+                let message =
+                    OutgoingMessage { seq, id: *id, created: *created, expires: *expires, content, status };
+                Some(StoreReply::Written { to: *to, message })
+            }
+            _ => None,
+        };
+        (self.last_seq + 1..).zip(ops).map(written).collect::<Option<_>>().unwrap_or_default()
+    }
+
     /// Executes an operation, which cannot fail; gives the answer of those that have one.
     pub fn execute(&mut self, op: StoreOp) -> Option<StoreReply> {
         Some(match op {

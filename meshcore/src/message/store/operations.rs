@@ -184,6 +184,14 @@ pub enum StoreOp {
 pub enum StoreReply {
     /// The first reply of all.
     Opened(OpenedOutboxes),
+    /// The disk has taken a text, and has yet to keep it: it can be sent, but is not accepted. [`StoreReply::Enqueued`] or
+    /// [`StoreReply::NotEnqueued`] follows. A store need not say so.
+    Written {
+        /// Recipient.
+        to: NodeId,
+        /// The message.
+        message: OutgoingMessage,
+    },
     /// The message is on disk.
     Enqueued {
         /// Recipient.

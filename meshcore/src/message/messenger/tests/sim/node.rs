@@ -162,6 +162,16 @@ impl Node {
         }
     }
 
+    /// The disk may say what it has written, and is about to sync.
+    pub(super) fn write(&mut self, now: Instant) {
+        let (now, fault) = (self.now(now), self.fault);
+        let Some(running) = &mut self.running else { return };
+        if matches!(fault, Fault::None | Fault::Flaky) {
+            let written = self.disk.written(running.ops.iter().take(running.committing));
+            written.into_iter().for_each(|reply| running.messenger.handle_store(now, reply));
+        }
+    }
+
     /// What the disk was busy with is done, or not.
     pub(super) fn commit(&mut self, now: Instant) {
         let (now, fault) = (self.now(now), self.fault);

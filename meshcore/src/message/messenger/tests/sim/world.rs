@@ -37,6 +37,10 @@ pub(super) enum Happening {
     Send {
         node: usize,
     },
+    Write {
+        node: usize,
+        life: u32,
+    },
     Commit {
         node: usize,
         life: u32,
@@ -221,6 +225,10 @@ impl World {
             Happening::Connect { ends, lives } => self.connect(ends, lives),
             Happening::Arrive { session, side } => self.arrive(session, side),
             Happening::Notice { session, side } => self.close(session, side),
+            Happening::Write { node, life } if self.lives(node, life) => {
+                self.nodes[node].write(self.now);
+                self.touch(node);
+            }
             Happening::Commit { node, life } if self.lives(node, life) => {
                 self.nodes[node].commit(self.now);
                 self.held = self.held.max(self.nodes[node].disk.held());
@@ -242,7 +250,8 @@ impl World {
                 self.touch(node);
             }
             Happening::Reach { node, life } if self.lives(node, life) => self.look_around(node),
-            Happening::Commit { .. }
+            Happening::Write { .. }
+            | Happening::Commit { .. }
             | Happening::Job { .. }
             | Happening::Timer { .. }
             | Happening::Show { .. }
@@ -326,7 +335,11 @@ impl World {
         if !running.ops.is_empty() && running.committing == 0 {
             running.committing = running.ops.len();
             let slow = if rng.random_bool(0.02) { 1.0 } else { 0.01 };
-            next.push((rng.random_range(0.001..0.01 + slow), Happening::Commit { node, life }));
+            let delay = rng.random_range(0.001..0.01 + slow);
+            if rng.random_bool(0.5) {
+                next.push((rng.random_range(0.0..delay), Happening::Write { node, life }));
+            }
+            next.push((delay, Happening::Commit { node, life }));
         }
         if !running.screen.is_empty() && !running.showing {
             running.showing = true;
