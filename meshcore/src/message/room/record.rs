@@ -49,7 +49,7 @@ impl Room {
         };
         let draft = match reader.bytes()? {
             [] => None,
-            payload => Some(State::parse(payload)?),
+            payload => Some(State::kept(payload)?),
         };
         let wish = match (reader.uint()?, reader.uint()?) {
             (0, _) => None,

@@ -158,13 +158,22 @@ impl State {
     }
 
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
+        Self::parse_with(payload, |name| name.parse().ok())
+    }
+
+    /// Parses what lies on the own disk: its name may be one that would not be taken any more.
+    pub(super) fn kept(payload: &[u8]) -> Option<Self> {
+        Self::parse_with(payload, |name| Nickname::kept(name).ok())
+    }
+
+    fn parse_with(payload: &[u8], name_of: fn(&str) -> Option<Nickname>) -> Option<Self> {
         let mut reader = Reader::new(payload);
         reader.items().filter(|items| *items == 8)?;
         reader.uint().filter(|format| *format == FORMAT)?;
         let nonce = reader.array()?;
         let owner_key = reader.bytes()?.to_vec();
         let version = reader.uint().filter(|version| (1..u64::MAX).contains(version))?;
-        let name = std::str::from_utf8(reader.bytes()?).ok()?.parse().ok()?;
+        let name = std::str::from_utf8(reader.bytes()?).ok().and_then(name_of)?;
         let members = Entries::read(&mut reader, MAX_MEMBERS)?;
         let invited = Entries::read(&mut reader, MAX_MEMBERS)?;
         let removed = Entries::read(&mut reader, MAX_REMOVED)?;
@@ -195,7 +204,7 @@ impl State {
 
 /// Finds what an owner has signed, without looking at the signature: for what lies on the own disk.
 pub(super) fn trusted(bytes: &[u8]) -> Option<State> {
-    State::parse(Signed::parse(bytes).ok()?.payload)
+    State::kept(Signed::parse(bytes).ok()?.payload)
 }
 
 /// Checks what somebody says that an owner has signed. The owner's key is in it, and certified by the room's id.

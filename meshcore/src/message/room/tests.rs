@@ -1,4 +1,5 @@
 use super::*;
+use crate::message::signed;
 
 const OWNER_KEY: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
 const ANNA: NodeId = NodeId([1; 32]);
@@ -181,4 +182,23 @@ fn a_room_survives_on_disk() {
         assert_eq!(Room::from_bytes(&bytes[1..]), None);
         assert_eq!(Room::from_bytes(&[&bytes[..], &[0]].concat()), None);
     }
+}
+
+#[test]
+fn a_room_whose_name_is_refused_today_is_still_read() {
+    let payload = owned(&[ANNA], &[]).signed.unwrap().0.payload();
+    let at = payload.windows(6).position(|bytes| bytes == b"hikers").unwrap();
+    let invisible = [&payload[..at], "hik\u{34f}r".as_bytes(), &payload[at + 6..]].concat();
+    let bytes = signed::sign(&key(), b"MeshChat room v1", invisible.clone()).unwrap();
+    assert!(state::verified(&bytes).is_none());
+    let state = state::trusted(&bytes).unwrap();
+    let (draft, room) = (State::kept(&invisible), Room::new(key().node_id()));
+    let room = Room { signed: Some((state, bytes)), draft, ..room };
+    let mut read = Room::from_bytes(&room.to_bytes()).unwrap();
+    assert_eq!(read, room);
+    assert_eq!(read.info().unwrap().name.as_str(), "hik\u{fffd}r");
+    // What is signed next has a name that all take.
+    read.invite(BERT).unwrap();
+    let signed = read.unsigned().unwrap().sign(&key()).unwrap();
+    assert!(state::verified(&signed).is_some());
 }
