@@ -203,8 +203,8 @@ pub(crate) fn meet<T: Tables>(
     finish(tables, id, known.as_ref(), room, queued).map(Some)
 }
 
-/// Takes what somebody asks of this node as the owner. Whoever asks for what is not to be has not heard of a later version, and is sent
-/// that. `None` when nothing comes of it.
+/// Takes what somebody asks of this node as the owner. A member that asks for what is not to be has not heard of a later version, and is
+/// sent that. `None` when nothing comes of it.
 pub(crate) fn answer<T: Tables>(
     tables: &mut T,
     from: NodeId,
@@ -216,7 +216,7 @@ pub(crate) fn answer<T: Tables>(
     let mut room = known.clone();
     let mut queued = Vec::new();
     if !room.answer(from, stamp.version, request) {
-        let Some(bytes) = known.correction(stamp.version) else { return Ok(None) };
+        let Some(bytes) = known.correction(from, stamp.version) else { return Ok(None) };
         send_signed(tables, from, bytes, now, &mut queued)?;
     }
     finish(tables, stamp.room, Some(&known), room, queued).map(Some)

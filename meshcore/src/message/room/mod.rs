@@ -443,10 +443,12 @@ impl Room {
         changed
     }
 
-    /// What somebody is sent who asked in answer to this version, in vain.
-    fn correction(&self, version: u64) -> Option<Vec<u8>> {
+    /// What `from` is sent, who asked in answer to this version in vain. Who does not belong to the room is not told who does, but
+    /// may hear once more that it was removed.
+    fn correction(&self, from: NodeId, version: u64) -> Option<Vec<u8>> {
         let (state, bytes) = self.signed.as_ref().filter(|_| self.is_own())?;
-        (state.version > version).then(|| bytes.clone())
+        let is_told = state.concerns(from) || state.removed.since(from) == Some(state.version);
+        (is_told && state.version > version).then(|| bytes.clone())
     }
 
     /// The owner's own signature is there. Gives those who are to know, or `None` if something else was signed since.

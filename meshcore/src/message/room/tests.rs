@@ -1,7 +1,10 @@
+use super::ledger::Tables as _;
 use super::*;
 use crate::message::signed;
+use crate::message::store::MemoryStore;
 
 const OWNER_KEY: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
+const NOW: UnixTime = UnixTime::from_millis(1);
 const ANNA: NodeId = NodeId([1; 32]);
 const BERT: NodeId = NodeId([2; 32]);
 const CARL: NodeId = NodeId([3; 32]);
@@ -201,4 +204,23 @@ fn a_room_whose_name_is_refused_today_is_still_read() {
     read.invite(BERT).unwrap();
     let signed = read.unsigned().unwrap().sign(&key()).unwrap();
     assert!(state::verified(&signed).is_some());
+}
+
+#[test]
+fn strangers_are_not_told_who_belongs_to_a_room() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    owners.remove(BERT).unwrap();
+    publish(&mut owners);
+    let id = owners.id().unwrap();
+    let asks = |owners: &Room, whom| {
+        let mut store = MemoryStore::default();
+        let Ok(()) = store.keep(id, owners);
+        let stamp = Stamp { room: id, version: 0 };
+        let Ok(outcome) = ledger::answer(&mut store, whom, stamp, RoomRequest::Join, NOW);
+        outcome.is_some_and(|outcome| outcome.queued.iter().any(|(to, _)| *to == whom))
+    };
+    assert!(asks(&owners, ANNA) && asks(&owners, BERT) && !asks(&owners, CARL));
+    owners.invite(CARL).unwrap();
+    publish(&mut owners);
+    assert!(asks(&owners, CARL) && !asks(&owners, BERT), "the room goes on without him");
 }
