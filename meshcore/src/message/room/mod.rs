@@ -145,8 +145,8 @@ pub struct Room {
     wish: Option<Wish>,
     /// This node has been a member.
     joined: bool,
-    /// Members of earlier versions who were not removed.
-    former: BTreeSet<NodeId>,
+    /// Members of earlier versions who were not removed, and the last version that was met in which each belonged to the room.
+    former: BTreeMap<NodeId, u64>,
     /// The latest version that each of the others has from this node, or has told this node.
     told: BTreeMap<NodeId, u64>,
 }
@@ -175,7 +175,7 @@ impl Room {
             draft: None,
             wish: None,
             joined: false,
-            former: BTreeSet::new(),
+            former: BTreeMap::new(),
             told: BTreeMap::new(),
         }
     }
@@ -297,16 +297,23 @@ impl Room {
         });
         let older =
             if is_newer { self.signed.replace((state, bytes)).map(|(state, _)| state) } else { Some(state) };
-        self.former.extend(older.iter().flat_map(|older| older.members.nodes()));
+        older.iter().for_each(|older| self.remember_members(older));
         self.settle();
         is_newer
+    }
+
+    fn remember_members(&mut self, older: &State) {
+        for node in older.members.nodes() {
+            let last = self.former.entry(node).or_default();
+            *last = older.version.max(*last);
+        }
     }
 
     /// Forgets what the version in force has made void.
     fn settle(&mut self) {
         if let Some((state, _)) = &self.signed {
             let State { members, invited, removed, .. } = state;
-            self.former.retain(|node| !members.contains(*node) && !removed.contains(*node));
+            self.former.retain(|node, _| !members.contains(*node) && !removed.contains(*node));
             self.told.retain(|node, _| members.contains(*node) || invited.contains(*node));
             if !members.contains(self.own) && !invited.contains(self.own) {
                 self.wish = None;
@@ -338,7 +345,7 @@ impl Room {
         } else if version > state.version {
             Admission::TooEarly
         } else if self.standing() == RoomStanding::Member
-            && (state.members.contains(from) || self.former.contains(&from))
+            && (state.members.contains(from) || self.former.get(&from).is_some_and(|last| version <= *last))
         {
             Admission::Admitted
         } else {
@@ -407,8 +414,12 @@ impl Room {
 
     fn remove(&mut self, node: NodeId) -> Result<(), RoomError> {
         let own = self.own;
+        // What somebody wrote before leaving is still taken; whoever is removed is not heard any more.
+        let was_member = self.former.contains_key(&node)
+            || self.signed.as_ref().is_some_and(|(state, _)| state.members.contains(node));
         let next = self.next()?;
-        if node == own || !(next.members.contains(node) || next.invited.contains(node)) {
+        let is_there = next.members.contains(node) || next.invited.contains(node);
+        if node == own || !(is_there || (was_member && !next.removed.contains(node))) {
             return Err(RoomError::NotInRoom);
         }
         next.remove(node);
@@ -465,7 +476,7 @@ impl Room {
         }
         listeners.remove(&self.own);
         self.told.extend(listeners.iter().map(|node| (*node, state.version)));
-        self.former.extend(before.iter().flat_map(|before| before.members.nodes()));
+        before.iter().for_each(|before| self.remember_members(before));
         self.settle();
         Some(listeners.into_iter().collect())
     }

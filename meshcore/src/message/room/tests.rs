@@ -1,7 +1,10 @@
+use ciborium::Value;
+
 use super::ledger::Tables as _;
 use super::*;
 use crate::message::signed;
 use crate::message::store::MemoryStore;
+use crate::wire::cbor::encoded;
 
 const OWNER_KEY: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
 const NOW: UnixTime = UnixTime::from_millis(1);
@@ -104,7 +107,7 @@ fn what_somebody_wrote_before_leaving_still_arrives() {
     let (state, bytes) = owned(&[ANNA, BERT, NodeId([4; 32])], &[]).signed.unwrap();
     dora.wish = Some(Wish { request: RoomRequest::Join, version: 1 });
     assert!(!dora.meet(BERT, state, bytes));
-    assert!(dora.former.contains(&BERT));
+    assert_eq!(dora.former.get(&BERT), Some(&1));
 }
 
 #[test]
@@ -176,7 +179,7 @@ fn a_room_survives_on_disk() {
     let mut anna = member(ANNA, &owners);
     anna.join().unwrap();
     anna.news_for(BERT);
-    anna.former.insert(CARL);
+    anna.former.insert(CARL, 1);
     let mut carl = member(CARL, &owned(&[], &[CARL]));
     carl.leave().unwrap();
     for room in [owners, anna, carl, owned(&[], &[])] {
@@ -223,4 +226,35 @@ fn strangers_are_not_told_who_belongs_to_a_room() {
     owners.invite(CARL).unwrap();
     publish(&mut owners);
     assert!(asks(&owners, CARL) && !asks(&owners, BERT), "the room goes on without him");
+}
+
+#[test]
+fn who_has_left_can_be_kept_from_writing() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    assert!(owners.answer(BERT, 1, RoomRequest::Leave));
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 1), Admission::Admitted, "written before leaving");
+    assert_eq!(anna.admission(BERT, 2), Admission::Refused);
+    // He goes on, with the old version: the owner can end that.
+    assert_eq!(owners.remove(CARL), Err(RoomError::NotInRoom));
+    owners.remove(BERT).unwrap();
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 1), Admission::Refused);
+    assert_eq!(owners.remove(BERT), Err(RoomError::NotInRoom), "once is enough");
+}
+
+#[test]
+fn a_room_that_the_first_format_kept_is_still_read() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    assert!(owners.answer(BERT, 1, RoomRequest::Leave));
+    publish(&mut owners);
+    assert_eq!(owners.former.get(&BERT), Some(&1));
+    let Value::Array(mut items) = ciborium::from_reader(&owners.to_bytes()[..]).unwrap() else { panic!() };
+    items.remove(0);
+    items[6] = Value::Array(vec![Value::Bytes(BERT.0.to_vec())]);
+    assert_eq!(Room::from_bytes(&encoded(items)), Some(owners));
 }
