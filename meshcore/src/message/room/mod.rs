@@ -313,7 +313,10 @@ impl Room {
     fn settle(&mut self) {
         if let Some((state, _)) = &self.signed {
             let State { members, invited, removed, .. } = state;
-            self.former.retain(|node, _| !members.contains(*node) && !removed.contains(*node));
+            let may_write = |node: &NodeId, last: u64| {
+                !members.contains(*node) && !removed.contains(*node) && last >= state.forgotten()
+            };
+            self.former.retain(|node, last| may_write(node, *last));
             self.told.retain(|node, _| members.contains(*node) || invited.contains(*node));
             if !members.contains(self.own) && !invited.contains(self.own) {
                 self.wish = None;
@@ -401,7 +404,7 @@ impl Room {
 
     fn invite(&mut self, node: NodeId) -> Result<(), RoomError> {
         let next = self.next()?;
-        if next.members.contains(node) || next.invited.contains(node) {
+        if next.members.contains(node) || next.invited.contains(node) || node == state::FORGOTTEN {
             return Err(RoomError::InRoom);
         }
         if next.members.len() + next.invited.len() >= MAX_MEMBERS {

@@ -26,6 +26,9 @@ pub const MAX_MEMBERS: usize = 256;
 /// Most nodes that are remembered as removed; beyond, the one that was removed first is forgotten.
 const MAX_REMOVED: usize = 256;
 
+/// No node has this id. Among the removed it stands for those who were forgotten, with the last version in which one of them was removed.
+pub(super) const FORGOTTEN: NodeId = NodeId([0; NodeId::LEN]);
+
 const FORMAT: u64 = 1;
 const AAD: &[u8] = b"MeshChat room v1";
 const ID_DOMAIN: &[u8] = b"MeshChat room id v1";
@@ -138,10 +141,19 @@ impl State {
         self.members.remove(node);
         self.invited.remove(node);
         self.removed.insert(node, self.version);
-        if self.removed.len() > MAX_REMOVED {
-            let oldest = self.removed.0.iter().min_by_key(|entry| entry.since).map(|entry| entry.node);
-            oldest.map(|node| self.removed.remove(node));
+        while self.removed.len() > MAX_REMOVED {
+            let known = self.removed.0.iter().filter(|entry| entry.node != FORGOTTEN);
+            let Some(Entry { node, since }) = known.min_by_key(|entry| entry.since).copied() else { break };
+            let since = since.max(self.forgotten());
+            self.removed.remove(node);
+            self.removed.remove(FORGOTTEN);
+            self.removed.insert(FORGOTTEN, since);
         }
+    }
+
+    /// Whoever belonged to the room only before this version may be one who was removed, and was forgotten since.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.removed.since(FORGOTTEN).unwrap_or(0)
     }
 
     pub(super) fn payload(&self) -> Vec<u8> {

@@ -258,3 +258,41 @@ fn a_room_that_the_first_format_kept_is_still_read() {
     items[6] = Value::Array(vec![Value::Bytes(BERT.0.to_vec())]);
     assert_eq!(Room::from_bytes(&encoded(items)), Some(owners));
 }
+
+#[test]
+fn who_was_removed_stays_removed() {
+    let mut owners = owned(&[ANNA, BERT, CARL], &[]);
+    let (mut anna, mut away) = (member(ANNA, &owners), member(ANNA, &owners));
+    let old = owners.clone();
+    anna.join().unwrap();
+    away.join().unwrap();
+    owners.remove(BERT).unwrap();
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    // So many are removed that Bert is forgotten; and one of those comes back, which makes place again.
+    let others = |batch: u8| {
+        (0..200).map(move |n| {
+            let mut id = [batch; 32];
+            id[1] = n;
+            NodeId(id)
+        })
+    };
+    for batch in [10, 11] {
+        others(batch).for_each(|node| owners.invite(node).unwrap());
+        publish(&mut owners);
+        others(batch).for_each(|node| owners.remove(node).unwrap());
+        publish(&mut owners);
+    }
+    owners.invite(others(11).next().unwrap()).unwrap();
+    publish(&mut owners);
+    assert!(!owners.signed.as_ref().unwrap().0.removed.contains(BERT));
+    assert_eq!(owners.invite(state::FORGOTTEN), Err(RoomError::InRoom), "nobody is called so");
+    for room in [&mut anna, &mut away] {
+        meet(room, &owners);
+        // Bert has kept the first version, and sends it.
+        let (state, bytes) = old.signed.clone().unwrap();
+        room.meet(BERT, state, bytes);
+        assert_eq!(room.admission(BERT, 1), Admission::Refused);
+        assert_eq!(room.admission(CARL, 1), Admission::Admitted, "a member is one");
+    }
+}
