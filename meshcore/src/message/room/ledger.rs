@@ -166,7 +166,8 @@ fn send_signed<T: Tables>(
     Ok(())
 }
 
-/// Takes a signed room that somebody has sent; `None` when nothing has changed by it.
+/// Takes a signed room that somebody has sent; `None` when nothing has changed by it. An older one than that in force may tell of earlier
+/// members, so that texts need not wait any more.
 pub(crate) fn meet<T: Tables>(
     tables: &mut T,
     own: NodeId,
@@ -188,13 +189,16 @@ pub(crate) fn meet<T: Tables>(
         }
     };
     let is_newer = room.meet(from, state, bytes.to_vec());
-    if !is_newer {
-        // What it tells of earlier members is worth keeping.
+    if known.as_ref() == Some(&room) {
+        return Ok(None);
+    }
+    if !is_newer && known.as_ref().is_some_and(|known| known.former == room.former) {
+        // What its sender has heard of is worth knowing.
         tables.keep(id, &room)?;
         return Ok(None);
     }
     let mut queued = Vec::new();
-    if let Some((to, stamp)) = room.insist() {
+    if is_newer && let Some((to, stamp)) = room.insist() {
         let content = Content::RoomRequest { stamp, request: RoomRequest::Leave };
         let id = state::answer_id(bytes);
         let message = tables.enqueue(NewMessage { id, to, created: now, expires: None, content })?;

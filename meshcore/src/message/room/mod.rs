@@ -127,7 +127,7 @@ struct Wish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     Admitted,
-    /// Its sender knows a later version: it waits until this node does.
+    /// This node may not have met the version that its sender knew, a later one or one that was overtaken: it waits for that.
     TooEarly,
     /// For good: a copy that comes by another way must not be taken later, out of order.
     Refused,
@@ -347,10 +347,13 @@ impl Room {
             Admission::Refused
         } else if version > state.version {
             Admission::TooEarly
-        } else if self.standing() == RoomStanding::Member
-            && (state.members.contains(from) || self.former.get(&from).is_some_and(|last| version <= *last))
+        } else if self.standing() != RoomStanding::Member {
+            Admission::Refused
+        } else if state.members.contains(from) || self.former.get(&from).is_some_and(|last| version <= *last)
         {
             Admission::Admitted
+        } else if version < state.version && version >= state.forgotten() {
+            Admission::TooEarly
         } else {
             Admission::Refused
         }

@@ -296,3 +296,20 @@ fn who_was_removed_stays_removed() {
         assert_eq!(room.admission(CARL, 1), Admission::Admitted, "a member is one");
     }
 }
+
+#[test]
+fn a_text_whose_version_was_overtaken_is_not_lost() {
+    let mut owners = owned(&[ANNA], &[BERT]);
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    assert!(owners.answer(BERT, 1, RoomRequest::Join));
+    publish(&mut owners);
+    let second = owners.clone();
+    assert_eq!(anna.admission(BERT, 2), Admission::TooEarly);
+    assert!(owners.answer(BERT, 2, RoomRequest::Leave));
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 2), Admission::TooEarly, "the second version is on its way");
+    assert!(!meet(&mut anna, &second));
+    assert_eq!(anna.admission(BERT, 2), Admission::Admitted);
+}
