@@ -5,13 +5,18 @@ use super::state::{self, State};
 use super::{Room, RoomCommand, RoomError, RoomOutcome};
 use crate::message::store::OutgoingMessage;
 use crate::types::{MessageId, NodeId, RoomId, UnixTime};
-use crate::wire::content::{Content, RoomRequest, Stamp};
+use crate::wire::content::{Content, MAX_ROOM_TEXT, RoomRequest, Stamp};
 
 /// Most rooms that a node knows; the void ones that are remembered count.
 pub(crate) const MAX_ROOMS: usize = 1024;
 
 /// Most rooms to which a node is invited without having answered: anybody may invite.
 const MAX_INVITATIONS: usize = 64;
+
+/// Most bytes of texts by nodes that have nothing to do with a room, as far as is known, that wait for one of its versions: of one sender,
+/// and until nobody's wait for more. Such a node may have been invited without this one having heard of it.
+const MAX_WAITING_OF_STRANGER: usize = MAX_ROOM_TEXT;
+const MAX_WAITING_WITH_STRANGERS: usize = 4 * MAX_ROOM_TEXT;
 
 /// A message on its way to the outbox.
 #[derive(Debug)]
@@ -39,6 +44,9 @@ pub(crate) trait Tables {
 
     /// Keeps a room, replacing what was kept.
     fn keep(&mut self, id: RoomId, room: &Room) -> Result<(), Self::Error>;
+
+    /// Bytes of the texts that wait for versions of a room: of this sender, and of all.
+    fn waiting(&mut self, room: RoomId, sender: NodeId) -> Result<(usize, usize), Self::Error>;
 
     /// Whether a message of this id was sent before, to whomever.
     fn is_used(&mut self, id: MessageId) -> Result<bool, Self::Error>;
@@ -244,13 +252,22 @@ pub(crate) fn publish<T: Tables>(
     finish(tables, id, Some(&known), room, queued).map(Some)
 }
 
-/// What happens to a text to a room; `None` when nothing is known of the room.
+/// What happens to a text of `len` bytes to a room; `None` when nothing is known of the room.
 pub(crate) fn admit<T: Tables>(
     tables: &mut T,
     from: NodeId,
     stamp: Stamp,
+    len: usize,
 ) -> Result<Option<Admission>, T::Error> {
-    Ok(tables.room(stamp.room)?.map(|room| room.admission(from, stamp.version)))
+    let Some(room) = tables.room(stamp.room)? else { return Ok(None) };
+    let admission = room.admission(from, stamp.version);
+    if admission == Admission::TooEarly && !room.has_met(from) {
+        let (of_sender, of_all) = tables.waiting(stamp.room, from)?;
+        if of_sender + len > MAX_WAITING_OF_STRANGER || of_all + len > MAX_WAITING_WITH_STRANGERS {
+            return Ok(Some(Admission::Refused));
+        }
+    }
+    Ok(Some(admission))
 }
 
 /// Whether one more room can be known.

@@ -359,6 +359,11 @@ impl Room {
         }
     }
 
+    /// Whether a node belongs to the room, has belonged to it, or is invited, in a version that was met.
+    fn has_met(&self, node: NodeId) -> bool {
+        self.former.contains_key(&node) || self.signed.as_ref().is_some_and(|(state, _)| state.concerns(node))
+    }
+
     /// Those who get what this node writes now, and the version in which they are members. What the owner has changed holds for what it
     /// writes at once.
     fn readers(&self) -> Result<(Stamp, Vec<NodeId>), RoomError> {

@@ -108,7 +108,8 @@ fn send(room: RoomId, text: &str) -> RoomCommand {
 pub(crate) fn check_rooms(owners: &mut dyn TestStore, members: &mut dyn TestStore) {
     let (room, states) = check_owner(owners);
     check_member(members, room, &states);
-    check_overtaken(owners, members);
+    let room = check_overtaken(owners, members);
+    check_strangers(owners, members, room);
 }
 
 /// Gives the room and its signed versions: 1 the owner alone, 2 Anna invited, 3 Anna a member, 4 Anna gone and Bert invited, 5 closed.
@@ -242,7 +243,7 @@ fn check_member(store: &mut dyn TestStore, room: RoomId, states: &[Vec<u8>]) {
 }
 
 /// A text comes before its version, and that after the next one.
-fn check_overtaken(owners: &mut dyn TestStore, members: &mut dyn TestStore) {
+fn check_overtaken(owners: &mut dyn TestStore, members: &mut dyn TestStore) -> RoomId {
     let own = key().node_id();
     let mut owner = Host { own, store: owners, last_id: 50 };
     let room = RoomCommand::room_id(own, &[8; 16]);
@@ -275,4 +276,32 @@ fn check_overtaken(owners: &mut dyn TestStore, members: &mut dyn TestStore) {
     assert_eq!((texts, &outcomes[0].changes[..]), (vec!["240".into(), "241".into()], &[][..]));
     assert_eq!(anna.receive(own, signed(&second)), (vec![], vec![]));
     assert_eq!(anna.receive(BERT, text(242, 3)).0, [""; 0]);
+    room
+}
+
+/// What nodes write of which it is not known whether they have to do with the room waits in small amounts.
+fn check_strangers(owners: &mut dyn TestStore, members: &mut dyn TestStore, room: RoomId) {
+    let own = key().node_id();
+    let strangers: Vec<_> = (20..26).map(|n| NodeId([n; 32])).collect();
+    let mut anna = Host { own: ANNA, store: members, last_id: 170 };
+    let text = |n: usize| {
+        let content = Content::RoomText { stamp: Stamp { room, version: 5 }, text: format!("{n:60000}") };
+        vec![(MessageId([n as u8; 16]), content)]
+    };
+    for (n, stranger) in strangers.iter().enumerate() {
+        for n in [n, n + 10] {
+            assert_eq!(anna.receive(*stranger, text(n)).0, [""; 0]);
+        }
+    }
+    let mut owner = Host { own, store: owners, last_id: 80 };
+    strangers.iter().for_each(|node| drop(owner.command(RoomCommand::Invite(room, *node)).unwrap()));
+    let outcome = owner.command(RoomCommand::Remove(room, BERT)).unwrap();
+    owner.publish(&outcome.room);
+    let stamp = Stamp { room, version: 4 };
+    let outcomes = strangers.iter().map(|node| owner.ask(*node, stamp, RoomRequest::Join));
+    let outcome = outcomes.last().and_then(|outcomes| outcomes.into_iter().next()).unwrap();
+    let (fifth, ..) = owner.publish(&outcome.room);
+    let (texts, _) = anna.receive(own, vec![(MessageId([251; 16]), Content::Room(fifth))]);
+    let texts: Vec<_> = texts.iter().map(|text| text.trim()).collect();
+    assert_eq!(texts, ["0", "1", "2", "3"], "one each, and no more than four together");
 }
