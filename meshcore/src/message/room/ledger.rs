@@ -183,21 +183,23 @@ pub(crate) fn meet<T: Tables>(
     bytes: &[u8],
     now: UnixTime,
 ) -> Result<Option<RoomOutcome>, T::Error> {
-    let Some(state) = state::verified(bytes) else { return Ok(None) };
+    let Some(state) = state::claimed(bytes) else { return Ok(None) };
     let id = state.id();
     let known = tables.room(id)?;
-    let mut room = match known.clone() {
-        Some(room) => room,
-        None if !state.concerns(own) || state.owner() == own => return Ok(None),
-        None => {
-            if tables.count()?.1 >= MAX_INVITATIONS || !has_place(tables)? {
-                return Ok(None);
-            }
-            Room::new(own)
+    if known.is_none() {
+        let is_for_others = !state.concerns(own) || state.owner() == own;
+        if is_for_others || tables.count()?.1 >= MAX_INVITATIONS {
+            return Ok(None);
         }
-    };
-    let is_newer = room.meet(from, state, bytes.to_vec());
-    if known.as_ref() == Some(&room) {
+    }
+    let mut room = known.clone().unwrap_or_else(|| Room::new(own));
+    let is_newer = room.meet(from, state.clone(), bytes.to_vec());
+    // Everybody sends everybody the same versions: a signature is looked at when there is something to take from it that was not known.
+    let is_known = known.as_ref().is_some_and(|known| known.has_met_version(bytes));
+    if known.as_ref() == Some(&room) || !(is_known || state::is_authentic(bytes, &state)) {
+        return Ok(None);
+    }
+    if known.is_none() && !has_place(tables)? {
         return Ok(None);
     }
     if !is_newer && known.as_ref().is_some_and(|known| known.former == room.former) {

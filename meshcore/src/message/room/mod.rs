@@ -284,7 +284,12 @@ impl Room {
         gone.chain(new.map(RoomChange::Joined)).collect()
     }
 
-    /// Takes a version that somebody has sent, and that was verified. Whether it is higher than what was known.
+    /// Whether these bytes are the version in force.
+    fn has_met_version(&self, bytes: &[u8]) -> bool {
+        self.signed.as_ref().is_some_and(|(_, signed)| signed == bytes)
+    }
+
+    /// Takes a version that somebody has sent. Whether it is higher than what was known.
     fn meet(&mut self, from: NodeId, state: State, bytes: Vec<u8>) -> bool {
         if self.is_own() {
             return false;

@@ -219,13 +219,22 @@ pub(super) fn trusted(bytes: &[u8]) -> Option<State> {
     State::kept(Signed::parse(bytes).ok()?.payload)
 }
 
-/// Checks what somebody says that an owner has signed. The owner's key is in it, and certified by the room's id.
+/// What somebody says that an owner has signed. Nothing may come of it that [`is_authentic`] does not confirm.
+pub(super) fn claimed(bytes: &[u8]) -> Option<State> {
+    State::parse(Signed::parse(bytes).ok()?.payload)
+}
+
+/// Whether the owner has signed these bytes, of which this state is. Its key is in it, and certified by the room's id.
+pub(super) fn is_authentic(bytes: &[u8], state: &State) -> bool {
+    let (Ok(signed), Ok(key)) = (Signed::parse(bytes), PublicKey::from_spki(&state.owner_key)) else {
+        return false;
+    };
+    signed.verify(&key, AAD).is_ok()
+}
+
+#[cfg(test)]
 pub(super) fn verified(bytes: &[u8]) -> Option<State> {
-    let signed = Signed::parse(bytes).ok()?;
-    let state = State::parse(signed.payload)?;
-    let key = PublicKey::from_spki(&state.owner_key).ok()?;
-    signed.verify(&key, AAD).ok()?;
-    Some(state)
+    claimed(bytes).filter(|state| is_authentic(bytes, state))
 }
 
 /// The id of the room that `owner` made with this random number: nobody else can make one with the same.

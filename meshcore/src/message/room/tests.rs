@@ -1,9 +1,12 @@
+use std::convert::Infallible;
+
 use ciborium::Value;
 
-use super::ledger::Tables as _;
+use super::ledger::{NewMessage, Tables};
 use super::*;
 use crate::message::signed;
 use crate::message::store::MemoryStore;
+use crate::types::MessageId;
 use crate::wire::cbor::encoded;
 
 const OWNER_KEY: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
@@ -312,4 +315,71 @@ fn a_text_whose_version_was_overtaken_is_not_lost() {
     assert_eq!(anna.admission(BERT, 2), Admission::TooEarly, "the second version is on its way");
     assert!(!meet(&mut anna, &second));
     assert_eq!(anna.admission(BERT, 2), Admission::Admitted);
+}
+
+/// Counts what is written.
+#[derive(Default)]
+struct Counting {
+    store: MemoryStore,
+    kept: usize,
+}
+
+impl Tables for Counting {
+    type Error = Infallible;
+
+    fn room(&mut self, id: RoomId) -> Result<Option<Room>, Infallible> {
+        self.store.room(id)
+    }
+
+    fn count(&mut self) -> Result<(usize, usize), Infallible> {
+        self.store.count()
+    }
+
+    fn forget_void(&mut self) -> Result<bool, Infallible> {
+        self.store.forget_void()
+    }
+
+    fn keep(&mut self, id: RoomId, room: &Room) -> Result<(), Infallible> {
+        self.kept += 1;
+        self.store.keep(id, room)
+    }
+
+    fn waiting(&mut self, room: RoomId, sender: NodeId) -> Result<(usize, usize), Infallible> {
+        self.store.waiting(room, sender)
+    }
+
+    fn is_used(&mut self, id: MessageId) -> Result<bool, Infallible> {
+        self.store.is_used(id)
+    }
+
+    fn enqueue(&mut self, message: NewMessage) -> Result<Option<OutgoingMessage>, Infallible> {
+        Tables::enqueue(&mut self.store, message)
+    }
+}
+
+#[test]
+fn old_versions_cost_little() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    let (_, old) = owners.signed.clone().unwrap();
+    owners.invite(CARL).unwrap();
+    publish(&mut owners);
+    let (_, new) = owners.signed.clone().unwrap();
+    let mut store = Counting::default();
+    let mut meet = |from, bytes: &[u8]| {
+        let before = store.kept;
+        let Ok(_) = ledger::meet(&mut store, ANNA, from, bytes, NOW);
+        store.kept > before
+    };
+    assert!(meet(BERT, &new));
+    assert!(!meet(BERT, &new) && !meet(BERT, &old) && !meet(NodeId([4; 32]), &old));
+    assert!(meet(CARL, &new) && !meet(CARL, &new), "what he has heard of is worth knowing, once");
+    // Neither a newer version nor one that tells of earlier members counts that the owner has not signed.
+    let payload = |version, members: &[NodeId]| {
+        let mut state = State { version, ..owners.signed.clone().unwrap().0 };
+        members.iter().for_each(|node| state.members.insert(*node, 1));
+        let other = include_str!("../../../tests/keys/message/rsa2048b.pem");
+        signed::sign(&IdentityKey::from_pem(other, None).unwrap(), b"MeshChat room v1", state.payload())
+            .unwrap()
+    };
+    assert!(!meet(CARL, &payload(3, &[])) && !meet(CARL, &payload(2, &[NodeId([5; 32])])));
 }
