@@ -345,10 +345,19 @@ impl Room {
         self.is_over() && !self.joined
     }
 
+    /// The owner and the id of the room of which these bytes claim to be a version.
+    pub(super) fn claimed(bytes: &[u8]) -> Option<(NodeId, RoomId)> {
+        state::claimed(bytes).map(|state| (state.owner(), state.id()))
+    }
+
+    /// Whether this node is a member, or wants to be one.
+    pub(super) fn takes_part(&self) -> bool {
+        matches!(self.standing(), RoomStanding::Member | RoomStanding::Joining)
+    }
+
     fn admission(&self, from: NodeId, version: u64) -> Admission {
         let Some((state, _)) = &self.signed else { return Admission::Refused };
-        let takes_part = matches!(self.standing(), RoomStanding::Member | RoomStanding::Joining);
-        if !takes_part || state.removed.contains(from) {
+        if !self.takes_part() || state.removed.contains(from) {
             Admission::Refused
         } else if version > state.version {
             Admission::TooEarly
