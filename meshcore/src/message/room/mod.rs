@@ -340,9 +340,9 @@ impl Room {
             && matches!(standing, RoomStanding::Left | RoomStanding::Removed | RoomStanding::Closed)
     }
 
-    /// Over, and nobody here would miss it.
+    /// Nobody here would miss it: it is over, and the person knows; or it was declined, whether the owner ever hears of that or not.
     pub(crate) fn is_void(&self) -> bool {
-        self.is_over() && !self.joined
+        !self.joined && (self.is_over() || self.standing() == RoomStanding::Left)
     }
 
     /// The owner and the id of the room of which these bytes claim to be a version.

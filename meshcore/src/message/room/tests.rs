@@ -383,3 +383,31 @@ fn old_versions_cost_little() {
     };
     assert!(!meet(CARL, &payload(3, &[])) && !meet(CARL, &payload(2, &[NodeId([5; 32])])));
 }
+
+#[test]
+fn invitations_that_were_declined_make_room_for_others() {
+    let mut store = MemoryStore::default();
+    let message = |n: usize| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        id
+    };
+    let command = |store: &mut MemoryStore, n, command| {
+        let Ok(done) = ledger::command(store, ANNA, MessageId(message(n)), NOW, &command);
+        done
+    };
+    for n in 0..ledger::MAX_ROOMS + 1 {
+        let mut state = State::new(key().spki_der(), message(n), "spam".parse().unwrap());
+        state.invited.insert(ANNA, 1);
+        let signed = state.sign(&key()).unwrap();
+        let Ok(outcome) = ledger::meet(&mut store, ANNA, key().node_id(), &signed, NOW);
+        assert_eq!(outcome.unwrap().changes, [RoomChange::Invited]);
+        let declined = command(&mut store, n, RoomCommand::Leave(state.id())).unwrap();
+        assert_eq!(declined.queued.len(), 1, "its owner is told, and never answers");
+        // What was declined is known as such when it comes again.
+        let Ok(outcome) = ledger::meet(&mut store, ANNA, BERT, &signed, NOW);
+        assert_eq!(outcome, None);
+    }
+    let (owner_key, name) = (key().spki_der().to_vec(), "mine".parse().unwrap());
+    command(&mut store, usize::MAX, RoomCommand::Create { nonce: [9; 16], owner_key, name }).unwrap();
+}
