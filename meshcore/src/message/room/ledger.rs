@@ -281,13 +281,13 @@ fn finish<T: Tables>(
     tables: &mut T,
     id: RoomId,
     before: Option<&Room>,
-    room: Room,
+    mut room: Room,
     queued: Queued,
 ) -> Result<RoomOutcome, T::Error> {
+    let changes = room.news(before);
     // A void room is remembered: an old version of it that comes late is known as such.
     if before != Some(&room) {
         tables.keep(id, &room)?;
     }
-    let changes = room.changes(before);
     Ok(RoomOutcome { room, changes, queued })
 }

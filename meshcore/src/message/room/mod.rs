@@ -145,6 +145,8 @@ pub struct Room {
     wish: Option<Wish>,
     /// This node has been a member.
     joined: bool,
+    /// The person was told of an invitation, and has not answered since.
+    asked: bool,
     /// Members of earlier versions who were not removed, and the last version that was met in which each belonged to the room.
     former: BTreeMap<NodeId, u64>,
     /// The latest version that each of the others has from this node, or has told this node.
@@ -175,6 +177,7 @@ impl Room {
             draft: None,
             wish: None,
             joined: false,
+            asked: false,
             former: BTreeMap::new(),
             told: BTreeMap::new(),
         }
@@ -257,7 +260,14 @@ impl Room {
         self.standing() == RoomStanding::Invited
     }
 
-    /// What has changed since.
+    /// What has changed since, to be told. Of an invitation that is withdrawn and repeated nobody is told twice.
+    fn news(&mut self, before: Option<&Self>) -> Vec<RoomChange> {
+        let changes = self.changes(before);
+        let is_repeated = changes == [RoomChange::Invited] && self.asked;
+        self.asked |= self.is_invitation();
+        if is_repeated { Vec::new() } else { changes }
+    }
+
     fn changes(&self, before: Option<&Self>) -> Vec<RoomChange> {
         let (Some(state), standing) = (self.state(), self.standing()) else { return Vec::new() };
         let was = before.map(Self::standing);
@@ -542,6 +552,7 @@ impl Room {
         let stamp = Stamp { room: state.id(), version: state.version };
         let owner = state.owner();
         self.wish = Some(Wish { request, version: stamp.version });
+        self.asked = false;
         self.settle();
         Ok((owner, stamp))
     }

@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! [format = 2, own: bstr .size 32, signed: bstr, draft: bstr, wish: uint (0 none / 1 join / 2 leave), its version: uint,
-//!  joined: uint (0 / 1), former: [*[bstr .size 32, uint]], told: [*[bstr .size 32, uint]]]
+//!  joined: uint (0 / 1), asked: uint (0 / 1), former: [*[bstr .size 32, uint]], told: [*[bstr .size 32, uint]]]
 //! ```
 //!
-//! An empty byte string stands for nothing. The first format had no number in front, and no versions with those of *former*.
+//! An empty byte string stands for nothing. The first format had no number in front, no *asked*, and no versions with those of
+//! *former*.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +42,7 @@ impl Room {
             number(wish.0),
             number(wish.1),
             number(self.joined.into()),
+            number(self.asked.into()),
             versions(&self.former),
             versions(&self.told),
         ])
@@ -51,7 +53,7 @@ impl Room {
         let mut reader = Reader::new(bytes);
         let is_first_format = match reader.items()? {
             8 => true,
-            9 => reader.uint().filter(|format| *format == FORMAT).map(|_| false)?,
+            10 => reader.uint().filter(|format| *format == FORMAT).map(|_| false)?,
             _ => return None,
         };
         let own = NodeId(reader.array()?);
@@ -70,6 +72,7 @@ impl Room {
             _ => return None,
         };
         let joined = reader.uint()? == 1;
+        let asked = !is_first_format && reader.uint()? == 1;
         let former = if is_first_format {
             // They may have belonged to it until the version in force.
             let last = signed.as_ref().map_or(0, |(state, _): &(State, _)| state.version - 1);
@@ -80,7 +83,7 @@ impl Room {
         };
         let told = versions(&mut reader)?;
         reader.finish()?;
-        Some(Self { own, signed, draft, wish, joined, former, told })
+        Some(Self { own, signed, draft, wish, joined, asked, former, told })
     }
 }
 

@@ -258,6 +258,7 @@ fn a_room_that_the_first_format_kept_is_still_read() {
     assert_eq!(owners.former.get(&BERT), Some(&1));
     let Value::Array(mut items) = ciborium::from_reader(&owners.to_bytes()[..]).unwrap() else { panic!() };
     items.remove(0);
+    items.remove(6);
     items[6] = Value::Array(vec![Value::Bytes(BERT.0.to_vec())]);
     assert_eq!(Room::from_bytes(&encoded(items)), Some(owners));
 }
@@ -410,4 +411,32 @@ fn invitations_that_were_declined_make_room_for_others() {
     }
     let (owner_key, name) = (key().spki_der().to_vec(), "mine".parse().unwrap());
     command(&mut store, usize::MAX, RoomCommand::Create { nonce: [9; 16], owner_key, name }).unwrap();
+}
+
+#[test]
+fn a_room_tells_of_an_invitation_once() {
+    let mut store = MemoryStore::default();
+    let mut state = State::new(key().spki_der(), [7; 16], "spam".parse().unwrap());
+    let mut told = |store: &mut MemoryStore, is_invited: bool| {
+        if is_invited {
+            state.removed.remove(ANNA);
+            state.invited.insert(ANNA, state.version);
+        } else {
+            state.remove(ANNA);
+        }
+        let signed = state.sign(&key()).unwrap();
+        state.version += 1;
+        let Ok(outcome) = ledger::meet(store, ANNA, key().node_id(), &signed, NOW);
+        outcome.unwrap().changes
+    };
+    assert_eq!(told(&mut store, true), [RoomChange::Invited]);
+    for is_invited in [false, true, false, true] {
+        assert_eq!(told(&mut store, is_invited), []);
+    }
+    // Whoever has answered is asked again.
+    let room = RoomCommand::room_id(key().node_id(), &[7; 16]);
+    let Ok(done) = ledger::command(&mut store, ANNA, MessageId([1; 16]), NOW, &RoomCommand::Leave(room));
+    done.unwrap();
+    assert_eq!(told(&mut store, false), []);
+    assert_eq!(told(&mut store, true), [RoomChange::Invited]);
 }
