@@ -176,8 +176,8 @@
 // A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
 #define MESHCHAT_EVENT_FILE_FAILED 11
 
-// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
-// that nobody overlooks it. Has: text.
+// A warning of its own: a known nickname has come with another key, or a verified node has taken another nickname, so that
+// somebody may pose as somebody else. Show it so that nobody overlooks it. Has: text.
 #define MESHCHAT_EVENT_NICKNAME_TAKEN 12
 
 // Who belongs to a room has changed, or what this node has to do with it. Has: room id, room name, room change, node id (who
@@ -490,7 +490,7 @@ int32_t meshchat_config_set_home(meshchat_config *config,
 // `meshchat_config_set_home`.
 int32_t meshchat_config_set_temporary(meshchat_config *config);
 
-// The name shown to others: 1 to 32 characters without white space and control characters, not starting with '@' or
+// The name shown to others: 1 to 32 characters without white space, control and invisible characters, not starting with '@' or
 // '/'. It identifies nobody: two nodes may choose the same.
 int32_t meshchat_config_set_nickname(meshchat_config *config,
                                      const char *nickname);

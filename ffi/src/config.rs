@@ -53,7 +53,7 @@ pub unsafe extern "C" fn meshchat_config_set_temporary(config: *mut Config) -> i
     }
 }
 
-/// The name shown to others: 1 to 32 characters without white space and control characters, not starting with '@' or
+/// The name shown to others: 1 to 32 characters without white space, control and invisible characters, not starting with '@' or
 /// '/'. It identifies nobody: two nodes may choose the same.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_config_set_nickname(config: *mut Config, nickname: *const c_char) -> i32 {

@@ -44,8 +44,8 @@ pub const MESHCHAT_EVENT_FILE_DONE: i32 = 10;
 /// A file will not arrive: its state tells whether it was refused, cancelled or failed. Has: node id (the other end), file.
 pub const MESHCHAT_EVENT_FILE_FAILED: i32 = 11;
 
-/// A warning of its own: a known nickname has come with another key, so that somebody may pose as somebody else. Show it so
-/// that nobody overlooks it. Has: text.
+/// A warning of its own: a known nickname has come with another key, or a verified node has taken another nickname, so that
+/// somebody may pose as somebody else. Show it so that nobody overlooks it. Has: text.
 pub const MESHCHAT_EVENT_NICKNAME_TAKEN: i32 = 12;
 
 /// Who belongs to a room has changed, or what this node has to do with it. Has: room id, room name, room change, node id (who
@@ -103,7 +103,9 @@ impl MeshEvent {
             Event::Message(_) => MESHCHAT_EVENT_MESSAGE,
             Event::Broadcast { .. } => MESHCHAT_EVENT_BROADCAST,
             Event::Status { .. } => MESHCHAT_EVENT_STATUS,
-            Event::Warning(Warning::NicknameTaken { .. }) => MESHCHAT_EVENT_NICKNAME_TAKEN,
+            Event::Warning(Warning::NicknameTaken { .. } | Warning::VerifiedRenamed { .. }) => {
+                MESHCHAT_EVENT_NICKNAME_TAKEN
+            }
             Event::Warning(_) => MESHCHAT_EVENT_WARNING,
             Event::RouteChanged(_) => MESHCHAT_EVENT_ROUTE_CHANGED,
             Event::Room { .. } => MESHCHAT_EVENT_ROOM,

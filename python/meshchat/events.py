@@ -209,7 +209,7 @@ class Warning:
 
     kind: str
     """``nickname-taken``, ``address-conflict``, ``link``, ``insecure-dropped``, ``storage``, ``mailbox-refused``,
-    ``file-waits`` or ``other``."""
+    ``file-waits`` or ``other``. ``nickname-taken`` also tells of a verified node that has taken another nickname."""
     text: str
 
 

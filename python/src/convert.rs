@@ -117,7 +117,7 @@ pub(crate) fn event(py: Python<'_>, event: Event) -> PyResult<Option<Py<PyAny>>>
 
 fn warning_kind(warning: &Warning) -> &'static str {
     match warning {
-        Warning::NicknameTaken { .. } => "nickname-taken",
+        Warning::NicknameTaken { .. } | Warning::VerifiedRenamed { .. } => "nickname-taken",
         Warning::AddressConflict => "address-conflict",
         Warning::Link { .. } => "link",
         Warning::InsecureDropped { .. } => "insecure-dropped",

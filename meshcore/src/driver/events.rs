@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::node::{Event, InsecureEvent, Warning};
 
-/// Events of presence and warnings that wait for the application at the most; the oldest of them goes first.
+/// Events of presence, files and rooms, and warnings, that wait for the application at the most; the oldest of them goes first.
 /// Messages are bounded by the hand-over window below, statuses by what the application itself has sent.
 const MAX_NOTICES: usize = 4096;
 
@@ -47,6 +47,8 @@ fn is_notice(event: &Event) -> bool {
         Event::NodeFound(_) | Event::NodeLost(_) | Event::RouteChanged(_) | Event::Warning(_) => true,
         // The list of files has them as well, and peers decide how many there are.
         Event::FileOffered(_) | Event::FileProgress(_) => true,
+        // As the list of rooms has those.
+        Event::Room { .. } => true,
         Event::FileFailed(file) => file.incoming,
         _ => false,
     }
@@ -204,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::node::{IncomingMessage, InsecureMessageId};
-    use crate::types::{MessageId, NodeId, UnixTime, V1Address};
+    use crate::types::{MessageId, NodeId, RoomChange, RoomId, UnixTime, V1Address};
 
     fn is_readable(events: &Events) -> bool {
         let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
@@ -261,6 +263,11 @@ mod tests {
     fn old_notices_give_way_and_messages_do_not() {
         let events = Events::new().unwrap();
         events.push(message(1));
+        events.push(Event::Room {
+            room: RoomId([1; 16]),
+            name: "spam".parse().unwrap(),
+            change: RoomChange::Invited,
+        });
         (0..2 * MAX_NOTICES).for_each(|number| events.push(notice(number)));
         events.push(message(2));
         assert_eq!(events.last_arrival(), 0);

@@ -1,5 +1,7 @@
 //! Names of files, made safe: a name comes from the network and becomes part of a path.
 
+use crate::types::is_invisible;
+
 /// Longest name that common file systems take, in bytes.
 const MAX_LEN: usize = 255;
 
@@ -12,8 +14,8 @@ const MAX_EXTENSION: usize = 16;
 /// Names of devices on some systems, whatever their ending.
 const RESERVED: [&str; 4] = ["con", "prn", "aux", "nul"];
 
-/// The name under which a file that is called `name` elsewhere may be kept: its last component, without control characters
-/// and marks that reorder a line, without dots at its beginning, and never empty.
+/// The name under which a file that is called `name` elsewhere may be kept: its last component, without control and
+/// invisible characters, without dots at its beginning, and never empty.
 pub fn safe_name(name: &str) -> String {
     let last = name.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default();
     let safe: String = last.chars().map(|c| if is_unsafe(c) { '_' } else { c }).collect();
@@ -57,9 +59,7 @@ fn cut(text: &str, len: usize) -> &str {
 }
 
 fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{fffd}')
+    c.is_control() || is_invisible(c) || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffd}')
 }
 
 #[cfg(test)]
@@ -86,6 +86,7 @@ mod tests {
             (" . .x", "x"),
             ("a\nb\tc\u{1b}[31m", "a_b_c_[31m"),
             ("photo\u{202e}gpj.exe", "photo_gpj.exe"),
+            ("photo\u{3164}.jpg", "photo_.jpg"),
             ("nul\0byte", "nul_byte"),
             ("NUL", "_NUL"),
             ("com1.txt", "_com1.txt"),

@@ -48,8 +48,11 @@ impl Ties {
 pub struct Entry {
     /// The node.
     pub id: NodeId,
-    /// Its name for itself; that of the contact before it is seen.
+    /// What it is called here: as it calls itself; as the contact says, before it is seen; and when it is verified, as it was
+    /// called then.
     pub nickname: Option<Nickname>,
+    /// What it calls itself.
+    pub own_name: Option<Nickname>,
     /// Number of its latest identity record.
     pub record_number: u64,
     /// The subkey in it.
@@ -73,11 +76,12 @@ pub struct Entry {
 impl Entry {
     /// Somebody of whom nothing but the id is known.
     fn unseen(id: NodeId, now: UnixTime) -> Self {
-        let (nickname, trust, ties, last_seen) = Default::default();
+        let (nickname, own_name, trust, ties, last_seen) = Default::default();
         let (record_number, subkey, record, capabilities) = (0, [0; SUBKEY_LEN], Vec::new(), 0);
         Self {
             id,
             nickname,
+            own_name,
             record_number,
             subkey,
             record,
@@ -154,6 +158,9 @@ pub struct Refresh {
     /// somebody else: warn. Reported when the nickname is new for this node, not with every record, and not of those who
     /// are blocked.
     pub nickname_also_used_by: Option<NodeId>,
+    /// A verified node calls itself otherwise than when it was verified. It could pose as somebody else by that, so it is still
+    /// called as before: warn. Reported with every new record.
+    pub keeps_its_name: bool,
     /// A node that was forgotten to make room.
     pub evicted: Option<NodeId>,
 }
@@ -200,7 +207,12 @@ impl Directory {
         keep: impl Fn(NodeId) -> bool,
     ) -> Refresh {
         let id = record.id;
-        let mut refresh = Refresh { change: Change::Refused, nickname_also_used_by: None, evicted: None };
+        let mut refresh = Refresh {
+            change: Change::Refused,
+            nickname_also_used_by: None,
+            keeps_its_name: false,
+            evicted: None,
+        };
         let old_name = match self.entries.get_mut(&id) {
             Some(entry) => {
                 entry.last_seen = entry.last_seen.max(now);
@@ -214,7 +226,12 @@ impl Directory {
                 entry.subkey = record.fields.subkey;
                 entry.capabilities = record.fields.capabilities;
                 entry.record = raw.to_vec();
+                entry.own_name.clone_from(&record.fields.nickname);
                 refresh.change = Change::Updated;
+                if entry.trust == Trust::Verified {
+                    refresh.keeps_its_name = entry.nickname != entry.own_name;
+                    return refresh;
+                }
                 std::mem::replace(&mut entry.nickname, record.fields.nickname.clone())
             }
             None => {
@@ -229,6 +246,7 @@ impl Directory {
                 }
                 self.insert(Entry {
                     nickname: record.fields.nickname.clone(),
+                    own_name: record.fields.nickname.clone(),
                     record_number: record.fields.number,
                     subkey: record.fields.subkey,
                     record: raw.to_vec(),
@@ -260,7 +278,7 @@ impl Directory {
             let _ = self.contact(id, first_seen, |_| true);
         }
         if let Some(entry) = self.entries.get_mut(&id) {
-            if !entry.has_record() {
+            if !entry.has_record() || trust == Trust::Verified {
                 entry.nickname.clone_from(&peer.nickname);
             }
             entry.last_seen =
@@ -306,7 +324,7 @@ impl Directory {
         Ok(evicted)
     }
 
-    /// Notes what the person thinks of a node, known or not. Gives who was forgotten for it.
+    /// Notes what the person thinks of a node, known or not; with that it is called as it calls itself. Gives who was forgotten for it.
     pub fn set_trust(
         &mut self,
         id: NodeId,
@@ -316,6 +334,9 @@ impl Directory {
     ) -> Result<Option<NodeId>, KeepError> {
         let (entry, evicted) = self.contact(id, now, keep)?;
         entry.trust = trust;
+        if entry.has_record() {
+            entry.nickname.clone_from(&entry.own_name);
+        }
         Ok(evicted)
     }
 

@@ -435,7 +435,8 @@ impl Messenger {
 
     /// The next operation for the store.
     pub fn poll_store(&mut self) -> Option<StoreOp> {
-        self.ops.pop_front().or_else(|| self.post.poll_store())
+        let op = self.ops.pop_front().or_else(|| self.post.poll_store())?;
+        Some(self.without_blocked_owners(op))
     }
 
     /// The next letter to be sealed, envelope to be opened, or room to be signed.

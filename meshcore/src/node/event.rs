@@ -153,6 +153,16 @@ fn nickname_taken(nickname: &Nickname, known: NodeId, verified: bool, other: Nod
     )
 }
 
+fn renamed(node: NodeId, nickname: Option<&Nickname>, own_name: Option<&Nickname>) -> String {
+    let quoted =
+        |name: Option<&Nickname>, none: &str| name.map_or(none.to_owned(), |name| format!("'{name}'"));
+    let (nickname, own_name) = (quoted(nickname, "its id alone"), quoted(own_name, "nothing"));
+    format!(
+        "{node}, whom you have verified, was known by {nickname} then, and calls itself {own_name} now: it may pose as \
+         somebody else. It is still known by {nickname}; if you trust the new name, verify it once more (/verify)"
+    )
+}
+
 /// Something that went wrong while the node goes on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -168,6 +178,16 @@ pub enum Warning {
         verified: bool,
         /// Who uses it too.
         other: NodeId,
+    },
+    /// A verified node calls itself otherwise than when it was verified.
+    #[error("{}", renamed(*node, nickname.as_ref(), own_name.as_ref()))]
+    VerifiedRenamed {
+        /// The node.
+        node: NodeId,
+        /// What it was called when it was verified. It is still called so here.
+        nickname: Option<Nickname>,
+        /// What it calls itself.
+        own_name: Option<Nickname>,
     },
     /// Another node uses this node's key.
     #[error("another running node uses this node's key; end one of them, or give it a home of its own")]

@@ -175,6 +175,12 @@ impl Stack {
             let warning = Warning::NicknameTaken { nickname, known, verified, other: id };
             self.events.push_back(Event::Warning(warning));
         }
+        if refresh.keeps_its_name && self.is_news(id, id) {
+            let entry = self.directory.node(&id);
+            let (nickname, own_name) =
+                entry.map(|entry| (entry.nickname.clone(), entry.own_name.clone())).unwrap_or_default();
+            self.events.push_back(Event::Warning(Warning::VerifiedRenamed { node: id, nickname, own_name }));
+        }
         if let Some(evicted) = refresh.evicted {
             self.store_ops.push_back(StoreOp::RemovePeer(evicted));
         }
@@ -184,7 +190,7 @@ impl Stack {
         }
     }
 
-    /// Whether these two have not been told of yet: a node can change its name as often as it likes.
+    /// Whether these two, or this one, have not been told of yet: a node can change its name as often as it likes.
     fn is_news(&mut self, known: NodeId, other: NodeId) -> bool {
         if self.same_names.len() >= CAPACITY {
             self.same_names.clear();

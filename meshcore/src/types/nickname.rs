@@ -3,7 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A name that a node gives itself: 1 to 32 characters without white space and control characters, not starting with
+use super::invisible::is_invisible;
+
+/// A name that a node gives itself: 1 to 32 characters without white space, control and invisible characters, not starting with
 /// `@` or `/` (a chat would take these for commands). It identifies nobody: two nodes may choose the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Nickname(String);
@@ -32,11 +34,11 @@ impl Nickname {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
 
-/// Characters that a terminal does not show or that reorder what it shows (Unicode's bidirectional controls).
-fn is_invisible(c: char) -> bool {
-    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    /// A name that was kept before a character in it was found to be invisible: U+FFFD shows in the place of each.
+    pub(crate) fn kept(text: &str) -> Result<Self, NicknameError> {
+        text.replace(is_invisible, "\u{fffd}").parse()
+    }
 }
 
 impl FromStr for Nickname {
@@ -74,6 +76,24 @@ mod tests {
         assert_eq!("x".repeat(33).parse::<Nickname>(), Err(NicknameError::TooLong));
         for bad in ["a b", "@a", "/a", "a\n", "a\u{202e}b", "a\u{1b}[1m"] {
             assert_eq!(bad.parse::<Nickname>(), Err(NicknameError::Forbidden), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn invisible_characters_are_refused() {
+        let invisible = "\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{17b4}\u{180b}\u{180e}\u{180f}\u{200d}\u{2064}\u{2800}\u{3164}\u{fe0f}\u{feff}\
+                         \u{ffa0}\u{fff9}\u{110bd}\u{1343f}\u{1d173}\u{e0041}\u{e0100}\u{e0fff}";
+        for c in invisible.chars() {
+            let name = format!("anna{c}");
+            assert_eq!(name.parse::<Nickname>(), Err(NicknameError::Forbidden), "{name:?} looks like anna");
+            assert_eq!(
+                Nickname::kept(&name).unwrap().as_str(),
+                "anna\u{fffd}",
+                "and is shown as another one"
+            );
+        }
+        for name in ["Žofie", "анна", "안나", "安娜", "أنّا", "क्षमा", "👩🏽"] {
+            assert_eq!(name.parse::<Nickname>().unwrap(), Nickname::kept(name).unwrap());
         }
     }
 }

@@ -269,6 +269,34 @@ fn a_verified_node_keeps_its_name() {
 }
 
 #[test]
+fn a_verified_node_that_renames_itself_is_told_of_once() {
+    let mut world = World::new(12, &[ALICE, BOB], Faults::NONE);
+    (0..2).for_each(|station| world.start(station));
+    meet(&mut world);
+    let bob = id(&world, 1);
+    world.with(0, |stack, now| stack.verify(now, bob)).unwrap();
+    world.stations[1].nickname = "anna".into();
+    for _ in 0..2 {
+        world.crash(1);
+        world.start(1);
+        world.run_until(60 * SECOND, |_| false);
+    }
+    let names = ["node1", "anna"].map(|name| Some(name.parse().unwrap()));
+    let [nickname, own_name] = names.clone();
+    assert_eq!(warned(&world), [Warning::VerifiedRenamed { node: bob, nickname, own_name }]);
+    let called =
+        |world: &World| world.stations[0].stack.as_ref().unwrap().resolve(&bob.to_string()).unwrap().nickname;
+    assert_eq!(called(&world), names[0]);
+    // Also after a restart, until it is verified once more.
+    world.crash(0);
+    world.start(0);
+    meet(&mut world);
+    assert_eq!(called(&world), names[0]);
+    world.with(0, |stack, now| stack.verify(now, bob)).unwrap();
+    assert_eq!(called(&world), names[1]);
+}
+
+#[test]
 fn a_blocked_impostor_takes_no_name() {
     let mut world = twins(9, false);
     let carol = id(&world, 2);

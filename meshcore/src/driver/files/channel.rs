@@ -27,6 +27,9 @@ pub(super) enum Broken {
     /// The peer does not answer.
     #[error("the peer does not answer")]
     Silent,
+    /// The peer sends nothing of the file, while others wait to send theirs.
+    #[error("nothing of the file has come for a while, and others wait for their turn")]
+    Stalled,
     /// Another exchange about the same file has begun.
     #[error("another exchange about this file has begun")]
     Replaced,

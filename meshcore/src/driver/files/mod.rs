@@ -12,5 +12,6 @@ mod receiving;
 mod sending;
 mod service;
 mod shared;
+mod turns;
 
 pub(super) use service::{FileCommand, FileParts, Files, Notice};

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 
 use super::channel::{Broken, Turn};
 use super::disk;
 use super::exchange::{BEAT, Exchange, PATIENCE};
 use super::shared::{Shared, Turnstile, blocking};
+use super::turns::Permit;
 use crate::file::{FileRecord, Taken, Taking, Transfer, sync_interval};
 use crate::types::{FileId, FileReason, FileState};
 
@@ -39,7 +39,7 @@ pub(super) async fn receive(
 ) -> Result<(), Broken> {
     let id = file.id;
     let shared = Arc::clone(&exchange.shared);
-    let _permit = turn(exchange, turnstile).await?;
+    let permit = turn(exchange, turnstile).await?;
     if is_placed(&shared, &file).await.map_err(|error| refused(&shared, &file, &error))? {
         return finish(exchange, id).await;
     }
@@ -47,7 +47,7 @@ pub(super) async fn receive(
     let (mut taking, record) = Taking::new(file.offer.clone(), part.len);
     exchange.channel.send(record).await?;
     shared.on_progress(&id, part.len);
-    let taken = take_all(exchange, turnstile, &mut taking, &mut part, &file).await;
+    let taken = take_all(exchange, (turnstile, &permit), &mut taking, &mut part, &file).await;
     if !matches!(taken, Ok(Next::Over)) {
         // What is there need not come again, whatever ends the exchange.
         let synced = sync(&shared, &file, &mut part).await;
@@ -61,15 +61,15 @@ pub(super) async fn receive(
     }
 }
 
-/// Waits until few enough files are being received.
-async fn turn(exchange: &mut Exchange, turnstile: &Turnstile) -> Result<OwnedSemaphorePermit, Broken> {
-    let receiving = Arc::clone(&exchange.shared.receiving);
-    if let Ok(permit) = Arc::clone(&receiving).try_acquire_owned() {
+/// Waits until few enough files are being received, of this peer and in all.
+async fn turn(exchange: &mut Exchange, turnstile: &Turnstile) -> Result<Permit, Broken> {
+    let (shared, peer) = (Arc::clone(&exchange.shared), exchange.peer);
+    if let Some(permit) = shared.receiving.try_take(peer) {
         return Ok(permit);
     }
     exchange.channel.send(FileRecord::Noted).await?;
     let permit = tokio::select! {
-        permit = receiving.acquire_owned() => permit.map_err(|_| Broken::Stopping)?,
+        permit = shared.receiving.take(peer) => permit.ok_or(Broken::Stopping)?,
         // The next exchange does what was decided.
         changed = turnstile.current.changed() => return changed.and(Err(Broken::Replaced)),
         () = exchange.shared.stopped() => return Err(Broken::Stopping),
@@ -87,14 +87,19 @@ enum Next {
 
 async fn take_all(
     exchange: &mut Exchange,
-    turnstile: &Turnstile,
+    (turnstile, permit): (&Turnstile, &Permit),
     taking: &mut Taking,
     part: &mut Part,
     file: &Transfer,
 ) -> Result<Next, Broken> {
     let shared = Arc::clone(&exchange.shared);
     let id = file.id;
+    let mut fed = shared.now().monotonic;
     while !taking.is_complete() {
+        // Signs of life alone keep no place for which others wait.
+        if permit.is_awaited() && shared.now().monotonic - fed >= PATIENCE {
+            return Err(Broken::Stalled);
+        }
         let record = tokio::select! {
             turn = exchange.channel.turn(None) => match turn? {
                 Turn::Came(record) => record,
@@ -126,6 +131,7 @@ async fn take_all(
                 write(exchange, turnstile, taking, (part, file), (offset, data)).await?;
                 part.len = offset + len as u64;
                 shared.on_progress(&id, part.len);
+                fed = shared.now().monotonic;
                 if let Some(progress) = taking.on_written(len) {
                     exchange.channel.send(progress).await?;
                 }

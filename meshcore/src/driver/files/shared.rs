@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{Notify, OwnedMutexGuard, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
 
 use super::channel::Broken;
 use super::service::News;
+use super::turns::Turns;
 use crate::driver::engine::Clock;
 use crate::driver::events::Events;
 use crate::driver::store::{FileOp, FileStore, Saved};
@@ -23,9 +24,6 @@ use crate::types::{FileId, FileInfo, FileState, Instant, NodeId};
 
 /// Least time between two events about the progress of one file.
 const PROGRESS_GAP: Duration = Duration::from_millis(200);
-
-/// Files that are received at the same time; others wait for their turn.
-const RECEIVING: usize = 16;
 
 /// A node that is in reach.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,7 +46,7 @@ pub(super) struct Shared {
     clock: Clock,
     pub(super) downloads: PathBuf,
     pub(super) news: mpsc::UnboundedSender<News>,
-    pub(super) receiving: Arc<Semaphore>,
+    pub(super) receiving: Turns,
     present: Mutex<HashMap<NodeId, Presence>>,
     progress: Mutex<HashMap<FileId, Progress>>,
     /// Files of which the application knows that the disk refuses them.
@@ -122,7 +120,7 @@ impl Shared {
             clock,
             downloads,
             news,
-            receiving: Arc::new(Semaphore::new(RECEIVING)),
+            receiving: Turns::new(),
             present: Mutex::default(),
             progress: Mutex::default(),
             refused: Mutex::default(),

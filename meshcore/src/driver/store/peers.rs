@@ -38,7 +38,7 @@ fn peer(row: &Row<'_>) -> rusqlite::Result<StoredPeer> {
         last_seen: time(row, 3)?,
         trust: code(row, 4, Trust::from_code)?,
         ties: code(row, 5, Ties::from_code)?,
-        nickname: nickname.and_then(|name| name.parse::<Nickname>().ok()),
+        nickname: nickname.and_then(|name| Nickname::kept(&name).ok()),
     })
 }
 

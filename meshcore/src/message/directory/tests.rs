@@ -127,6 +127,40 @@ fn a_verified_node_keeps_its_name() {
 }
 
 #[test]
+fn a_verified_node_cannot_redirect_a_name() {
+    let mut directory = Directory::new();
+    let (anna, bert) = (record(1, 1, Some("anna"), 1), record(2, 2, Some("bert"), 1));
+    see(&mut directory, &anna, 1);
+    see(&mut directory, &bert, 2);
+    judge(&mut directory, bert.id, Trust::Verified);
+    let renamed = record(2, 2, Some("anna"), 2);
+    let refresh = see(&mut directory, &renamed, 4);
+    assert!(refresh.keeps_its_name && refresh.nickname_also_used_by.is_none());
+    let check = |directory: &Directory| {
+        assert_eq!(directory.resolve("anna"), Ok(anna.id));
+        assert_eq!(directory.still_means("anna", anna.id), Ok(()));
+        assert_eq!(directory.resolve("bert"), Ok(bert.id));
+    };
+    check(&directory);
+    // On disk and back.
+    let stored: Vec<_> = directory.iter().map(Entry::stored).collect();
+    let mut directory = Directory::new();
+    directory.restore(&stored[0], Some(&anna));
+    directory.restore(&stored[1], Some(&renamed));
+    check(&directory);
+    // Whoever verifies it again takes its new name; from then on there are two, and one of them is verified.
+    judge(&mut directory, bert.id, Trust::Verified);
+    assert_eq!(directory.resolve("anna"), Ok(bert.id));
+    // Nor does one that was verified without a name.
+    let carl = record(3, 3, None, 1).id;
+    judge(&mut directory, carl, Trust::Verified);
+    assert!(see(&mut directory, &record(3, 3, Some("dora"), 1), 5).keeps_its_name);
+    assert!(directory.resolve("dora").is_err());
+    judge(&mut directory, carl, Trust::Seen);
+    assert_eq!(directory.resolve("dora"), Ok(carl));
+}
+
+#[test]
 fn a_name_that_nobody_else_has_still_means_the_same() {
     let mut directory = Directory::new();
     let anna = record(1, 1, Some("anna"), 1);

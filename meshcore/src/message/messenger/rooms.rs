@@ -8,6 +8,7 @@ use crate::message::post::Job;
 use crate::message::room::{Room, RoomCommand, RoomOutcome};
 use crate::message::store::StoreOp;
 use crate::types::{Instant, MessageId, Now, RoomId, RoomInfo, Status, UnixTime};
+use crate::wire::content::Content;
 
 /// After this a version that was to be signed, and has not come into force, is signed again: the disk may have refused it.
 const SIGNING: Duration = Duration::from_secs(60);
@@ -103,6 +104,24 @@ impl Messenger {
             self.enqueued(now, to, message);
         }
         self.sign_rooms(now.monotonic);
+    }
+
+    /// Whoever is blocked cannot invite, also not by way of somebody else, who may have the version from before: it says nothing then, and
+    /// is acknowledged. In a room that was joined its owner has its say.
+    pub(super) fn without_blocked_owners(&self, mut op: StoreOp) -> StoreOp {
+        let is_joined = |room| self.rooms.known.get(&room).is_some_and(Room::takes_part);
+        if let StoreOp::StoreIncoming { messages, .. } = &mut op {
+            for message in messages {
+                if let Content::Room(bytes) = &mut message.content
+                    && let Some((owner, room)) = Room::claimed(bytes)
+                    && self.post.is_blocked(&owner)
+                    && !is_joined(room)
+                {
+                    bytes.clear();
+                }
+            }
+        }
+        op
     }
 
     pub(super) fn sign_rooms(&mut self, now: Instant) {

@@ -2,6 +2,8 @@ use super::super::store::testing::{execute_failing, full};
 use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError};
 use super::*;
 use crate::message::framing::RecordReader;
+use crate::message::identity::IdentityKey;
+use crate::message::room::RoomCommand;
 use crate::wire::content::MAX_TEXT;
 use crate::wire::record::Record;
 
@@ -477,4 +479,35 @@ fn a_session_with_somebody_who_is_gone_keeps_nothing_from_mailboxes() {
     assert_eq!(deposits(&mut node, 20), 0, "it is there");
     node.messenger.set_reachable(NOW, PEER, false);
     assert_eq!(deposits(&mut node, 24), 1);
+}
+
+#[test]
+fn a_blocked_owner_cannot_invite() {
+    let pem = include_str!("../../../tests/keys/message/rsa2048.pem");
+    let key = IdentityKey::from_pem(pem, None).unwrap();
+    let owner = key.node_id();
+    let mut owners = MemoryStore::default();
+    let mut command = |n, command| {
+        let op = StoreOp::Room { own: owner, id: id(n), now: NOW.wall, command };
+        match owners.execute(op) {
+            Some(StoreReply::RoomDone { outcome, .. }) => outcome.room,
+            other => panic!("{other:?}"),
+        }
+    };
+    let (nonce, name) = ([1; 16], "insult".parse().unwrap());
+    let room = command(1, RoomCommand::Create { nonce, owner_key: key.spki_der().to_vec(), name });
+    let room = command(2, RoomCommand::Invite(room.id().unwrap(), ME));
+    let signed = room.unsigned().unwrap().sign(&key).unwrap();
+    for blocked in [true, false] {
+        let mut node = Node::new();
+        node.messenger.set_blocked(NOW, owner, blocked);
+        node.connect();
+        let record = Record::Message { id: id(7), sent_at: NOW.wall, content: Content::Room(signed.clone()) };
+        node.data(Channel::Incoming, &bytes(record)).unwrap();
+        let events = node.settle();
+        let is_shown = events.iter().any(|event| matches!(event, MessengerEvent::Room { .. }));
+        assert_eq!(is_shown, !blocked, "{events:?}");
+        assert_eq!(node.messenger.rooms().count(), usize::from(!blocked));
+        assert!(!node.take(Channel::Incoming).is_empty(), "whoever brought it is told that it has arrived");
+    }
 }

@@ -5,13 +5,18 @@ use super::state::{self, State};
 use super::{Room, RoomCommand, RoomError, RoomOutcome};
 use crate::message::store::OutgoingMessage;
 use crate::types::{MessageId, NodeId, RoomId, UnixTime};
-use crate::wire::content::{Content, RoomRequest, Stamp};
+use crate::wire::content::{Content, MAX_ROOM_TEXT, RoomRequest, Stamp};
 
 /// Most rooms that a node knows; the void ones that are remembered count.
 pub(crate) const MAX_ROOMS: usize = 1024;
 
 /// Most rooms to which a node is invited without having answered: anybody may invite.
 const MAX_INVITATIONS: usize = 64;
+
+/// Most bytes of texts by nodes that have nothing to do with a room, as far as is known, that wait for one of its versions: of one sender,
+/// and until nobody's wait for more. Such a node may have been invited without this one having heard of it.
+const MAX_WAITING_OF_STRANGER: usize = MAX_ROOM_TEXT;
+const MAX_WAITING_WITH_STRANGERS: usize = 4 * MAX_ROOM_TEXT;
 
 /// A message on its way to the outbox.
 #[derive(Debug)]
@@ -39,6 +44,9 @@ pub(crate) trait Tables {
 
     /// Keeps a room, replacing what was kept.
     fn keep(&mut self, id: RoomId, room: &Room) -> Result<(), Self::Error>;
+
+    /// Bytes of the texts that wait for versions of a room: of this sender, and of all.
+    fn waiting(&mut self, room: RoomId, sender: NodeId) -> Result<(usize, usize), Self::Error>;
 
     /// Whether a message of this id was sent before, to whomever.
     fn is_used(&mut self, id: MessageId) -> Result<bool, Self::Error>;
@@ -166,7 +174,8 @@ fn send_signed<T: Tables>(
     Ok(())
 }
 
-/// Takes a signed room that somebody has sent; `None` when nothing has changed by it.
+/// Takes a signed room that somebody has sent; `None` when nothing has changed by it. An older one than that in force may tell of earlier
+/// members, so that texts need not wait any more.
 pub(crate) fn meet<T: Tables>(
     tables: &mut T,
     own: NodeId,
@@ -174,27 +183,32 @@ pub(crate) fn meet<T: Tables>(
     bytes: &[u8],
     now: UnixTime,
 ) -> Result<Option<RoomOutcome>, T::Error> {
-    let Some(state) = state::verified(bytes) else { return Ok(None) };
+    let Some(state) = state::claimed(bytes) else { return Ok(None) };
     let id = state.id();
     let known = tables.room(id)?;
-    let mut room = match known.clone() {
-        Some(room) => room,
-        None if !state.concerns(own) || state.owner() == own => return Ok(None),
-        None => {
-            if tables.count()?.1 >= MAX_INVITATIONS || !has_place(tables)? {
-                return Ok(None);
-            }
-            Room::new(own)
+    if known.is_none() {
+        let is_for_others = !state.concerns(own) || state.owner() == own;
+        if is_for_others || tables.count()?.1 >= MAX_INVITATIONS {
+            return Ok(None);
         }
-    };
-    let is_newer = room.meet(from, state, bytes.to_vec());
-    if !is_newer {
-        // What it tells of earlier members is worth keeping.
+    }
+    let mut room = known.clone().unwrap_or_else(|| Room::new(own));
+    let is_newer = room.meet(from, state.clone(), bytes.to_vec());
+    // Everybody sends everybody the same versions: a signature is looked at when there is something to take from it that was not known.
+    let is_known = known.as_ref().is_some_and(|known| known.has_met_version(bytes));
+    if known.as_ref() == Some(&room) || !(is_known || state::is_authentic(bytes, &state)) {
+        return Ok(None);
+    }
+    if known.is_none() && !has_place(tables)? {
+        return Ok(None);
+    }
+    if !is_newer && known.as_ref().is_some_and(|known| known.former == room.former) {
+        // What its sender has heard of is worth knowing.
         tables.keep(id, &room)?;
         return Ok(None);
     }
     let mut queued = Vec::new();
-    if let Some((to, stamp)) = room.insist() {
+    if is_newer && let Some((to, stamp)) = room.insist() {
         let content = Content::RoomRequest { stamp, request: RoomRequest::Leave };
         let id = state::answer_id(bytes);
         let message = tables.enqueue(NewMessage { id, to, created: now, expires: None, content })?;
@@ -203,8 +217,8 @@ pub(crate) fn meet<T: Tables>(
     finish(tables, id, known.as_ref(), room, queued).map(Some)
 }
 
-/// Takes what somebody asks of this node as the owner. Whoever asks for what is not to be has not heard of a later version, and is sent
-/// that. `None` when nothing comes of it.
+/// Takes what somebody asks of this node as the owner. A member that asks for what is not to be has not heard of a later version, and is
+/// sent that. `None` when nothing comes of it.
 pub(crate) fn answer<T: Tables>(
     tables: &mut T,
     from: NodeId,
@@ -216,7 +230,7 @@ pub(crate) fn answer<T: Tables>(
     let mut room = known.clone();
     let mut queued = Vec::new();
     if !room.answer(from, stamp.version, request) {
-        let Some(bytes) = known.correction(stamp.version) else { return Ok(None) };
+        let Some(bytes) = known.correction(from, stamp.version) else { return Ok(None) };
         send_signed(tables, from, bytes, now, &mut queued)?;
     }
     finish(tables, stamp.room, Some(&known), room, queued).map(Some)
@@ -240,13 +254,22 @@ pub(crate) fn publish<T: Tables>(
     finish(tables, id, Some(&known), room, queued).map(Some)
 }
 
-/// What happens to a text to a room; `None` when nothing is known of the room.
+/// What happens to a text of `len` bytes to a room; `None` when nothing is known of the room.
 pub(crate) fn admit<T: Tables>(
     tables: &mut T,
     from: NodeId,
     stamp: Stamp,
+    len: usize,
 ) -> Result<Option<Admission>, T::Error> {
-    Ok(tables.room(stamp.room)?.map(|room| room.admission(from, stamp.version)))
+    let Some(room) = tables.room(stamp.room)? else { return Ok(None) };
+    let admission = room.admission(from, stamp.version);
+    if admission == Admission::TooEarly && !room.has_met(from) {
+        let (of_sender, of_all) = tables.waiting(stamp.room, from)?;
+        if of_sender + len > MAX_WAITING_OF_STRANGER || of_all + len > MAX_WAITING_WITH_STRANGERS {
+            return Ok(Some(Admission::Refused));
+        }
+    }
+    Ok(Some(admission))
 }
 
 /// Whether one more room can be known.
@@ -258,13 +281,13 @@ fn finish<T: Tables>(
     tables: &mut T,
     id: RoomId,
     before: Option<&Room>,
-    room: Room,
+    mut room: Room,
     queued: Queued,
 ) -> Result<RoomOutcome, T::Error> {
+    let changes = room.news(before);
     // A void room is remembered: an old version of it that comes late is known as such.
     if before != Some(&room) {
         tables.keep(id, &room)?;
     }
-    let changes = room.changes(before);
     Ok(RoomOutcome { room, changes, queued })
 }

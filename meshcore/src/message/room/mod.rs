@@ -127,7 +127,7 @@ struct Wish {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Admission {
     Admitted,
-    /// Its sender knows a later version: it waits until this node does.
+    /// This node may not have met the version that its sender knew, a later one or one that was overtaken: it waits for that.
     TooEarly,
     /// For good: a copy that comes by another way must not be taken later, out of order.
     Refused,
@@ -145,8 +145,10 @@ pub struct Room {
     wish: Option<Wish>,
     /// This node has been a member.
     joined: bool,
-    /// Members of earlier versions who were not removed.
-    former: BTreeSet<NodeId>,
+    /// The person was told of an invitation, and has not answered since.
+    asked: bool,
+    /// Members of earlier versions who were not removed, and the last version that was met in which each belonged to the room.
+    former: BTreeMap<NodeId, u64>,
     /// The latest version that each of the others has from this node, or has told this node.
     told: BTreeMap<NodeId, u64>,
 }
@@ -175,7 +177,8 @@ impl Room {
             draft: None,
             wish: None,
             joined: false,
-            former: BTreeSet::new(),
+            asked: false,
+            former: BTreeMap::new(),
             told: BTreeMap::new(),
         }
     }
@@ -257,7 +260,14 @@ impl Room {
         self.standing() == RoomStanding::Invited
     }
 
-    /// What has changed since.
+    /// What has changed since, to be told. Of an invitation that is withdrawn and repeated nobody is told twice.
+    fn news(&mut self, before: Option<&Self>) -> Vec<RoomChange> {
+        let changes = self.changes(before);
+        let is_repeated = changes == [RoomChange::Invited] && self.asked;
+        self.asked |= self.is_invitation();
+        if is_repeated { Vec::new() } else { changes }
+    }
+
     fn changes(&self, before: Option<&Self>) -> Vec<RoomChange> {
         let (Some(state), standing) = (self.state(), self.standing()) else { return Vec::new() };
         let was = before.map(Self::standing);
@@ -284,7 +294,12 @@ impl Room {
         gone.chain(new.map(RoomChange::Joined)).collect()
     }
 
-    /// Takes a version that somebody has sent, and that was verified. Whether it is higher than what was known.
+    /// Whether these bytes are the version in force.
+    fn has_met_version(&self, bytes: &[u8]) -> bool {
+        self.signed.as_ref().is_some_and(|(_, signed)| signed == bytes)
+    }
+
+    /// Takes a version that somebody has sent. Whether it is higher than what was known.
     fn meet(&mut self, from: NodeId, state: State, bytes: Vec<u8>) -> bool {
         if self.is_own() {
             return false;
@@ -297,16 +312,26 @@ impl Room {
         });
         let older =
             if is_newer { self.signed.replace((state, bytes)).map(|(state, _)| state) } else { Some(state) };
-        self.former.extend(older.iter().flat_map(|older| older.members.nodes()));
+        older.iter().for_each(|older| self.remember_members(older));
         self.settle();
         is_newer
+    }
+
+    fn remember_members(&mut self, older: &State) {
+        for node in older.members.nodes() {
+            let last = self.former.entry(node).or_default();
+            *last = older.version.max(*last);
+        }
     }
 
     /// Forgets what the version in force has made void.
     fn settle(&mut self) {
         if let Some((state, _)) = &self.signed {
             let State { members, invited, removed, .. } = state;
-            self.former.retain(|node| !members.contains(*node) && !removed.contains(*node));
+            let may_write = |node: &NodeId, last: u64| {
+                !members.contains(*node) && !removed.contains(*node) && last >= state.forgotten()
+            };
+            self.former.retain(|node, last| may_write(node, *last));
             self.told.retain(|node, _| members.contains(*node) || invited.contains(*node));
             if !members.contains(self.own) && !invited.contains(self.own) {
                 self.wish = None;
@@ -325,25 +350,42 @@ impl Room {
             && matches!(standing, RoomStanding::Left | RoomStanding::Removed | RoomStanding::Closed)
     }
 
-    /// Over, and nobody here would miss it.
+    /// Nobody here would miss it: it is over, and the person knows; or it was declined, whether the owner ever hears of that or not.
     pub(crate) fn is_void(&self) -> bool {
-        self.is_over() && !self.joined
+        !self.joined && (self.is_over() || self.standing() == RoomStanding::Left)
+    }
+
+    /// The owner and the id of the room of which these bytes claim to be a version.
+    pub(super) fn claimed(bytes: &[u8]) -> Option<(NodeId, RoomId)> {
+        state::claimed(bytes).map(|state| (state.owner(), state.id()))
+    }
+
+    /// Whether this node is a member, or wants to be one.
+    pub(super) fn takes_part(&self) -> bool {
+        matches!(self.standing(), RoomStanding::Member | RoomStanding::Joining)
     }
 
     fn admission(&self, from: NodeId, version: u64) -> Admission {
         let Some((state, _)) = &self.signed else { return Admission::Refused };
-        let takes_part = matches!(self.standing(), RoomStanding::Member | RoomStanding::Joining);
-        if !takes_part || state.removed.contains(from) {
+        if !self.takes_part() || state.removed.contains(from) {
             Admission::Refused
         } else if version > state.version {
             Admission::TooEarly
-        } else if self.standing() == RoomStanding::Member
-            && (state.members.contains(from) || self.former.contains(&from))
+        } else if self.standing() != RoomStanding::Member {
+            Admission::Refused
+        } else if state.members.contains(from) || self.former.get(&from).is_some_and(|last| version <= *last)
         {
             Admission::Admitted
+        } else if version < state.version && version >= state.forgotten() {
+            Admission::TooEarly
         } else {
             Admission::Refused
         }
+    }
+
+    /// Whether a node belongs to the room, has belonged to it, or is invited, in a version that was met.
+    fn has_met(&self, node: NodeId) -> bool {
+        self.former.contains_key(&node) || self.signed.as_ref().is_some_and(|(state, _)| state.concerns(node))
     }
 
     /// Those who get what this node writes now, and the version in which they are members. What the owner has changed holds for what it
@@ -394,7 +436,7 @@ impl Room {
 
     fn invite(&mut self, node: NodeId) -> Result<(), RoomError> {
         let next = self.next()?;
-        if next.members.contains(node) || next.invited.contains(node) {
+        if next.members.contains(node) || next.invited.contains(node) || node == state::FORGOTTEN {
             return Err(RoomError::InRoom);
         }
         if next.members.len() + next.invited.len() >= MAX_MEMBERS {
@@ -407,8 +449,12 @@ impl Room {
 
     fn remove(&mut self, node: NodeId) -> Result<(), RoomError> {
         let own = self.own;
+        // What somebody wrote before leaving is still taken; whoever is removed is not heard any more.
+        let was_member = self.former.contains_key(&node)
+            || self.signed.as_ref().is_some_and(|(state, _)| state.members.contains(node));
         let next = self.next()?;
-        if node == own || !(next.members.contains(node) || next.invited.contains(node)) {
+        let is_there = next.members.contains(node) || next.invited.contains(node);
+        if node == own || !(is_there || (was_member && !next.removed.contains(node))) {
             return Err(RoomError::NotInRoom);
         }
         next.remove(node);
@@ -443,10 +489,12 @@ impl Room {
         changed
     }
 
-    /// What somebody is sent who asked in answer to this version, in vain.
-    fn correction(&self, version: u64) -> Option<Vec<u8>> {
+    /// What `from` is sent, who asked in answer to this version in vain. Who does not belong to the room is not told who does, but
+    /// may hear once more that it was removed.
+    fn correction(&self, from: NodeId, version: u64) -> Option<Vec<u8>> {
         let (state, bytes) = self.signed.as_ref().filter(|_| self.is_own())?;
-        (state.version > version).then(|| bytes.clone())
+        let is_told = state.concerns(from) || state.removed.since(from) == Some(state.version);
+        (is_told && state.version > version).then(|| bytes.clone())
     }
 
     /// The owner's own signature is there. Gives those who are to know, or `None` if something else was signed since.
@@ -463,7 +511,7 @@ impl Room {
         }
         listeners.remove(&self.own);
         self.told.extend(listeners.iter().map(|node| (*node, state.version)));
-        self.former.extend(before.iter().flat_map(|before| before.members.nodes()));
+        before.iter().for_each(|before| self.remember_members(before));
         self.settle();
         Some(listeners.into_iter().collect())
     }
@@ -504,6 +552,7 @@ impl Room {
         let stamp = Stamp { room: state.id(), version: state.version };
         let owner = state.owner();
         self.wish = Some(Wish { request, version: stamp.version });
+        self.asked = false;
         self.settle();
         Ok((owner, stamp))
     }

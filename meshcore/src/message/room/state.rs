@@ -26,6 +26,9 @@ pub const MAX_MEMBERS: usize = 256;
 /// Most nodes that are remembered as removed; beyond, the one that was removed first is forgotten.
 const MAX_REMOVED: usize = 256;
 
+/// No node has this id. Among the removed it stands for those who were forgotten, with the last version in which one of them was removed.
+pub(super) const FORGOTTEN: NodeId = NodeId([0; NodeId::LEN]);
+
 const FORMAT: u64 = 1;
 const AAD: &[u8] = b"MeshChat room v1";
 const ID_DOMAIN: &[u8] = b"MeshChat room id v1";
@@ -138,10 +141,19 @@ impl State {
         self.members.remove(node);
         self.invited.remove(node);
         self.removed.insert(node, self.version);
-        if self.removed.len() > MAX_REMOVED {
-            let oldest = self.removed.0.iter().min_by_key(|entry| entry.since).map(|entry| entry.node);
-            oldest.map(|node| self.removed.remove(node));
+        while self.removed.len() > MAX_REMOVED {
+            let known = self.removed.0.iter().filter(|entry| entry.node != FORGOTTEN);
+            let Some(Entry { node, since }) = known.min_by_key(|entry| entry.since).copied() else { break };
+            let since = since.max(self.forgotten());
+            self.removed.remove(node);
+            self.removed.remove(FORGOTTEN);
+            self.removed.insert(FORGOTTEN, since);
         }
+    }
+
+    /// Whoever belonged to the room only before this version may be one who was removed, and was forgotten since.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.removed.since(FORGOTTEN).unwrap_or(0)
     }
 
     pub(super) fn payload(&self) -> Vec<u8> {
@@ -158,13 +170,22 @@ impl State {
     }
 
     pub(super) fn parse(payload: &[u8]) -> Option<Self> {
+        Self::parse_with(payload, |name| name.parse().ok())
+    }
+
+    /// Parses what lies on the own disk: its name may be one that would not be taken any more.
+    pub(super) fn kept(payload: &[u8]) -> Option<Self> {
+        Self::parse_with(payload, |name| Nickname::kept(name).ok())
+    }
+
+    fn parse_with(payload: &[u8], name_of: fn(&str) -> Option<Nickname>) -> Option<Self> {
         let mut reader = Reader::new(payload);
         reader.items().filter(|items| *items == 8)?;
         reader.uint().filter(|format| *format == FORMAT)?;
         let nonce = reader.array()?;
         let owner_key = reader.bytes()?.to_vec();
         let version = reader.uint().filter(|version| (1..u64::MAX).contains(version))?;
-        let name = std::str::from_utf8(reader.bytes()?).ok()?.parse().ok()?;
+        let name = std::str::from_utf8(reader.bytes()?).ok().and_then(name_of)?;
         let members = Entries::read(&mut reader, MAX_MEMBERS)?;
         let invited = Entries::read(&mut reader, MAX_MEMBERS)?;
         let removed = Entries::read(&mut reader, MAX_REMOVED)?;
@@ -195,16 +216,25 @@ impl State {
 
 /// Finds what an owner has signed, without looking at the signature: for what lies on the own disk.
 pub(super) fn trusted(bytes: &[u8]) -> Option<State> {
+    State::kept(Signed::parse(bytes).ok()?.payload)
+}
+
+/// What somebody says that an owner has signed. Nothing may come of it that [`is_authentic`] does not confirm.
+pub(super) fn claimed(bytes: &[u8]) -> Option<State> {
     State::parse(Signed::parse(bytes).ok()?.payload)
 }
 
-/// Checks what somebody says that an owner has signed. The owner's key is in it, and certified by the room's id.
+/// Whether the owner has signed these bytes, of which this state is. Its key is in it, and certified by the room's id.
+pub(super) fn is_authentic(bytes: &[u8], state: &State) -> bool {
+    let (Ok(signed), Ok(key)) = (Signed::parse(bytes), PublicKey::from_spki(&state.owner_key)) else {
+        return false;
+    };
+    signed.verify(&key, AAD).is_ok()
+}
+
+#[cfg(test)]
 pub(super) fn verified(bytes: &[u8]) -> Option<State> {
-    let signed = Signed::parse(bytes).ok()?;
-    let state = State::parse(signed.payload)?;
-    let key = PublicKey::from_spki(&state.owner_key).ok()?;
-    signed.verify(&key, AAD).ok()?;
-    Some(state)
+    claimed(bytes).filter(|state| is_authentic(bytes, state))
 }
 
 /// The id of the room that `owner` made with this random number: nobody else can make one with the same.

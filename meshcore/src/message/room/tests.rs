@@ -1,6 +1,16 @@
+use std::convert::Infallible;
+
+use ciborium::Value;
+
+use super::ledger::{NewMessage, Tables};
 use super::*;
+use crate::message::signed;
+use crate::message::store::MemoryStore;
+use crate::types::MessageId;
+use crate::wire::cbor::encoded;
 
 const OWNER_KEY: &str = include_str!("../../../tests/keys/message/rsa2048.pem");
+const NOW: UnixTime = UnixTime::from_millis(1);
 const ANNA: NodeId = NodeId([1; 32]);
 const BERT: NodeId = NodeId([2; 32]);
 const CARL: NodeId = NodeId([3; 32]);
@@ -100,7 +110,7 @@ fn what_somebody_wrote_before_leaving_still_arrives() {
     let (state, bytes) = owned(&[ANNA, BERT, NodeId([4; 32])], &[]).signed.unwrap();
     dora.wish = Some(Wish { request: RoomRequest::Join, version: 1 });
     assert!(!dora.meet(BERT, state, bytes));
-    assert!(dora.former.contains(&BERT));
+    assert_eq!(dora.former.get(&BERT), Some(&1));
 }
 
 #[test]
@@ -172,7 +182,7 @@ fn a_room_survives_on_disk() {
     let mut anna = member(ANNA, &owners);
     anna.join().unwrap();
     anna.news_for(BERT);
-    anna.former.insert(CARL);
+    anna.former.insert(CARL, 1);
     let mut carl = member(CARL, &owned(&[], &[CARL]));
     carl.leave().unwrap();
     for room in [owners, anna, carl, owned(&[], &[])] {
@@ -181,4 +191,252 @@ fn a_room_survives_on_disk() {
         assert_eq!(Room::from_bytes(&bytes[1..]), None);
         assert_eq!(Room::from_bytes(&[&bytes[..], &[0]].concat()), None);
     }
+}
+
+#[test]
+fn a_room_whose_name_is_refused_today_is_still_read() {
+    let payload = owned(&[ANNA], &[]).signed.unwrap().0.payload();
+    let at = payload.windows(6).position(|bytes| bytes == b"hikers").unwrap();
+    let invisible = [&payload[..at], "hik\u{34f}r".as_bytes(), &payload[at + 6..]].concat();
+    let bytes = signed::sign(&key(), b"MeshChat room v1", invisible.clone()).unwrap();
+    assert!(state::verified(&bytes).is_none());
+    let state = state::trusted(&bytes).unwrap();
+    let (draft, room) = (State::kept(&invisible), Room::new(key().node_id()));
+    let room = Room { signed: Some((state, bytes)), draft, ..room };
+    let mut read = Room::from_bytes(&room.to_bytes()).unwrap();
+    assert_eq!(read, room);
+    assert_eq!(read.info().unwrap().name.as_str(), "hik\u{fffd}r");
+    // What is signed next has a name that all take.
+    read.invite(BERT).unwrap();
+    let signed = read.unsigned().unwrap().sign(&key()).unwrap();
+    assert!(state::verified(&signed).is_some());
+}
+
+#[test]
+fn strangers_are_not_told_who_belongs_to_a_room() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    owners.remove(BERT).unwrap();
+    publish(&mut owners);
+    let id = owners.id().unwrap();
+    let asks = |owners: &Room, whom| {
+        let mut store = MemoryStore::default();
+        let Ok(()) = store.keep(id, owners);
+        let stamp = Stamp { room: id, version: 0 };
+        let Ok(outcome) = ledger::answer(&mut store, whom, stamp, RoomRequest::Join, NOW);
+        outcome.is_some_and(|outcome| outcome.queued.iter().any(|(to, _)| *to == whom))
+    };
+    assert!(asks(&owners, ANNA) && asks(&owners, BERT) && !asks(&owners, CARL));
+    owners.invite(CARL).unwrap();
+    publish(&mut owners);
+    assert!(asks(&owners, CARL) && !asks(&owners, BERT), "the room goes on without him");
+}
+
+#[test]
+fn who_has_left_can_be_kept_from_writing() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    assert!(owners.answer(BERT, 1, RoomRequest::Leave));
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 1), Admission::Admitted, "written before leaving");
+    assert_eq!(anna.admission(BERT, 2), Admission::Refused);
+    // He goes on, with the old version: the owner can end that.
+    assert_eq!(owners.remove(CARL), Err(RoomError::NotInRoom));
+    owners.remove(BERT).unwrap();
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 1), Admission::Refused);
+    assert_eq!(owners.remove(BERT), Err(RoomError::NotInRoom), "once is enough");
+}
+
+#[test]
+fn a_room_that_the_first_format_kept_is_still_read() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    assert!(owners.answer(BERT, 1, RoomRequest::Leave));
+    publish(&mut owners);
+    assert_eq!(owners.former.get(&BERT), Some(&1));
+    let Value::Array(mut items) = ciborium::from_reader(&owners.to_bytes()[..]).unwrap() else { panic!() };
+    items.remove(0);
+    items.remove(6);
+    items[6] = Value::Array(vec![Value::Bytes(BERT.0.to_vec())]);
+    assert_eq!(Room::from_bytes(&encoded(items)), Some(owners));
+}
+
+#[test]
+fn who_was_removed_stays_removed() {
+    let mut owners = owned(&[ANNA, BERT, CARL], &[]);
+    let (mut anna, mut away) = (member(ANNA, &owners), member(ANNA, &owners));
+    let old = owners.clone();
+    anna.join().unwrap();
+    away.join().unwrap();
+    owners.remove(BERT).unwrap();
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    // So many are removed that Bert is forgotten; and one of those comes back, which makes place again.
+    let others = |batch: u8| {
+        (0..200).map(move |n| {
+            let mut id = [batch; 32];
+            id[1] = n;
+            NodeId(id)
+        })
+    };
+    for batch in [10, 11] {
+        others(batch).for_each(|node| owners.invite(node).unwrap());
+        publish(&mut owners);
+        others(batch).for_each(|node| owners.remove(node).unwrap());
+        publish(&mut owners);
+    }
+    owners.invite(others(11).next().unwrap()).unwrap();
+    publish(&mut owners);
+    assert!(!owners.signed.as_ref().unwrap().0.removed.contains(BERT));
+    assert_eq!(owners.invite(state::FORGOTTEN), Err(RoomError::InRoom), "nobody is called so");
+    for room in [&mut anna, &mut away] {
+        meet(room, &owners);
+        // Bert has kept the first version, and sends it.
+        let (state, bytes) = old.signed.clone().unwrap();
+        room.meet(BERT, state, bytes);
+        assert_eq!(room.admission(BERT, 1), Admission::Refused);
+        assert_eq!(room.admission(CARL, 1), Admission::Admitted, "a member is one");
+    }
+}
+
+#[test]
+fn a_text_whose_version_was_overtaken_is_not_lost() {
+    let mut owners = owned(&[ANNA], &[BERT]);
+    let mut anna = member(ANNA, &owners);
+    anna.join().unwrap();
+    assert!(owners.answer(BERT, 1, RoomRequest::Join));
+    publish(&mut owners);
+    let second = owners.clone();
+    assert_eq!(anna.admission(BERT, 2), Admission::TooEarly);
+    assert!(owners.answer(BERT, 2, RoomRequest::Leave));
+    publish(&mut owners);
+    meet(&mut anna, &owners);
+    assert_eq!(anna.admission(BERT, 2), Admission::TooEarly, "the second version is on its way");
+    assert!(!meet(&mut anna, &second));
+    assert_eq!(anna.admission(BERT, 2), Admission::Admitted);
+}
+
+/// Counts what is written.
+#[derive(Default)]
+struct Counting {
+    store: MemoryStore,
+    kept: usize,
+}
+
+impl Tables for Counting {
+    type Error = Infallible;
+
+    fn room(&mut self, id: RoomId) -> Result<Option<Room>, Infallible> {
+        self.store.room(id)
+    }
+
+    fn count(&mut self) -> Result<(usize, usize), Infallible> {
+        self.store.count()
+    }
+
+    fn forget_void(&mut self) -> Result<bool, Infallible> {
+        self.store.forget_void()
+    }
+
+    fn keep(&mut self, id: RoomId, room: &Room) -> Result<(), Infallible> {
+        self.kept += 1;
+        self.store.keep(id, room)
+    }
+
+    fn waiting(&mut self, room: RoomId, sender: NodeId) -> Result<(usize, usize), Infallible> {
+        self.store.waiting(room, sender)
+    }
+
+    fn is_used(&mut self, id: MessageId) -> Result<bool, Infallible> {
+        self.store.is_used(id)
+    }
+
+    fn enqueue(&mut self, message: NewMessage) -> Result<Option<OutgoingMessage>, Infallible> {
+        Tables::enqueue(&mut self.store, message)
+    }
+}
+
+#[test]
+fn old_versions_cost_little() {
+    let mut owners = owned(&[ANNA, BERT], &[]);
+    let (_, old) = owners.signed.clone().unwrap();
+    owners.invite(CARL).unwrap();
+    publish(&mut owners);
+    let (_, new) = owners.signed.clone().unwrap();
+    let mut store = Counting::default();
+    let mut meet = |from, bytes: &[u8]| {
+        let before = store.kept;
+        let Ok(_) = ledger::meet(&mut store, ANNA, from, bytes, NOW);
+        store.kept > before
+    };
+    assert!(meet(BERT, &new));
+    assert!(!meet(BERT, &new) && !meet(BERT, &old) && !meet(NodeId([4; 32]), &old));
+    assert!(meet(CARL, &new) && !meet(CARL, &new), "what he has heard of is worth knowing, once");
+    // Neither a newer version nor one that tells of earlier members counts that the owner has not signed.
+    let payload = |version, members: &[NodeId]| {
+        let mut state = State { version, ..owners.signed.clone().unwrap().0 };
+        members.iter().for_each(|node| state.members.insert(*node, 1));
+        let other = include_str!("../../../tests/keys/message/rsa2048b.pem");
+        signed::sign(&IdentityKey::from_pem(other, None).unwrap(), b"MeshChat room v1", state.payload())
+            .unwrap()
+    };
+    assert!(!meet(CARL, &payload(3, &[])) && !meet(CARL, &payload(2, &[NodeId([5; 32])])));
+}
+
+#[test]
+fn invitations_that_were_declined_make_room_for_others() {
+    let mut store = MemoryStore::default();
+    let message = |n: usize| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        id
+    };
+    let command = |store: &mut MemoryStore, n, command| {
+        let Ok(done) = ledger::command(store, ANNA, MessageId(message(n)), NOW, &command);
+        done
+    };
+    for n in 0..ledger::MAX_ROOMS + 1 {
+        let mut state = State::new(key().spki_der(), message(n), "spam".parse().unwrap());
+        state.invited.insert(ANNA, 1);
+        let signed = state.sign(&key()).unwrap();
+        let Ok(outcome) = ledger::meet(&mut store, ANNA, key().node_id(), &signed, NOW);
+        assert_eq!(outcome.unwrap().changes, [RoomChange::Invited]);
+        let declined = command(&mut store, n, RoomCommand::Leave(state.id())).unwrap();
+        assert_eq!(declined.queued.len(), 1, "its owner is told, and never answers");
+        // What was declined is known as such when it comes again.
+        let Ok(outcome) = ledger::meet(&mut store, ANNA, BERT, &signed, NOW);
+        assert_eq!(outcome, None);
+    }
+    let (owner_key, name) = (key().spki_der().to_vec(), "mine".parse().unwrap());
+    command(&mut store, usize::MAX, RoomCommand::Create { nonce: [9; 16], owner_key, name }).unwrap();
+}
+
+#[test]
+fn a_room_tells_of_an_invitation_once() {
+    let mut store = MemoryStore::default();
+    let mut state = State::new(key().spki_der(), [7; 16], "spam".parse().unwrap());
+    let mut told = |store: &mut MemoryStore, is_invited: bool| {
+        if is_invited {
+            state.removed.remove(ANNA);
+            state.invited.insert(ANNA, state.version);
+        } else {
+            state.remove(ANNA);
+        }
+        let signed = state.sign(&key()).unwrap();
+        state.version += 1;
+        let Ok(outcome) = ledger::meet(store, ANNA, key().node_id(), &signed, NOW);
+        outcome.unwrap().changes
+    };
+    assert_eq!(told(&mut store, true), [RoomChange::Invited]);
+    for is_invited in [false, true, false, true] {
+        assert_eq!(told(&mut store, is_invited), []);
+    }
+    // Whoever has answered is asked again.
+    let room = RoomCommand::room_id(key().node_id(), &[7; 16]);
+    let Ok(done) = ledger::command(&mut store, ANNA, MessageId([1; 16]), NOW, &RoomCommand::Leave(room));
+    done.unwrap();
+    assert_eq!(told(&mut store, false), []);
+    assert_eq!(told(&mut store, true), [RoomChange::Invited]);
 }

@@ -40,6 +40,14 @@ impl Tables for &Writer {
         Ok(true)
     }
 
+    fn waiting(&mut self, room: RoomId, sender: NodeId) -> rusqlite::Result<(usize, usize)> {
+        let sql = "SELECT coalesce(sum(octet_length(text)) FILTER (WHERE sender = ?2), 0), coalesce(sum(octet_length(text)), 0)
+                   FROM waiting WHERE room = ?1";
+        let bytes = |row: &rusqlite::Row<'_>, column| row.get::<_, u32>(column).map(|bytes| bytes as usize);
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.query_row(params![room.0, sender.0], |row| Ok((bytes(row, 0)?, bytes(row, 1)?)))
+    }
+
     fn is_used(&mut self, id: MessageId) -> rusqlite::Result<bool> {
         self.connection.prepare_cached("SELECT 1 FROM outgoing WHERE id = ?")?.exists([id.0])
     }
@@ -101,7 +109,9 @@ impl Writer {
 
     /// Whether a text to a room is stored now; else it waits for it, or is refused, which is remembered.
     pub(super) fn admit(&self, from: &NodeId, stamp: Stamp, text: &Text) -> rusqlite::Result<bool> {
-        let Some(admission) = ledger::admit(&mut &*self, *from, stamp)? else { return Ok(false) };
+        let Some(admission) = ledger::admit(&mut &*self, *from, stamp, text.text.len())? else {
+            return Ok(false);
+        };
         if admission != Admission::Admitted {
             let Text { id, text, sent_at, received_at, .. } = text;
             let (version, text) = match admission {

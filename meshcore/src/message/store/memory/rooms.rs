@@ -92,6 +92,18 @@ impl Tables for MemoryStore {
         Ok(void.is_some())
     }
 
+    fn waiting(&mut self, room: RoomId, sender: NodeId) -> Result<(usize, usize), Infallible> {
+        let mut bytes = (0, 0);
+        for ((from, _), waiting) in &self.rooms.waiting {
+            if waiting.room == room && waiting.version.is_some() {
+                let len = waiting.message.content.weight();
+                bytes.0 += if *from == sender { len } else { 0 };
+                bytes.1 += len;
+            }
+        }
+        Ok(bytes)
+    }
+
     fn is_used(&mut self, id: MessageId) -> Result<bool, Infallible> {
         Ok(self.has_sent(id))
     }
@@ -155,7 +167,7 @@ impl MemoryStore {
 
     /// The room, if a text to it is stored now; else it waits for it, or is dropped.
     pub(super) fn admit(&mut self, from: NodeId, stamp: Stamp, message: ReceivedMessage) -> Option<RoomId> {
-        let Ok(admission) = ledger::admit(self, from, stamp);
+        let Ok(admission) = ledger::admit(self, from, stamp, message.content.weight());
         let version = match admission? {
             Admission::Admitted => return Some(stamp.room),
             Admission::TooEarly => Some(stamp.version),

@@ -108,6 +108,8 @@ fn send(room: RoomId, text: &str) -> RoomCommand {
 pub(crate) fn check_rooms(owners: &mut dyn TestStore, members: &mut dyn TestStore) {
     let (room, states) = check_owner(owners);
     check_member(members, room, &states);
+    let room = check_overtaken(owners, members);
+    check_strangers(owners, members, room);
 }
 
 /// Gives the room and its signed versions: 1 the owner alone, 2 Anna invited, 3 Anna a member, 4 Anna gone and Bert invited, 5 closed.
@@ -238,4 +240,68 @@ fn check_member(store: &mut dyn TestStore, room: RoomId, states: &[Vec<u8>]) {
     // An old version that comes late brings nothing back.
     assert_eq!(anna.receive(BERT, vec![state(2), state(3), text(11, 3)]), (vec![], vec![]));
     assert_eq!(anna.store.reopen().rooms, []);
+}
+
+/// A text comes before its version, and that after the next one.
+fn check_overtaken(owners: &mut dyn TestStore, members: &mut dyn TestStore) -> RoomId {
+    let own = key().node_id();
+    let mut owner = Host { own, store: owners, last_id: 50 };
+    let room = RoomCommand::room_id(own, &[8; 16]);
+    let owner_key = key().spki_der().to_vec();
+    let create = RoomCommand::Create { nonce: [8; 16], owner_key, name: "cooks".parse().unwrap() };
+    owner.command(create).unwrap();
+    owner.command(RoomCommand::Invite(room, ANNA)).unwrap();
+    let outcome = owner.command(RoomCommand::Invite(room, BERT)).unwrap();
+    let (first, ..) = owner.publish(&outcome.room);
+    let stamp = |version| Stamp { room, version };
+    owner.ask(ANNA, stamp(1), RoomRequest::Join);
+    let outcomes = owner.ask(BERT, stamp(1), RoomRequest::Join);
+    let (second, ..) = owner.publish(&outcomes[0].room);
+    let outcomes = owner.ask(BERT, stamp(2), RoomRequest::Leave);
+    let (third, ..) = owner.publish(&outcomes[0].room);
+
+    let mut anna = Host { own: ANNA, store: members, last_id: 150 };
+    let signed = |bytes: &Vec<u8>| vec![(MessageId([250; 16]), Content::Room(bytes.clone()))];
+    let text = |n: u8, version| {
+        let content = Content::RoomText { stamp: stamp(version), text: n.to_string() };
+        vec![(MessageId([n; 16]), content)]
+    };
+    anna.receive(own, signed(&first));
+    anna.command(RoomCommand::Join(room)).unwrap();
+    assert_eq!(anna.receive(BERT, text(240, 2)).0, [""; 0]);
+    assert_eq!(anna.receive(own, signed(&third)).0, [""; 0]);
+    assert_eq!(anna.receive(BERT, text(241, 2)).0, [""; 0]);
+    assert_eq!(anna.receive(BERT, text(242, 3)).0, [""; 0], "he is no member then");
+    let (texts, outcomes) = anna.receive(own, signed(&second));
+    assert_eq!((texts, &outcomes[0].changes[..]), (vec!["240".into(), "241".into()], &[][..]));
+    assert_eq!(anna.receive(own, signed(&second)), (vec![], vec![]));
+    assert_eq!(anna.receive(BERT, text(242, 3)).0, [""; 0]);
+    room
+}
+
+/// What nodes write of which it is not known whether they have to do with the room waits in small amounts.
+fn check_strangers(owners: &mut dyn TestStore, members: &mut dyn TestStore, room: RoomId) {
+    let own = key().node_id();
+    let strangers: Vec<_> = (20..26).map(|n| NodeId([n; 32])).collect();
+    let mut anna = Host { own: ANNA, store: members, last_id: 170 };
+    let text = |n: usize| {
+        let content = Content::RoomText { stamp: Stamp { room, version: 5 }, text: format!("{n:60000}") };
+        vec![(MessageId([n as u8; 16]), content)]
+    };
+    for (n, stranger) in strangers.iter().enumerate() {
+        for n in [n, n + 10] {
+            assert_eq!(anna.receive(*stranger, text(n)).0, [""; 0]);
+        }
+    }
+    let mut owner = Host { own, store: owners, last_id: 80 };
+    strangers.iter().for_each(|node| drop(owner.command(RoomCommand::Invite(room, *node)).unwrap()));
+    let outcome = owner.command(RoomCommand::Remove(room, BERT)).unwrap();
+    owner.publish(&outcome.room);
+    let stamp = Stamp { room, version: 4 };
+    let outcomes = strangers.iter().map(|node| owner.ask(*node, stamp, RoomRequest::Join));
+    let outcome = outcomes.last().and_then(|outcomes| outcomes.into_iter().next()).unwrap();
+    let (fifth, ..) = owner.publish(&outcome.room);
+    let (texts, _) = anna.receive(own, vec![(MessageId([251; 16]), Content::Room(fifth))]);
+    let texts: Vec<_> = texts.iter().map(|text| text.trim()).collect();
+    assert_eq!(texts, ["0", "1", "2", "3"], "one each, and no more than four together");
 }
