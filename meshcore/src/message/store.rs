@@ -234,6 +234,7 @@ pub const ROOM_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Messages of one sender that wait for others at most. One more is shown without waiting.
 pub const MAX_HELD: u32 = 1024;
 
+pub(crate) mod held;
 mod memory;
 mod operations;
 #[cfg(test)]

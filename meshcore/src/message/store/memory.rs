@@ -2,9 +2,11 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use self::mailbox::Mailbox;
 use self::rooms::Rooms;
+use super::held::first_of_chain;
 use super::{
     Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
     ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
@@ -321,7 +323,9 @@ impl MemoryStore {
                 Some(stamp) => Content::RoomText { stamp, text },
                 None => Content::Text(text),
             };
-            let known = [after, message.id].into_iter().any(|id| self.has_arrived(from, id));
+            // One that follows itself would wait for ever.
+            let known =
+                after == message.id || [after, message.id].into_iter().any(|id| self.has_arrived(from, id));
             if !known && self.held_of(from).count() < MAX_HELD as usize {
                 self.last_held += 1;
                 let held = Held { number: self.last_held, follows: after, message };
@@ -410,14 +414,9 @@ impl MemoryStore {
 
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.
     fn first_of_chain(&self, from: NodeId, id: MessageId) -> Option<ReceivedMessage> {
-        let mut first = self.held.get(&(from, id))?;
-        for _ in 0..MAX_HELD {
-            match self.held.get(&(from, first.follows)) {
-                Some(before) => first = before,
-                None => break,
-            }
-        }
-        Some(first.message.clone())
+        let follows = |id| Ok::<_, Infallible>(self.held.get(&(from, id)).map(|held| held.follows));
+        let Ok(first) = first_of_chain(id, follows);
+        self.held.get(&(from, first?)).map(|held| held.message.clone())
     }
 }
 

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
 use crate::message::room::ledger;
+use crate::message::store::held::first_of_chain;
 use crate::message::store::{
     Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit,
     ReceivedMessage, Stamp,
@@ -155,6 +156,10 @@ impl Writer {
 
     /// Whether a message is set aside: it is new, and the one before it is not there.
     fn must_wait(&self, from: &NodeId, after: &MessageId, id: &MessageId) -> rusqlite::Result<bool> {
+        // It would wait for ever.
+        if after == id {
+            return Ok(false);
+        }
         let sql = "SELECT count(*) FROM incoming WHERE sender = ?1 AND id IN (?2, ?3)";
         let known: u32 = self
             .connection
@@ -217,18 +222,16 @@ impl Writer {
     }
 
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.
-    fn first_of_chain(&self, from: &NodeId, mut id: MessageId) -> rusqlite::Result<Option<Text>> {
-        let mut first = None;
-        let sql =
-            "SELECT id, text, sent, received, room, version, follows FROM held WHERE sender = ? AND id = ?";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for _ in 0..=MAX_HELD {
-            let found = statement
-                .query_row(params![from.0, id.0], |row| Ok((text_of(row, 0)?, MessageId(row.get(6)?))));
-            let Some((text, follows)) = found.optional()? else { break };
-            (first, id) = (Some(text), follows);
-        }
-        Ok(first)
+    fn first_of_chain(&self, from: &NodeId, id: MessageId) -> rusqlite::Result<Option<Text>> {
+        let sql = "SELECT follows FROM held WHERE sender = ? AND id = ?";
+        let mut follows = self.connection.prepare_cached(sql)?;
+        let follows = |id: MessageId| {
+            follows.query_row(params![from.0, id.0], |row| row.get(0).map(MessageId)).optional()
+        };
+        let Some(first) = first_of_chain(id, follows)? else { return Ok(None) };
+        let sql = "SELECT id, text, sent, received, room, version FROM held WHERE sender = ? AND id = ?";
+        let mut text = self.connection.prepare_cached(sql)?;
+        text.query_row(params![from.0, first.0], |row| text_of(row, 0)).optional()
     }
 
     pub(super) fn load_incoming(&self, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {
