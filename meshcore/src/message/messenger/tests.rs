@@ -1,8 +1,8 @@
 use super::super::store::testing::{execute_failing, full};
-use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError};
+use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError, StoreReply};
 use super::*;
 use crate::message::framing::RecordReader;
-use crate::wire::content::MAX_TEXT;
+use crate::wire::content::{Content, MAX_RECEIPT_IDS, MAX_TEXT};
 use crate::wire::record::Record;
 
 mod sim;

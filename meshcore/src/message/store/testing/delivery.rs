@@ -196,7 +196,11 @@ fn check_order(store: &mut dyn TestStore) {
     assert_eq!(new_and_told(one(store, by_session(NOW))).0, [92], "it may have been written before");
     assert_eq!(new_and_told(one(store, by_session(later))).0, [91]);
 
-    assert_eq!(new_and_told(incoming(store, vec![following(96, 96)], None)).0, [96], "nothing waits for itself");
+    assert_eq!(
+        new_and_told(incoming(store, vec![following(96, 96)], None)).0,
+        [96],
+        "nothing waits for itself"
+    );
     // Those that wait for one another, as only somebody makes them up who wants to see what happens.
     assert_eq!(new_and_told(incoming(store, vec![following(80, 81), following(81, 80)], None)).0, NONE);
     let StoreReply::Swept { released, .. } = one(store, StoreOp::Sweep { now: NOW + PATIENCE }) else {

@@ -7,7 +7,7 @@ use super::rooms::Act;
 use crate::message::messenger::*;
 use crate::message::post::MailboxConfig;
 use crate::message::store::testing::{execute_failing, full};
-use crate::message::store::{Content, MemoryStore, PageLimit};
+use crate::message::store::{Content, MemoryStore, OutgoingMessage, PageLimit, StoreOp, StoreReply};
 use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
 
 pub(super) const WINDOW: PageLimit = PageLimit { messages: 6, bytes: 300 };
