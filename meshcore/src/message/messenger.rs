@@ -191,7 +191,7 @@ impl Messenger {
         };
         state.failed = result.is_err();
         let peer = state.peer;
-        self.ops.extend(state.inbound.store(session, peer, self.own));
+        self.store_incoming(session);
         self.settle_post(now);
         self.delivered(now, peer, result?);
         Ok(())
@@ -200,11 +200,10 @@ impl Messenger {
     /// Whether a stream should be read now.
     pub fn wants_data(&self, session: SessionId, channel: Channel) -> bool {
         let Some(state) = self.sessions.get(&session).filter(|state| !state.failed) else { return false };
-        let is_behind = self.hand_over.unconfirmed() > self.config.max_unconfirmed;
         match channel {
             Channel::Outgoing | Channel::Letters => true,
-            Channel::Incoming => state.inbound.has_room(self.config.commit_window) && !is_behind,
-            Channel::Deposits => self.post.wants_deposits(session) && !is_behind,
+            Channel::Incoming => state.inbound.has_room(self.config.commit_window),
+            Channel::Deposits => self.post.wants_deposits(session),
         }
     }
 
@@ -281,12 +280,23 @@ impl Messenger {
             }
         }
         self.ops.extend(self.hand_over.load(&self.config));
+        let stopped = self.sessions.iter().filter(|(_, state)| !state.failed && state.inbound.is_stopped());
+        for session in stopped.map(|(session, _)| *session).collect::<Vec<_>>() {
+            self.store_incoming(session);
+        }
     }
 
     /// What came of a job.
     pub fn handle_job(&mut self, now: Now, outcome: JobOutcome) {
         match outcome {
             JobOutcome::Signed { room, signed } => self.room_signed(now.wall, room, signed),
+            JobOutcome::Opened { token, letter: Ok((sender, letter)) }
+                if letter.content.is_text()
+                    && !self.hand_over.takes_texts(sender, &self.config)
+                    && !self.post.is_blocked(&sender) =>
+            {
+                self.post.put_off(token);
+            }
             outcome => self.post.handle_job(now, outcome),
         }
         self.settle_post(now);
@@ -337,6 +347,13 @@ impl Messenger {
 
     fn settle_post(&mut self, now: Now) {
         self.post.settle(now, &mut self.rng, &self.mailboxes, self.absence.reachable());
+    }
+
+    /// Has what a session brought stored, as far as the application is to get more of its peer.
+    fn store_incoming(&mut self, session: SessionId) {
+        let Some(Session { peer, inbound, .. }) = self.sessions.get_mut(&session) else { return };
+        let takes_texts = self.hand_over.takes_texts(*peer, &self.config);
+        self.ops.extend(inbound.store(session, *peer, self.own, takes_texts));
     }
 
     fn delivered(&mut self, now: Now, peer: NodeId, receipts: Vec<MessageId>) {

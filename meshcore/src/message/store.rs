@@ -209,6 +209,17 @@ pub enum Keeping {
     SenderFull,
 }
 
+/// An incoming message that the application has not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// Its arrival number.
+    pub arrival: u64,
+    /// Its sender.
+    pub from: NodeId,
+    /// Bytes of its text.
+    pub len: usize,
+}
+
 /// What a fresh messenger has to know of an old store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenedOutboxes {
@@ -220,6 +231,8 @@ pub struct OpenedOutboxes {
     pub confirmed: u64,
     /// The last incoming message, 0 when there was none.
     pub last_arrival: u64,
+    /// What the application has not confirmed, as far as the database knows, in order of arrival.
+    pub unconfirmed: Vec<Unconfirmed>,
     /// The rooms.
     pub rooms: Vec<Room>,
 }

@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::message::SessionId;
 use crate::message::store::testing::{TestStore, check_delivery, check_rooms, check_store, random};
-use crate::message::store::{Content, MemoryStore, Origin, PageLimit, ReceivedMessage};
+use crate::message::store::{Content, MemoryStore, Origin, PageLimit, ReceivedMessage, Unconfirmed};
 use crate::types::{MessageId, NodeId, Status};
 
 const PEER: NodeId = NodeId([1; 32]);
@@ -189,9 +189,16 @@ fn what_was_submitted_is_there_after_closing() {
     assert_eq!(replies.iter().count(), 1002, "every message was answered before the end");
     let (_store, opened, _replies) = open(&file);
     assert_eq!(opened.peers, [peer]);
+    let unconfirmed = vec![Unconfirmed { arrival: 2, from: PEER, len: 1 }];
     assert_eq!(
         opened.outboxes,
-        OpenedOutboxes { backlog: vec![PEER], confirmed: 1, last_arrival: 2, ..OpenedOutboxes::default() }
+        OpenedOutboxes {
+            backlog: vec![PEER],
+            confirmed: 1,
+            last_arrival: 2,
+            unconfirmed,
+            ..OpenedOutboxes::default()
+        }
     );
     for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
         assert_eq!(fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");

@@ -19,7 +19,7 @@ use super::{Command, Opened, ReplyHandler, connect, files, schema, sqlite_error}
 use crate::message::room::RoomOutcome;
 use crate::message::store::{
     Content, Deposit, IncomingMessage, Keeping, Letter, OpenedOutboxes, OutgoingMessage, PageLimit,
-    StoreError, StoreOp, StoreReply,
+    StoreError, StoreOp, StoreReply, Unconfirmed,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
@@ -103,9 +103,21 @@ impl Writer {
             letters_for: nodes("SELECT DISTINCT recipient FROM letters ORDER BY recipient")?,
             confirmed: self.confirmed,
             last_arrival,
+            unconfirmed: self.unconfirmed()?,
             rooms: load_rooms(&self.connection)?,
         };
         Ok(Opened { peers: load_peers(&self.connection)?, files: files::load(&self.connection)?, outboxes })
+    }
+
+    fn unconfirmed(&self) -> rusqlite::Result<Vec<Unconfirmed>> {
+        let sql =
+            "SELECT arrival, sender, octet_length(text) FROM incoming WHERE arrival > ? ORDER BY arrival";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([number(self.confirmed)], |row| {
+            let len = row.get::<_, u32>(2)? as usize;
+            Ok(Unconfirmed { arrival: unsigned(row, 0)?, from: NodeId(row.get(1)?), len })
+        })?;
+        rows.collect()
     }
 
     /// Works until all senders are gone and the queue is empty.

@@ -13,7 +13,7 @@ impl Messenger {
     pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
         match reply {
             StoreReply::Opened(opened) => {
-                self.hand_over.opened(opened.confirmed, opened.last_arrival);
+                self.hand_over.opened(&opened);
                 for peer in opened.backlog {
                     self.outboxes.entry(peer).or_insert_with(Outbox::on_disk);
                     self.review(now, peer);
@@ -168,7 +168,7 @@ impl Messenger {
         if let Some(state) = self.sessions.get_mut(&session) {
             state.inbound.stored(ids);
             if !state.failed {
-                self.ops.extend(state.inbound.store(session, state.peer, self.own));
+                self.store_incoming(session);
             }
         }
     }

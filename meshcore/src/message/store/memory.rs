@@ -9,7 +9,7 @@ use self::rooms::Rooms;
 use super::held::first_of_chain;
 use super::{
     Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
-    ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
+    ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer, Unconfirmed,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
@@ -62,8 +62,20 @@ impl MemoryStore {
             letters_for: self.mailbox.recipients(),
             confirmed: self.confirmed,
             last_arrival: self.last_arrival,
+            unconfirmed: self.unconfirmed(),
             rooms: self.rooms.all(),
         }
+    }
+
+    fn unconfirmed(&self) -> Vec<Unconfirmed> {
+        let after = self.incoming.range(self.confirmed + 1..);
+        after
+            .map(|(arrival, message)| Unconfirmed {
+                arrival: *arrival,
+                from: message.from,
+                len: message.text.len(),
+            })
+            .collect()
     }
 
     /// The nodes that are kept.
