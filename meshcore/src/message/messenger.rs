@@ -262,6 +262,11 @@ impl Messenger {
         self.outboxes.get(&peer).is_some_and(Outbox::has_backlog)
     }
 
+    /// Whether undelivered texts for this peer exist, and not receipts alone, which whoever writes to this node gets.
+    pub fn has_pending_texts(&self, peer: NodeId) -> bool {
+        self.outboxes.get(&peer).is_some_and(Outbox::has_texts)
+    }
+
     /// The nodes with which a session is wanted, each from when on, some of them more than once: messages for them wait, or letters
     /// that they shall keep.
     pub fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {

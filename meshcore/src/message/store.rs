@@ -225,6 +225,8 @@ pub struct Unconfirmed {
 pub struct OpenedOutboxes {
     /// Peers with pending messages.
     pub backlog: Vec<NodeId>,
+    /// Those of them for whom texts are pending.
+    pub texts_for: Vec<NodeId>,
     /// Nodes for whom the mailbox keeps letters.
     pub letters_for: Vec<NodeId>,
     /// The application has confirmed all incoming messages up to this one.
@@ -240,6 +242,13 @@ pub struct OpenedOutboxes {
 /// How long a message waits at the recipient for one that its sender wrote before it. Then it is shown without, and the
 /// other one when it comes.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a receipt, or an answer about a room, that a node gives by itself waits for its recipient: as long as mailboxes keep it. Who
+/// was not told that a text is delivered sends it again, and is told again.
+pub const ANSWER_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The same for a receipt of what was read, which is told once.
+pub const READ_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// How long a text to a room waits for the version in which it was written; then it is dropped, for its owner has never signed that.
 pub const ROOM_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);

@@ -140,8 +140,13 @@ fn a_database_of_the_first_version_keeps_its_contents() {
     let Opened { peers, outboxes, .. } = writer.load().unwrap();
     let peer = NodeId([0; 32]);
     assert_eq!((peers.len(), &peers[0].record[..]), (1, &[1, 2][..]));
-    let expected =
-        OpenedOutboxes { backlog: vec![peer], confirmed: 1, last_arrival: 1, ..OpenedOutboxes::default() };
+    let expected = OpenedOutboxes {
+        backlog: vec![peer],
+        texts_for: vec![peer],
+        confirmed: 1,
+        last_arrival: 1,
+        ..OpenedOutboxes::default()
+    };
     assert_eq!(outboxes, expected);
     let limit = PageLimit { messages: 10, bytes: 1000 };
     let at = UnixTime::from_millis;
@@ -194,6 +199,7 @@ fn what_was_submitted_is_there_after_closing() {
         opened.outboxes,
         OpenedOutboxes {
             backlog: vec![PEER],
+            texts_for: vec![PEER],
             confirmed: 1,
             last_arrival: 2,
             unconfirmed,

@@ -46,7 +46,7 @@ enum Outcome {
     Read(Option<OutgoingMessage>),
     Kept(Keeping),
     Letters { letters: Vec<(u64, Letter)>, complete: bool },
-    Swept { expired: Vec<(NodeId, MessageId)>, released: Vec<IncomingMessage> },
+    Swept { expired: Vec<(NodeId, MessageId)>, idle: Vec<NodeId>, released: Vec<IncomingMessage> },
     Number(u64),
     Done,
 }
@@ -98,8 +98,12 @@ impl Writer {
         let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'incoming'";
         let last_arrival =
             self.connection.query_row(sql, [], |row| unsigned(row, 0)).optional()?.unwrap_or(0);
+        // What is no text has an empty one. Its length is told without reading it.
+        let sql =
+            "SELECT DISTINCT peer FROM outgoing WHERE status < 25 AND octet_length(text) > 0 ORDER BY peer";
         let outboxes = OpenedOutboxes {
             backlog: nodes("SELECT DISTINCT peer FROM outgoing WHERE status < 25 ORDER BY peer")?,
+            texts_for: nodes(sql)?,
             letters_for: nodes("SELECT DISTINCT recipient FROM letters ORDER BY recipient")?,
             confirmed: self.confirmed,
             last_arrival,
@@ -254,7 +258,8 @@ impl Writer {
             StoreOp::Sweep { now } => {
                 self.drop_letters(*now)?;
                 self.drop_waiting(*now)?;
-                Ok(Outcome::Swept { expired: self.give_up(*now)?, released: self.release(*now)? })
+                let (expired, idle) = self.give_up(*now)?;
+                Ok(Outcome::Swept { expired, idle, released: self.release(*now)? })
             }
             StoreOp::SavePeer(peer) => save_peer(&self.connection, peer).map(|()| Outcome::Done),
             StoreOp::RemovePeer(id) => {
@@ -356,8 +361,8 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         (StoreOp::LoadLetters { token, .. }, Outcome::Letters { letters, complete }) => {
             Some(StoreReply::LetterPage { token, letters, complete })
         }
-        (StoreOp::Sweep { .. }, Outcome::Swept { expired, released }) => {
-            Some(StoreReply::Swept { expired, released })
+        (StoreOp::Sweep { .. }, Outcome::Swept { expired, idle, released }) => {
+            Some(StoreReply::Swept { expired, idle, released })
         }
         _ => None,
     }

@@ -1,5 +1,7 @@
 //! What the store answers, and what follows from it.
 
+use std::collections::BTreeSet;
+
 use super::{Messenger, MessengerEvent, SessionId};
 use crate::message::outbound::Outbox;
 use crate::message::post::Page;
@@ -14,8 +16,10 @@ impl Messenger {
         match reply {
             StoreReply::Opened(opened) => {
                 self.hand_over.opened(&opened);
+                let texts_for: BTreeSet<_> = opened.texts_for.into_iter().collect();
                 for peer in opened.backlog {
-                    self.outboxes.entry(peer).or_insert_with(Outbox::on_disk);
+                    let texts = texts_for.contains(&peer);
+                    self.outboxes.entry(peer).or_insert_with(|| Outbox::on_disk(texts));
                     self.review(now, peer);
                 }
                 self.rooms.opened(opened.rooms);
@@ -127,10 +131,11 @@ impl Messenger {
             StoreReply::LetterNotKept { session, number, .. } => {
                 self.post.on_kept(session, number, Outcome::Later);
             }
-            StoreReply::Swept { expired, released } => {
+            StoreReply::Swept { expired, idle, released } => {
                 for (to, id) in expired {
                     self.raised(now, to, vec![id], Status::Expired);
                 }
+                idle.into_iter().for_each(|peer| self.emptied(now, peer));
                 self.arrived(released);
             }
         }
@@ -153,6 +158,15 @@ impl Messenger {
             self.review(now, to);
         }
         self.events.extend(ids.into_iter().map(|id| MessengerEvent::Status { id, to, status }));
+    }
+
+    /// Nothing is left of what waited for this peer.
+    fn emptied(&mut self, now: Now, peer: NodeId) {
+        if let Some(outbox) = self.outboxes.get_mut(&peer) {
+            outbox.emptied();
+            self.forget_if_idle(peer);
+            self.review(now, peer);
+        }
     }
 
     /// Messages of others are on disk.

@@ -8,8 +8,8 @@ use self::mailbox::Mailbox;
 use self::rooms::Rooms;
 use super::held::first_of_chain;
 use super::{
-    Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
-    ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer, Unconfirmed,
+    ANSWER_LIFE, Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE,
+    PageLimit, READ_LIFE, ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer, Unconfirmed,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
@@ -59,12 +59,20 @@ impl MemoryStore {
     pub fn opened(&self) -> OpenedOutboxes {
         OpenedOutboxes {
             backlog: self.pending.keys().copied().collect(),
+            texts_for: self.texts_for(),
             letters_for: self.mailbox.recipients(),
             confirmed: self.confirmed,
             last_arrival: self.last_arrival,
             unconfirmed: self.unconfirmed(),
             rooms: self.rooms.all(),
         }
+    }
+
+    fn texts_for(&self) -> Vec<NodeId> {
+        let is_text =
+            |seq: &u64| self.outgoing.get(seq).is_some_and(|(_, message)| message.content.is_text());
+        let with_text = self.pending.iter().filter(|(_, pending)| pending.iter().any(is_text));
+        with_text.map(|(peer, _)| *peer).collect()
     }
 
     fn unconfirmed(&self) -> Vec<Unconfirmed> {
@@ -169,7 +177,7 @@ impl MemoryStore {
                 let content =
                     Content::Receipts { status: Status::Read, ids: ids.map(|message| message.id).collect() };
                 let told = content.weight() > 0;
-                let receipt = told.then(|| self.enqueue(receipt, from, now, None, content));
+                let receipt = told.then(|| self.enqueue(receipt, from, now, Some(now + READ_LIFE), content));
                 StoreReply::MarkedRead { from, arrival, receipt }
             }
             StoreOp::KeepLetter { session, number, letter, quota } => {
@@ -189,7 +197,8 @@ impl MemoryStore {
             StoreOp::Sweep { now } => {
                 self.mailbox.expire(now);
                 self.rooms.expire(now);
-                StoreReply::Swept { expired: self.expire(now), released: self.release(now) }
+                let (expired, idle) = self.expire(now);
+                StoreReply::Swept { expired, idle, released: self.release(now) }
             }
             StoreOp::SavePeer(peer) => {
                 self.peers.insert(peer.id, peer);
@@ -322,7 +331,7 @@ impl MemoryStore {
         }
         let receipt = receipt.filter(|_| !told.is_empty()).map(|id| {
             let content = Content::Receipts { status: Status::Delivered, ids: told.clone() };
-            let message = self.enqueue(id, from, now, None, content);
+            let message = self.enqueue(id, from, now, Some(now + ANSWER_LIFE), content);
             self.told.extend(told.into_iter().map(|id| ((from, id), message.seq)));
             message
         });
@@ -389,13 +398,17 @@ impl MemoryStore {
         Some(message)
     }
 
-    fn expire(&mut self, now: UnixTime) -> Vec<(NodeId, MessageId)> {
+    /// The texts that were given up, and the peers to whom nothing is pending any more by that.
+    fn expire(&mut self, now: UnixTime) -> (Vec<(NodeId, MessageId)>, Vec<NodeId>) {
         let pending = self.pending.values().flatten().filter_map(|seq| self.outgoing.get(seq));
         let due = pending.filter(|(_, message)| message.expires.is_some_and(|at| at <= now));
         let mut due: Vec<_> = due.map(|(to, message)| (message.seq, (*to, message.id))).collect();
         due.sort_unstable();
+        let mut idle: BTreeSet<_> = due.iter().map(|(_, (to, _))| *to).collect();
         let due = due.into_iter().map(|(_, due)| due);
-        due.filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect()
+        let expired = due.filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect();
+        idle.retain(|peer| !self.pending.contains_key(peer));
+        (expired, idle.into_iter().collect())
     }
 
     fn release(&mut self, now: UnixTime) -> Vec<IncomingMessage> {

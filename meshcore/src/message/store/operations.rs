@@ -352,6 +352,8 @@ pub enum StoreReply {
     Swept {
         /// Texts that were given up, with their recipients.
         expired: Vec<(NodeId, MessageId)>,
+        /// Those to whom something was given up, and nothing is pending any more.
+        idle: Vec<NodeId>,
         /// Messages that wait no more for others.
         released: Vec<IncomingMessage>,
     },

@@ -58,6 +58,7 @@ pub(crate) fn check_store(store: &mut dyn TestStore) {
         store.reopen(),
         OpenedOutboxes {
             backlog: vec![PEER],
+            texts_for: vec![PEER],
             confirmed: 2,
             last_arrival: 5,
             unconfirmed,

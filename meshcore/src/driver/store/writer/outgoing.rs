@@ -1,12 +1,15 @@
 //! The outbox.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Writer, number, page, signed, time, unsigned};
 use crate::message::room::ledger::NewMessage;
 use crate::message::store::{
-    Content, Deposit, KIND_ROOM_TEXT, KIND_TEXT, OutgoingMessage, PageLimit, Stamp, StoreError,
+    ANSWER_LIFE, Content, Deposit, KIND_ROOM_TEXT, KIND_TEXT, OutgoingMessage, PageLimit, READ_LIFE, Stamp,
+    StoreError,
 };
 use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
@@ -53,8 +56,9 @@ impl Writer {
         created: UnixTime,
         (status, ids): (Status, Vec<MessageId>),
     ) -> rusqlite::Result<Option<OutgoingMessage>> {
-        let content = Content::Receipts { status, ids };
-        self.enqueue(NewMessage { id: *id, to: *to, created, expires: None, content })
+        let life = if status == Status::Read { READ_LIFE } else { ANSWER_LIFE };
+        let (expires, content) = (Some(created + life), Content::Receipts { status, ids });
+        self.enqueue(NewMessage { id: *id, to: *to, created, expires, content })
     }
 
     /// Adds a message to the outbox; `None` when it is there, with this id and recipient.
@@ -186,19 +190,27 @@ impl Writer {
         self.raise(to, ids, Status::Stored)
     }
 
-    /// Gives up messages whose time has passed.
-    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<Vec<(NodeId, MessageId)>> {
+    /// Gives up messages whose time has passed: the texts among them, and the peers to whom nothing is pending any more by that.
+    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<(Vec<(NodeId, MessageId)>, Vec<NodeId>)> {
         let sql = "SELECT peer, id FROM outgoing WHERE status < 25 AND expires IS NOT NULL AND expires <= ? ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql)?;
         let due =
             statement.query_map([signed(now)], |row| Ok((NodeId(row.get(0)?), MessageId(row.get(1)?))))?;
         let due = due.collect::<rusqlite::Result<Vec<_>>>()?;
-        let mut expired = Vec::new();
+        let (mut expired, mut idle, mut peers) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (to, id) in due {
             let raised = self.raise(&to, &[id], Status::Expired)?;
             expired.extend(raised.into_iter().map(|id| (to, id)));
+            peers.insert(to);
         }
-        Ok(expired)
+        let sql = "SELECT 1 FROM outgoing WHERE status < 25 AND peer = ? LIMIT 1";
+        let mut pending = self.connection.prepare_cached(sql)?;
+        for peer in peers {
+            if !pending.exists([peer.0])? {
+                idle.push(peer);
+            }
+        }
+        Ok((expired, idle))
     }
 }
 

@@ -1,8 +1,12 @@
 //! What one peer can do to the others, and strangers to all: nothing that lasts.
 
 use super::*;
+use crate::message::directory::{CAPACITY, Change, Directory};
 use crate::message::envelope::Letter;
+use crate::message::identity::{IdentityRecord, RecordFields};
 use crate::message::post::MailboxConfig;
+use crate::types::RoomId;
+use crate::wire::content::{RoomRequest, Stamp};
 use crate::wire::post::{Outcome, PostRecord};
 
 const MAILBOX: SessionId = SessionId(2);
@@ -131,4 +135,57 @@ fn ids_of_receipts_weigh_as_much_as_messages() {
     assert!(!node.messenger.wants_data(SESSION, Channel::Incoming), "1024 of them are enough for one commit");
     node.settle();
     assert!(node.messenger.wants_data(SESSION, Channel::Incoming));
+}
+
+/// Letters of strangers, which a mailbox brings, that say nothing which anybody sees.
+fn letters_of_strangers(node: &mut Node, count: u32) {
+    node.messenger.session_opened(MAILBOX, node_of(u32::MAX));
+    for n in 0..count {
+        let stamp = Stamp { room: RoomId([1; 16]), version: 1 };
+        let content = Content::RoomRequest { stamp, request: RoomRequest::Join };
+        assert_eq!(bring(node, n.into(), node_of(n), id(1), content), Some(Outcome::Taken));
+    }
+}
+
+#[test]
+fn strangers_do_not_fill_the_outbox_for_good() {
+    let mut node = Node::new();
+    letters_of_strangers(&mut node, 200);
+    assert_eq!(node.store.opened().backlog.len(), 200, "they are told that their letters have arrived");
+    assert_eq!(node.messenger.wanted_sessions().count(), 200);
+    let month = Duration::from_secs(30 * 24 * 3600);
+    node.messenger.handle_timeout(Now { monotonic: NOW.monotonic + month, wall: NOW.wall + month });
+    node.settle();
+    assert_eq!(node.store.opened().backlog, []);
+    assert_eq!(node.messenger.wanted_sessions().count(), 0);
+    assert!(node.messenger.outboxes.is_empty());
+}
+
+#[test]
+fn strangers_do_not_fill_the_directory_for_good() {
+    let mut node = Node::new();
+    letters_of_strangers(&mut node, CAPACITY as u32);
+    // That of a room may be all that is known of its recipient.
+    node.send(1);
+    node.settle();
+    node.messenger = Messenger::new(ME, MessengerConfig::default(), [8; 32]);
+    node.messenger.handle_store(NOW, StoreReply::Opened(node.store.opened()));
+    node.settle();
+    assert!(node.messenger.has_backlog(node_of(0)) && !node.messenger.has_pending_texts(node_of(0)));
+    assert!(node.messenger.has_pending_texts(PEER));
+    let mut directory = Directory::new();
+    let mut see = |id: NodeId| {
+        let fields = RecordFields {
+            nickname: None,
+            subkey: [0; 32],
+            capabilities: 0,
+            number: 1,
+            issued: UnixTime::default(),
+            valid_until: UnixTime::from_millis(1),
+        };
+        let record = IdentityRecord { id, public_key: vec![], fields };
+        directory.refresh(&record, b"x", NOW.wall, false, |id| node.messenger.has_pending_texts(id)).change
+    };
+    assert!((0..CAPACITY as u32).all(|n| see(node_of(n)) == Change::New));
+    assert_eq!(see(NodeId([0xaa; 32])), Change::New, "somebody comes later");
 }

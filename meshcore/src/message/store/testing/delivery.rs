@@ -17,6 +17,7 @@ const NOW: UnixTime = UnixTime::from_millis(1_700_000_000_000);
 pub(crate) fn check_delivery(store: &mut dyn TestStore) {
     check_deposits(store);
     check_receipts(store);
+    check_end_of_receipts(store);
     check_order(store);
     check_reading(store);
     check_letters(store);
@@ -100,7 +101,7 @@ fn check_deposits(store: &mut dyn TestStore) {
     assert_eq!(one(store, kept(&[1], OTHER)), stored(vec![id(1)]));
     assert_eq!(deposits(store, 0, NOW), [all[0], all[2]], "that was another mailbox");
     assert_eq!(set(store, 1, Status::Sent), [], "no status falls");
-    let swept = |expired| StoreReply::Swept { expired, released: vec![] };
+    let swept = |expired| StoreReply::Swept { expired, idle: vec![], released: vec![] };
     assert_eq!(one(store, StoreOp::Sweep { now: NOW }), swept(vec![]));
     let later = NOW + Duration::from_secs(60);
     assert_eq!(one(store, StoreOp::Sweep { now: later }), swept(vec![(PEER, id(3))]));
@@ -148,6 +149,30 @@ fn check_receipts(store: &mut dyn TestStore) {
     };
     let reply = incoming(store, vec![receipts(Status::Read, 20), receipts(Status::Delivered, 20)], Some(104));
     assert_eq!(raised(reply), [(id(20), Status::Read)]);
+}
+
+/// Receipts that go by mailbox are not acknowledged: they end by themselves.
+fn check_end_of_receipts(store: &mut dyn TestStore) {
+    one(store, StoreOp::SetStatus { to: PEER, ids: vec![id(20)], status: Status::Read });
+    let reply = incoming(store, vec![text(24)], Some(124));
+    let StoreReply::Stored { new, .. } = &reply else { panic!("{reply:?}") };
+    let arrival = new[0].arrival;
+    assert_eq!(new_and_told(reply), (vec![24], Some(vec![24])));
+    let reply = one(store, StoreOp::MarkRead { from: PEER, arrival, receipt: id(125), now: NOW });
+    assert!(matches!(reply, StoreReply::MarkedRead { receipt: Some(_), .. }));
+    let opened = store.reopen();
+    assert_eq!((opened.backlog, opened.texts_for), (vec![PEER], vec![]));
+    let swept = |idle| StoreReply::Swept { expired: vec![], idle, released: vec![] };
+    let sweep = |after: Duration| StoreOp::Sweep { now: NOW + after };
+    assert_eq!(one(store, sweep(ANSWER_LIFE - Duration::from_secs(1))), swept(vec![]));
+    assert_eq!(deposits(store, 0, NOW), [(id(124), None), (id(125), None)]);
+    assert_eq!(one(store, sweep(ANSWER_LIFE)), swept(vec![]));
+    assert_eq!(deposits(store, 0, NOW), [(id(125), None)]);
+    assert_eq!(one(store, sweep(READ_LIFE)), swept(vec![PEER]));
+    assert_eq!(store.reopen().backlog, []);
+    // Its sender has not heard of it.
+    assert_eq!(new_and_told(incoming(store, vec![text(24)], Some(126))), (vec![], Some(vec![24])));
+    assert_eq!(set(store, 126, Status::Delivered), []);
 }
 
 fn check_order(store: &mut dyn TestStore) {
