@@ -11,7 +11,7 @@ use crate::message::store::StoreError;
 /// One step a version, in order; a step that was released is never changed. `user_version` counts those done.
 ///
 /// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones.
-pub(super) const MIGRATIONS: &[&str] = &[RELEASED_0_1, DELIVERY, FILES, ROOMS, HISTORY, TRUST];
+pub(super) const MIGRATIONS: &[&str] = &[RELEASED_0_1, DELIVERY, FILES, ROOMS, HISTORY, TRUST, LOOKUPS];
 
 /// A message with a status below 25 (`Status::Expired`) is pending.
 const RELEASED_0_1: &str = "
@@ -221,6 +221,13 @@ const TRUST: &str = "
     ALTER TABLE peers ADD COLUMN nickname TEXT;
     UPDATE peers SET ties = 1 WHERE id IN (SELECT sender FROM incoming);
     UPDATE peers SET ties = 2 WHERE id IN (SELECT peer FROM outgoing WHERE kind = 1);
+";
+
+/// What is looked up with each message that a mailbox gets, or a session brings: the text before it, and those set aside that were written
+/// before it. Without these the whole backlog would be searched.
+const LOOKUPS: &str = "
+    CREATE INDEX followed ON outgoing (peer, kind, room, seq) WHERE status < 25 AND expires IS NULL;
+    CREATE INDEX held_by_time ON held (sender, sent);
 ";
 
 /// Latest schema version.

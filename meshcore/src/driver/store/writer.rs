@@ -1,8 +1,8 @@
 //! The thread that owns the database.
 
-mod incoming;
+pub(super) mod incoming;
 mod letters;
-mod outgoing;
+pub(super) mod outgoing;
 mod rooms;
 
 use std::path::{Path, PathBuf};

@@ -21,6 +21,10 @@ pub(super) struct Text {
     pub(super) received_at: UnixTime,
 }
 
+/// What a sender wrote before a time and is set aside.
+pub(in crate::driver::store) const WRITTEN_BEFORE: &str =
+    "SELECT id FROM held WHERE sender = ? AND sent < ? ORDER BY number";
+
 impl Writer {
     pub(super) fn store_incoming(
         &self,
@@ -210,8 +214,7 @@ impl Writer {
         sent_at: UnixTime,
         new: &mut Vec<IncomingMessage>,
     ) -> rusqlite::Result<()> {
-        let sql = "SELECT id FROM held WHERE sender = ? AND sent < ? ORDER BY number";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached(WRITTEN_BEFORE)?;
         let ids = statement.query_map(params![from.0, signed(sent_at)], |row| row.get(0).map(MessageId))?;
         for id in ids.collect::<rusqlite::Result<Vec<_>>>()? {
             if let Some(first) = self.first_of_chain(from, id)? {

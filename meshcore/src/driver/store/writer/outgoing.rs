@@ -20,6 +20,19 @@ macro_rules! columns {
     };
 }
 
+/// Messages to a peer (1) behind a place in the outbox (2) of which a mailbox (3) has no copy now (4), each with the text of the same
+/// conversation before it.
+pub(in crate::driver::store) const DEPOSITS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", CASE WHEN kind IN (1, 5) THEN (SELECT id FROM outgoing AS earlier
+         WHERE status < 25 AND expires IS NULL AND peer = ?1 AND kind = outgoing.kind AND room IS outgoing.room
+         AND seq < outgoing.seq ORDER BY seq DESC LIMIT 1) END
+      FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
+        (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
+      ORDER BY seq"
+);
+
 impl Writer {
     pub(super) fn enqueue_text(
         &self,
@@ -154,16 +167,7 @@ impl Writer {
         now: UnixTime,
         limit: PageLimit,
     ) -> rusqlite::Result<Outcome> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT ",
-            columns!(),
-            ", (SELECT id FROM outgoing AS earlier
-                 WHERE status < 25 AND peer = ?1 AND seq < outgoing.seq AND kind = outgoing.kind AND kind IN (1, 5)
-                 AND room IS outgoing.room AND expires IS NULL ORDER BY seq DESC LIMIT 1)
-              FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
-                (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
-              ORDER BY seq"
-        ))?;
+        let mut statement = self.connection.prepare_cached(DEPOSITS)?;
         let parameters = params![peer.0, number(after), mailbox.0, signed(now)];
         let rows = statement.query_map(parameters, |row| {
             let after = row.get::<_, Option<[u8; MessageId::LEN]>>(10)?.map(MessageId);
