@@ -34,7 +34,7 @@ const RECORD_NUMBER: &str = "record_number";
 
 /// What an operation brought, until the commit allows to tell.
 enum Outcome {
-    Enqueued { seq: u64 },
+    Enqueued { seq: u64, created: UnixTime },
     Refused(StoreError),
     Room(Box<RoomOutcome>),
     Rooms(Vec<RoomOutcome>),
@@ -323,7 +323,7 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         Err(error) => return Some(op.failed(error)),
     };
     match (op, outcome) {
-        (StoreOp::Enqueue { id, to, created, expires, text }, Outcome::Enqueued { seq }) => {
+        (StoreOp::Enqueue { id, to, expires, text, .. }, Outcome::Enqueued { seq, created }) => {
             let (content, status) = (Content::Text(text), Status::Queued);
             let message = OutgoingMessage { seq, id, created, expires, content, status };
             Some(StoreReply::Enqueued { to, message })

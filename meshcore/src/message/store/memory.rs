@@ -219,6 +219,9 @@ impl MemoryStore {
         expires: Option<UnixTime>,
         content: Content,
     ) -> OutgoingMessage {
+        // Not before what is pending for this peer, even if the clock was set back: recipients tell by that which was first.
+        let latest = self.pending.get(&to).and_then(BTreeSet::last).and_then(|seq| self.outgoing.get(seq));
+        let created = latest.map_or(created, |(_, latest)| latest.created.max(created));
         self.last_seq += 1;
         let seq = self.last_seq;
         let message = OutgoingMessage { seq, id, created, expires, content, status: Status::Queued };

@@ -17,7 +17,7 @@ pub enum StoreOp {
         id: MessageId,
         /// Recipient.
         to: NodeId,
-        /// When it was accepted.
+        /// When it was accepted. It counts as written no earlier than what is pending for this recipient.
         created: UnixTime,
         /// When it is given up; `None`: never.
         expires: Option<UnixTime>,

@@ -19,6 +19,7 @@ pub(crate) fn check_delivery(store: &mut dyn TestStore) {
     check_receipts(store);
     check_end_of_receipts(store);
     check_order(store);
+    check_clock(store);
     check_reading(store);
     check_letters(store);
 }
@@ -254,6 +255,38 @@ fn check_order(store: &mut dyn TestStore) {
         panic!()
     };
     assert!(released.iter().map(|message| message.id).eq((1..=MAX_HELD).map(number)));
+}
+
+/// A clock that is set back disturbs no order.
+fn check_clock(store: &mut dyn TestStore) {
+    let clock = [(141, 1000), (142, 100), (143, 101)];
+    for (n, created) in clock.map(|(n, millis)| (n, UnixTime::from_millis(millis))) {
+        one(store, StoreOp::Enqueue { id: id(n), to: PEER, created, expires: None, text: format!("{n}") });
+    }
+    let op =
+        StoreOp::LoadDeposits { peer: PEER, mailbox: MAILBOX, after: 0, now: NOW, limit: LIMIT, token: 1 };
+    let StoreReply::DepositPage { deposits, .. } = one(store, op) else { panic!() };
+    let sent = |at: usize| deposits[at].message.clone();
+    let mut shown = Vec::new();
+    let mut receive = |origin, messages: Vec<(OutgoingMessage, Option<MessageId>)>| {
+        let messages = messages.into_iter().map(|(message, after)| ReceivedMessage {
+            id: message.id,
+            content: after.map_or(message.content.clone(), |after| message.content.following(after)),
+            sent_at: message.created,
+            received_at: NOW,
+        });
+        let (messages, from) = (messages.collect(), NodeId([7; 32]));
+        let op = StoreOp::StoreIncoming { origin, from, to: OWN, messages, receipt: None };
+        shown.extend(new_and_told(one(store, op)).0);
+    };
+    // The third comes by a mailbox, and is acknowledged; then a session brings the others.
+    let mailbox = Origin::Envelopes { session: SessionId(1), numbers: vec![] };
+    receive(mailbox, vec![(sent(2), deposits[2].after)]);
+    receive(Origin::Session(SessionId(2)), vec![(sent(0), None), (sent(1), None)]);
+    assert_eq!(shown, [141, 142, 143]);
+    for n in [141, 142, 143] {
+        assert_eq!(set(store, n, Status::Read), [id(n)]);
+    }
 }
 
 fn check_reading(store: &mut dyn TestStore) {
