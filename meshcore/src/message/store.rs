@@ -256,6 +256,12 @@ pub const ROOM_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Messages of one sender that wait for others at most. One more is shown without waiting.
 pub const MAX_HELD: u32 = 1024;
 
+/// The same in bytes of text.
+pub const MAX_HELD_BYTES: u64 = 16 << 20;
+
+/// The same for all senders together.
+pub const MAX_HELD_TOTAL: u64 = 256 << 20;
+
 pub(crate) mod held;
 mod memory;
 mod operations;

@@ -2,7 +2,34 @@
 
 use std::collections::BTreeSet;
 
+use super::{MAX_HELD, MAX_HELD_BYTES, MAX_HELD_TOTAL};
 use crate::types::MessageId;
+
+/// Texts that wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Size {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Size {
+    pub(super) fn add(&mut self, len: usize) {
+        (self.messages, self.bytes) = (self.messages + 1, self.bytes + len as u64);
+    }
+
+    pub(super) fn remove(&mut self, len: usize) {
+        (self.messages, self.bytes) =
+            (self.messages.saturating_sub(1), self.bytes.saturating_sub(len as u64));
+    }
+}
+
+/// Whether one more text of this length may wait, beside those of its sender and of all.
+pub(crate) fn has_room(of_sender: Size, of_all: Size, len: usize) -> bool {
+    let len = len as u64;
+    of_sender.messages < MAX_HELD.into()
+        && of_sender.bytes.saturating_add(len) <= MAX_HELD_BYTES
+        && of_all.bytes.saturating_add(len) <= MAX_HELD_TOTAL
+}
 
 /// The first of the texts that this one waits for, one through the other; itself when what it follows does not wait. `None` when it does
 /// not wait either. `follows` looks up what a text that waits follows.
@@ -52,6 +79,16 @@ mod tests {
         }
         assert!(held.is_empty(), "all of them are released");
         looked_up
+    }
+
+    #[test]
+    fn what_waits_is_limited_for_each_sender_and_for_all() {
+        let size = |messages: u32, bytes| Size { messages: messages.into(), bytes };
+        let (little, of_all) = (size(1, 10), size(5000, MAX_HELD_TOTAL - 10));
+        assert!(has_room(little, of_all, 10) && !has_room(little, of_all, 11));
+        let most = size(MAX_HELD - 1, MAX_HELD_BYTES - 10);
+        assert!(has_room(most, little, 10) && !has_room(most, little, 11));
+        assert!(!has_room(size(MAX_HELD, 10), little, 1));
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::convert::Infallible;
 
 use self::mailbox::Mailbox;
 use self::rooms::Rooms;
-use super::held::first_of_chain;
+use super::held::{Size, first_of_chain, has_room};
 use super::{
-    ANSWER_LIFE, Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE,
-    PageLimit, READ_LIFE, ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer, Unconfirmed,
+    ANSWER_LIFE, Deposit, IncomingMessage, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
+    READ_LIFE, ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer, Unconfirmed,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
@@ -36,6 +36,8 @@ pub struct MemoryStore {
     unread: BTreeSet<(NodeId, u64)>,
     /// Set aside.
     held: BTreeMap<(NodeId, MessageId), Held>,
+    held_size: Size,
+    held_sizes: BTreeMap<NodeId, Size>,
     last_held: u64,
     /// Of which message a receipt in the outbox tells.
     told: BTreeMap<(NodeId, MessageId), u64>,
@@ -350,21 +352,44 @@ impl MemoryStore {
             // One that follows itself would wait for ever.
             let known =
                 after == message.id || [after, message.id].into_iter().any(|id| self.has_arrived(from, id));
-            if !known && self.held_of(from).count() < MAX_HELD as usize {
-                self.last_held += 1;
-                let held = Held { number: self.last_held, follows: after, message };
-                self.held.entry((from, held.message.id)).or_insert(held);
-                return;
+            if !known && self.may_wait(from, &message) {
+                return self.hold(from, after, message);
             }
         }
         let mut next = vec![message];
         while let Some(message) = next.pop() {
             let id = message.id;
-            self.held.remove(&(from, id));
+            self.unhold(from, id);
             new.extend(self.arrive(from, message));
             let mut followers: Vec<_> = self.held_of(from).filter(|held| held.follows == id).collect();
             followers.sort_by_key(|held| Reverse(held.number));
             next.extend(followers.into_iter().map(|held| held.message.clone()));
+        }
+    }
+
+    fn may_wait(&self, from: NodeId, message: &ReceivedMessage) -> bool {
+        let of_sender = self.held_sizes.get(&from).copied().unwrap_or_default();
+        has_room(of_sender, self.held_size, message.content.weight())
+    }
+
+    fn hold(&mut self, from: NodeId, follows: MessageId, message: ReceivedMessage) {
+        if !self.held.contains_key(&(from, message.id)) {
+            self.last_held += 1;
+            let (id, len) = (message.id, message.content.weight());
+            for size in [&mut self.held_size, self.held_sizes.entry(from).or_default()] {
+                size.add(len);
+            }
+            self.held.insert((from, id), Held { number: self.last_held, follows, message });
+        }
+    }
+
+    fn unhold(&mut self, from: NodeId, id: MessageId) {
+        let Some(Held { message, .. }) = self.held.remove(&(from, id)) else { return };
+        for size in [&mut self.held_size, self.held_sizes.entry(from).or_default()] {
+            size.remove(message.content.weight());
+        }
+        if self.held_sizes.get(&from).is_some_and(|size| size.messages == 0) {
+            self.held_sizes.remove(&from);
         }
     }
 

@@ -147,6 +147,7 @@ fn of_version_3_only_texts_are_history_and_only_texts_make_contacts() {
     };
     assert_eq!(found("words"), [502, 503, 504]);
     assert_eq!(numbers(&connection, "SELECT count(*) FROM history WHERE time BETWEEN 500 AND 510"), [3]);
+    assert_eq!(numbers(&connection, "SELECT bytes FROM held_sizes ORDER BY sender"), [10, 10]);
     assert_eq!(numbers(&connection, "SELECT ties FROM peers WHERE id IN (x'77', x'78') ORDER BY id"), [1, 2]);
     integrity(&connection);
 }

@@ -4,10 +4,10 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
 use crate::message::room::ledger;
-use crate::message::store::held::first_of_chain;
+use crate::message::store::held::{Size, first_of_chain, has_room};
 use crate::message::store::{
-    Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit,
-    ReceivedMessage, Stamp,
+    Content, IncomingMessage, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit, ReceivedMessage,
+    Stamp,
 };
 use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
@@ -66,7 +66,7 @@ impl Writer {
                 }
                 Content::Following { after, stamp, text: words } => {
                     let text = text(*stamp, words);
-                    if self.must_wait(from, after, id)? {
+                    if self.must_wait(from, after, &text)? {
                         self.hold(from, after, &text)?;
                     } else {
                         self.arrive(from, text, &mut stored.new)?;
@@ -159,7 +159,8 @@ impl Writer {
     }
 
     /// Whether a message is set aside: it is new, and the one before it is not there.
-    fn must_wait(&self, from: &NodeId, after: &MessageId, id: &MessageId) -> rusqlite::Result<bool> {
+    fn must_wait(&self, from: &NodeId, after: &MessageId, text: &Text) -> rusqlite::Result<bool> {
+        let id = &text.id;
         // It would wait for ever.
         if after == id {
             return Ok(false);
@@ -169,18 +170,25 @@ impl Writer {
             .connection
             .prepare_cached(sql)?
             .query_row(params![from.0, after.0, id.0], |row| row.get(0))?;
-        let sql = "SELECT count(*) FROM held WHERE sender = ?";
-        let held: u32 = self.connection.prepare_cached(sql)?.query_row([from.0], |row| row.get(0))?;
-        if known > 0 || held >= MAX_HELD {
+        if known > 0 || !has_room(self.held_size(&from.0)?, self.held_size(&[])?, text.text.len()) {
             return Ok(false);
         }
         Ok(!(self.is_waiting(from, after)? || self.is_waiting(from, id)?))
     }
 
+    /// What is set aside for a sender, or for the empty one: for all.
+    fn held_size(&self, sender: &[u8]) -> rusqlite::Result<Size> {
+        let sql = "SELECT messages, bytes FROM held_sizes WHERE sender = ?";
+        let size = |row: &Row<'_>| Ok(Size { messages: unsigned(row, 0)?, bytes: unsigned(row, 1)? });
+        let found = self.connection.prepare_cached(sql)?.query_row([sender], size).optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
     fn hold(&self, from: &NodeId, after: &MessageId, text: &Text) -> rusqlite::Result<()> {
         let Text { id, stamp, text, sent_at, received_at } = text;
-        let sql = "INSERT OR IGNORE INTO held (sender, follows, id, text, sent, received, room, version)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO held (sender, follows, id, text, sent, received, room, version)
+                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+                   WHERE NOT EXISTS (SELECT 1 FROM held WHERE sender = ?1 AND id = ?3)";
         let (room, version) = (stamp.map(|stamp| stamp.room.0), stamp.map(|stamp| number(stamp.version)));
         let (sent, received) = (signed(*sent_at), signed(*received_at));
         let parameters = params![from.0, after.0, id.0, text, sent, received, room, version];

@@ -255,6 +255,22 @@ fn check_order(store: &mut dyn TestStore) {
         panic!()
     };
     assert!(released.iter().map(|message| message.id).eq((1..=MAX_HELD).map(number)));
+    check_bytes_that_wait(store);
+}
+
+/// No more bytes of one sender wait than may.
+fn check_bytes_that_wait(store: &mut dyn TestStore) {
+    let long = |n: u8| (n, Content::Following { after: id(240), stamp: None, text: "x".repeat(1 << 20) });
+    for n in (160..).take((MAX_HELD_BYTES >> 20) as usize) {
+        assert_eq!(new_and_told(incoming(store, vec![long(n)], None)).0, NONE);
+    }
+    assert_eq!(new_and_told(incoming(store, vec![following(230, 240)], None)).0, [230], "no byte is left");
+    let StoreReply::Swept { released, .. } = one(store, StoreOp::Sweep { now: NOW + PATIENCE }) else {
+        panic!()
+    };
+    assert_eq!(released.len() as u64, MAX_HELD_BYTES >> 20);
+    assert_eq!(new_and_told(incoming(store, vec![following(231, 240)], None)).0, NONE, "there is room again");
+    one(store, StoreOp::Sweep { now: NOW + PATIENCE });
 }
 
 /// A clock that is set back disturbs no order.
