@@ -225,8 +225,9 @@ const TRUST: &str = "
 ";
 
 /// What is looked up with each message that a mailbox gets, or a session brings: the text before it, and those set aside that were written
-/// before it. Without these the whole backlog would be searched.
+/// before it. Without these the whole backlog would be searched. And receipts end, also those of before: after 90 days.
 const LOOKUPS: &str = "
+    UPDATE outgoing SET expires = created + 7776000000 WHERE kind = 3 AND status < 25;
     CREATE INDEX followed ON outgoing (peer, kind, room, seq) WHERE status < 25 AND expires IS NULL;
     CREATE INDEX held_by_time ON held (sender, sent);
 ";

@@ -27,7 +27,7 @@ use crate::types::{MessageId, NodeId, Status, UnixTime};
 const MAX_BATCH: usize = 512;
 
 /// More than there are different statements: to prepare one anew takes longer than to run it.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 const CONFIRMED: &str = "confirmed";
 const RECORD_NUMBER: &str = "record_number";

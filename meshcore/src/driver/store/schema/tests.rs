@@ -8,6 +8,7 @@ use super::*;
 use crate::driver::store::connect;
 use crate::driver::store::writer::incoming::WRITTEN_BEFORE;
 use crate::driver::store::writer::outgoing::DEPOSITS;
+use crate::message::store::READ_LIFE;
 
 /// A database as version 1 left it, written by SQLite 3 with that version's own statements.
 const VERSION_1: &[u8] = include_bytes!("../../../../tests/databases/version-1.db");
@@ -150,6 +151,19 @@ fn of_version_3_only_texts_are_history_and_only_texts_make_contacts() {
     assert_eq!(numbers(&connection, "SELECT bytes FROM held_sizes ORDER BY sender"), [10, 10]);
     assert_eq!(numbers(&connection, "SELECT ties FROM peers WHERE id IN (x'77', x'78') ORDER BY id"), [1, 2]);
     integrity(&connection);
+}
+
+#[test]
+fn receipts_of_version_6_end() {
+    let (_directory, file) = database_of(6);
+    let mut connection = connect(&file).unwrap();
+    let insert = "INSERT INTO outgoing (id, peer, text, created, status, kind, content) VALUES";
+    let rows = "(x'b1', x'77', '', 500, 20, 3, x'81'), (x'b2', x'77', 'text', 500, 20, 1, NULL)";
+    connection.execute(&format!("{insert} {rows}"), []).unwrap();
+    prepare(&mut connection, &file).unwrap();
+    let ends = |id: &str| format!("SELECT coalesce(expires, 0) FROM outgoing WHERE id = x'{id}'");
+    assert_eq!(numbers(&connection, &ends("b1")), [500 + READ_LIFE.as_millis() as i64]);
+    assert_eq!(numbers(&connection, &ends("b2")), [0]);
 }
 
 #[test]

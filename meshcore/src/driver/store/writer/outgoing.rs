@@ -33,6 +33,9 @@ pub(in crate::driver::store) const DEPOSITS: &str = concat!(
       ORDER BY seq"
 );
 
+/// Texts with their recipients, and peers.
+type GivenUp = (Vec<(NodeId, MessageId)>, Vec<NodeId>);
+
 impl Writer {
     pub(super) fn enqueue_text(
         &self,
@@ -210,7 +213,7 @@ impl Writer {
     }
 
     /// Gives up messages whose time has passed: the texts among them, and the peers to whom nothing is pending any more by that.
-    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<(Vec<(NodeId, MessageId)>, Vec<NodeId>)> {
+    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<GivenUp> {
         let sql = "SELECT peer, id FROM outgoing WHERE status < 25 AND expires IS NOT NULL AND expires <= ? ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql)?;
         let due =
