@@ -1100,8 +1100,8 @@ int32_t meshchat_node_next_event(meshchat_node *node, meshchat_event **event);
 
 // Tells that the program is done with the message in `event` and with all messages that arrived before it: they are not
 // handed over again after a restart. Cheap, so confirm each message right after it was shown or processed. While 16,384
-// messages are unconfirmed, the node accepts no more. `MESHCHAT_STOPPED` when the node has stopped: the message then
-// comes again.
+// messages are unconfirmed, the node accepts no more; while 4096 of one sender are, no more of that one.
+// `MESHCHAT_STOPPED` when the node has stopped: the message then comes again.
 int32_t meshchat_node_confirm(meshchat_node *node,
                               const meshchat_event *event);
 

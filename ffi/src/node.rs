@@ -330,8 +330,8 @@ pub unsafe extern "C" fn meshchat_node_next_event(node: *mut MeshNode, event: *m
 
 /// Tells that the program is done with the message in `event` and with all messages that arrived before it: they are not
 /// handed over again after a restart. Cheap, so confirm each message right after it was shown or processed. While 16,384
-/// messages are unconfirmed, the node accepts no more. `MESHCHAT_STOPPED` when the node has stopped: the message then
-/// comes again.
+/// messages are unconfirmed, the node accepts no more; while 4096 of one sender are, no more of that one.
+/// `MESHCHAT_STOPPED` when the node has stopped: the message then comes again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn meshchat_node_confirm(node: *mut MeshNode, event: *const MeshEvent) -> i32 {
     guard! {

@@ -196,8 +196,8 @@ impl Directory {
     }
 
     /// Takes in a verified record; `raw` are its bytes. `present` says whether the node can be reached: true for a
-    /// record off the wire, false for one off the disk. `keep` protects nodes from being forgotten, those with a
-    /// backlog for instance; those present are protected anyway.
+    /// record off the wire, false for one off the disk. `keep` protects nodes from being forgotten, those for
+    /// whom texts wait for instance; those present are protected anyway.
     pub fn refresh(
         &mut self,
         record: &IdentityRecord,

@@ -1,12 +1,12 @@
 //! Messages from others: from the stream to the disk, and from the disk to the application.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::framing::{RecordReader, WriteBuffer};
 use super::messenger::{MessengerConfig, SessionId};
-use super::store::{IncomingMessage, Origin, PageLimit, ReceivedMessage, StoreOp};
+use super::store::{IncomingMessage, OpenedOutboxes, Origin, PageLimit, ReceivedMessage, StoreOp};
 use crate::types::{MessageId, NodeId};
-use crate::wire::content::MAX_RECEIPT_IDS;
+use crate::wire::content::{Content, MAX_RECEIPT_IDS};
 use crate::wire::record::Record;
 
 /// More receipts than this wait only when the peer does not read them; then its messages are not read either.
@@ -33,8 +33,7 @@ struct Held {
 
 impl Inbound {
     pub(super) fn received(&mut self, message: ReceivedMessage) {
-        self.held.waiting.0 += 1;
-        self.held.waiting.1 += message.content.weight();
+        add(&mut self.held.waiting, &message);
         self.waiting.push(message);
     }
 
@@ -46,14 +45,43 @@ impl Inbound {
     }
 
     /// The next operation, when none is in flight.
-    pub(super) fn store(&mut self, session: SessionId, from: NodeId, own: NodeId) -> Option<StoreOp> {
-        if self.in_flight || self.waiting.is_empty() {
+    pub(super) fn store(
+        &mut self,
+        session: SessionId,
+        from: NodeId,
+        own: NodeId,
+        takes_texts: bool,
+    ) -> Option<StoreOp> {
+        if self.in_flight {
+            return None;
+        }
+        let messages = if takes_texts { std::mem::take(&mut self.waiting) } else { self.take_other() };
+        if messages.is_empty() {
             return None;
         }
         self.in_flight = true;
-        self.held = Held { waiting: (0, 0), in_flight: self.held.waiting };
-        let (origin, messages) = (Origin::Session(session), std::mem::take(&mut self.waiting));
+        self.held = Held::default();
+        messages.iter().for_each(|message| add(&mut self.held.in_flight, message));
+        self.waiting.iter().for_each(|message| add(&mut self.held.waiting, message));
+        let origin = Origin::Session(session);
         Some(StoreOp::StoreIncoming { origin, from, to: own, messages, receipt: None })
+    }
+
+    /// What can be stored while texts of this sender have to wait: all before the first of them, and receipts, which have nothing to do
+    /// with the order.
+    fn take_other(&mut self) -> Vec<ReceivedMessage> {
+        let mut is_behind = false;
+        let (taken, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|message| {
+            is_behind |= message.content.is_text();
+            !is_behind || matches!(message.content, Content::Receipts { .. })
+        });
+        self.waiting = waiting;
+        taken
+    }
+
+    /// Whether messages wait although nothing is in flight.
+    pub(super) fn is_stopped(&self) -> bool {
+        !self.in_flight && !self.waiting.is_empty()
     }
 
     pub(super) fn stored(&mut self, ids: Vec<MessageId>) {
@@ -80,11 +108,52 @@ impl Inbound {
     }
 }
 
+/// Each id of a message of receipts is a message to be looked up.
+fn add((messages, bytes): &mut (usize, usize), message: &ReceivedMessage) {
+    *messages += match &message.content {
+        Content::Receipts { ids, .. } => ids.len(),
+        _ => 1,
+    };
+    *bytes += message.content.weight();
+}
+
+/// Messages that the application has not confirmed, on disk or handed over, and their bytes.
+#[derive(Debug, Default)]
+struct Unconfirmed {
+    all: (usize, usize),
+    of: BTreeMap<NodeId, (usize, usize)>,
+}
+
+impl Unconfirmed {
+    fn add(&mut self, from: NodeId, len: usize) {
+        for (messages, bytes) in [&mut self.all, self.of.entry(from).or_default()] {
+            (*messages, *bytes) = (*messages + 1, *bytes + len);
+        }
+    }
+
+    fn remove(&mut self, from: NodeId, len: usize) {
+        for (messages, bytes) in [&mut self.all, self.of.entry(from).or_default()] {
+            (*messages, *bytes) = (messages.saturating_sub(1), bytes.saturating_sub(len));
+        }
+        if self.of.get(&from).is_some_and(|(messages, _)| *messages == 0) {
+            self.of.remove(&from);
+        }
+    }
+}
+
+/// A message that was handed over.
+#[derive(Debug)]
+struct Handed {
+    arrival: u64,
+    from: NodeId,
+    len: usize,
+}
+
 /// The window of messages that the application has and has not confirmed. What does not fit stays on disk.
 #[derive(Debug, Default)]
 pub(super) struct HandOver {
-    /// Arrival number and length of those handed over and not confirmed.
-    window: VecDeque<(u64, usize)>,
+    /// Those handed over and not confirmed.
+    window: VecDeque<Handed>,
     bytes: usize,
     handed: u64,
     confirmed: u64,
@@ -92,22 +161,32 @@ pub(super) struct HandOver {
     /// The disk holds messages behind the window.
     more: bool,
     loading: bool,
+    unconfirmed: Unconfirmed,
 }
 
 impl HandOver {
-    pub(super) fn opened(&mut self, confirmed: u64, last: u64) {
-        let confirmed = confirmed.min(last);
+    pub(super) fn opened(&mut self, opened: &OpenedOutboxes) {
+        let (confirmed, last) = (opened.confirmed.min(opened.last_arrival), opened.last_arrival);
         *self = Self { handed: confirmed, confirmed, last, more: confirmed < last, ..Self::default() };
+        for message in opened.unconfirmed.iter().filter(|message| message.arrival > confirmed) {
+            self.unconfirmed.add(message.from, message.len);
+        }
     }
 
-    /// Messages that have not been confirmed, counted by their numbers: gaps count too.
-    pub(super) fn unconfirmed(&self) -> u64 {
-        self.last - self.confirmed
+    /// Whether the application is to get more texts of this sender.
+    pub(super) fn takes_texts(&self, from: NodeId, config: &MessengerConfig) -> bool {
+        let is_below = |(messages, bytes): (usize, usize), limit: PageLimit| {
+            messages < limit.messages && bytes < limit.bytes
+        };
+        let of_sender = self.unconfirmed.of.get(&from).copied().unwrap_or_default();
+        is_below(self.unconfirmed.all, config.unconfirmed)
+            && is_below(of_sender, config.unconfirmed_of_sender)
     }
 
     /// A message has been committed; it comes back when it is to be handed over now.
     pub(super) fn stored(&mut self, message: IncomingMessage, limit: PageLimit) -> Option<IncomingMessage> {
         self.last = self.last.max(message.arrival);
+        self.unconfirmed.add(message.from, message.text.len());
         let fits = self.window.len() < limit.messages
             && (self.window.is_empty() || self.bytes.saturating_add(message.text.len()) <= limit.bytes);
         if self.more || !fits {
@@ -121,9 +200,10 @@ impl HandOver {
         if message.arrival <= self.handed {
             return None;
         }
-        self.handed = message.arrival;
-        self.bytes += message.text.len();
-        self.window.push_back((message.arrival, message.text.len()));
+        let handed = Handed { arrival: message.arrival, from: message.from, len: message.text.len() };
+        self.handed = handed.arrival;
+        self.bytes += handed.len;
+        self.window.push_back(handed);
         Some(message)
     }
 
@@ -159,12 +239,10 @@ impl HandOver {
             return None;
         }
         self.confirmed = arrival;
-        while let Some(&(front, len)) = self.window.front() {
-            if front > arrival {
-                break;
-            }
-            self.window.pop_front();
+        while let Some(Handed { from, len, .. }) = self.window.pop_front_if(|front| front.arrival <= arrival)
+        {
             self.bytes -= len;
+            self.unconfirmed.remove(from, len);
         }
         Some(arrival)
     }

@@ -11,15 +11,14 @@ use self::session::Session;
 use super::absence::Absence;
 use super::inbound::HandOver;
 use super::outbound::Outbox;
-use super::post::{Job, JobOutcome, Page, Post};
+use super::post::{Job, JobOutcome, Post};
 use super::sent::Sent;
 pub use super::store::IncomingMessage;
-use super::store::{Keeping, Origin, OutgoingMessage, StoreOp, StoreReply};
+use super::store::StoreOp;
 use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
-use crate::wire::content::{Content, MAX_RECEIPT_IDS};
-use crate::wire::post::Outcome;
 
 mod interface;
+mod replies;
 mod rooms;
 mod session;
 
@@ -35,7 +34,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 ///
 /// # Driving it
 /// Give it everything that happens through `handle_*`, `session_*`, `set_*` and [`Messenger::on_written`]; the first reply of
-/// the store must be [`StoreReply::Opened`]. After any of these calls
+/// the store must be [`StoreReply::Opened`](super::store::StoreReply::Opened). After any of these calls
 /// 1. take [`Messenger::poll_store`] until `None` and execute the operations in that order,
 /// 2. take [`Messenger::poll_job`] until `None` and do the jobs in that order, but elsewhere,
 /// 3. take [`Messenger::poll_event`] until `None`,
@@ -195,7 +194,7 @@ impl Messenger {
         };
         state.failed = result.is_err();
         let peer = state.peer;
-        self.ops.extend(state.inbound.store(session, peer, self.own));
+        self.store_incoming(session);
         self.settle_post(now);
         self.delivered(now, peer, result?);
         Ok(())
@@ -204,11 +203,10 @@ impl Messenger {
     /// Whether a stream should be read now.
     pub fn wants_data(&self, session: SessionId, channel: Channel) -> bool {
         let Some(state) = self.sessions.get(&session).filter(|state| !state.failed) else { return false };
-        let is_behind = self.hand_over.unconfirmed() > self.config.max_unconfirmed;
         match channel {
             Channel::Outgoing | Channel::Letters => true,
-            Channel::Incoming => state.inbound.has_room(self.config.commit_window) && !is_behind,
-            Channel::Deposits => self.post.wants_deposits(session) && !is_behind,
+            Channel::Incoming => state.inbound.has_room(self.config.commit_window),
+            Channel::Deposits => self.post.wants_deposits(session),
         }
     }
 
@@ -267,6 +265,11 @@ impl Messenger {
         self.outboxes.get(&peer).is_some_and(Outbox::has_backlog)
     }
 
+    /// Whether undelivered texts for this peer exist, and not receipts alone, which whoever writes to this node gets.
+    pub fn has_pending_texts(&self, peer: NodeId) -> bool {
+        self.outboxes.get(&peer).is_some_and(Outbox::has_texts)
+    }
+
     /// The nodes with which a session is wanted, each from when on, some of them more than once: messages for them wait, or letters
     /// that they shall keep.
     pub fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
@@ -285,150 +288,24 @@ impl Messenger {
             }
         }
         self.ops.extend(self.hand_over.load(&self.config));
+        let stopped = self.sessions.iter().filter(|(_, state)| !state.failed && state.inbound.is_stopped());
+        for session in stopped.map(|(session, _)| *session).collect::<Vec<_>>() {
+            self.store_incoming(session);
+        }
     }
 
     /// What came of a job.
     pub fn handle_job(&mut self, now: Now, outcome: JobOutcome) {
         match outcome {
             JobOutcome::Signed { room, signed } => self.room_signed(now.wall, room, signed),
+            JobOutcome::Opened { token, letter: Ok((sender, letter)) }
+                if letter.content.is_text()
+                    && !self.hand_over.takes_texts(sender, &self.config)
+                    && !self.post.is_blocked(&sender) =>
+            {
+                self.post.put_off(token);
+            }
             outcome => self.post.handle_job(now, outcome),
-        }
-        self.settle_post(now);
-    }
-
-    /// An answer of the store.
-    pub fn handle_store(&mut self, now: Now, reply: StoreReply) {
-        match reply {
-            StoreReply::Opened(opened) => {
-                self.hand_over.opened(opened.confirmed, opened.last_arrival);
-                for peer in opened.backlog {
-                    self.outboxes.entry(peer).or_insert_with(Outbox::on_disk);
-                    self.review(now, peer);
-                }
-                self.rooms.opened(opened.rooms);
-                self.sign_rooms(now.monotonic);
-                opened.letters_for.into_iter().for_each(|recipient| self.post.has_letters(recipient));
-                self.ops.extend(self.hand_over.load(&self.config));
-            }
-            StoreReply::Written { to, message } => {
-                self.ahead.insert(message.id, to);
-                self.enqueued(now, to, message);
-            }
-            StoreReply::Enqueued { to, message } => {
-                self.release_sending(message.content.weight());
-                let (id, status) = (message.id, message.status);
-                self.events
-                    .extend([MessengerEvent::Accepted { id }, MessengerEvent::Status { id, to, status }]);
-                if self.ahead.remove(&message.id).is_none() {
-                    self.enqueued(now, to, message);
-                }
-                self.retry_unsaved();
-            }
-            StoreReply::NotEnqueued { id, len, error } => {
-                if let Some(to) = self.ahead.remove(&id) {
-                    self.reload(now, to);
-                }
-                self.release_sending(len);
-                self.events.push_back(MessengerEvent::Refused { id, error });
-            }
-            StoreReply::RoomDone { id, len, outcome } => {
-                self.release_sending(len);
-                self.room_done(now, id, *outcome);
-                self.retry_unsaved();
-            }
-            StoreReply::RoomsChanged(outcomes) => {
-                outcomes.into_iter().for_each(|outcome| self.room_published(now, outcome));
-                self.retry_unsaved();
-            }
-            StoreReply::StatusSaved { to, ids, status } => {
-                self.raised(now, to, ids, status);
-                self.retry_unsaved();
-                self.forget_if_idle(to);
-            }
-            StoreReply::StatusNotSaved { to, ids, status: Status::Delivered, .. } => {
-                self.outboxes.entry(to).or_default().keep_unsaved(ids);
-                self.any_unsaved = true;
-            }
-            // `Sent` is not tried again: it could overtake `Delivered`. And who has copies is asked for them again.
-            StoreReply::StatusNotSaved { .. } | StoreReply::NotSaved { .. } => {}
-            StoreReply::OutboxPage { peer, token, messages, complete } => {
-                if let Some(outbox) = self.outboxes.get_mut(&peer) {
-                    outbox.loaded(token, messages, complete);
-                    self.refill(peer);
-                    self.review(now, peer);
-                }
-            }
-            StoreReply::OutboxPageFailed { peer, token, error } => {
-                if let Some(outbox) = self.outboxes.get_mut(&peer)
-                    && outbox.load_failed(token)
-                    && let Some(session) = outbox.session()
-                {
-                    self.events.push_back(MessengerEvent::StorageFailed { session, error });
-                }
-            }
-            StoreReply::DepositPage { token, deposits, complete } => {
-                self.post.on_page(now, Page::Deposits { token, deposits, complete });
-            }
-            StoreReply::LetterPage { token, letters, complete } => {
-                self.post.on_page(now, Page::Letters { token, letters, complete });
-            }
-            StoreReply::DepositPageFailed { token, .. } | StoreReply::LetterPageFailed { token, .. } => {
-                self.post.on_page_failed(now, token);
-            }
-            StoreReply::Stored { origin, from, ids, new, raised, receipt, rooms } => {
-                rooms.into_iter().for_each(|outcome| self.room_changed(now, outcome));
-                self.arrived(new);
-                for (id, status) in raised {
-                    self.raised(now, from, vec![id], status);
-                }
-                receipt.into_iter().for_each(|message| self.enqueued(now, from, message));
-                match origin {
-                    Origin::Session(session) => self.stored(session, ids),
-                    Origin::Envelopes { .. } => self.post.on_stored(&origin, Outcome::Taken),
-                }
-                self.retry_unsaved();
-            }
-            StoreReply::NotStored { origin: Origin::Session(session), error } => {
-                if let Some(state) = self.sessions.get_mut(&session) {
-                    state.failed = true;
-                    state.inbound.give_up();
-                    self.events.push_back(MessengerEvent::StorageFailed { session, error });
-                }
-            }
-            StoreReply::NotStored { origin, .. } => self.post.on_stored(&origin, Outcome::Later),
-            StoreReply::IncomingPage { messages, complete } => {
-                let messages = self.hand_over.loaded(messages, complete);
-                self.events.extend(messages.into_iter().map(MessengerEvent::Received));
-                self.ops.extend(self.hand_over.load(&self.config));
-            }
-            StoreReply::IncomingPageFailed { .. } => self.hand_over.load_failed(),
-            StoreReply::MarkedRead { from, arrival, receipt: Some(message) } => {
-                if matches!(&message.content, Content::Receipts { ids, .. } if ids.len() >= MAX_RECEIPT_IDS) {
-                    self.mark_read(now.wall, from, arrival);
-                }
-                self.enqueued(now, from, message);
-            }
-            StoreReply::MarkedRead { receipt: None, .. } => {}
-            StoreReply::LetterKept { session, number, recipient, keeping } => {
-                let outcome = match keeping {
-                    Keeping::Kept => Outcome::Taken,
-                    Keeping::Full => Outcome::Full,
-                    Keeping::SenderFull => Outcome::SenderFull,
-                };
-                self.post.on_kept(session, number, outcome);
-                if keeping == Keeping::Kept {
-                    self.post.has_letters(recipient);
-                }
-            }
-            StoreReply::LetterNotKept { session, number, .. } => {
-                self.post.on_kept(session, number, Outcome::Later);
-            }
-            StoreReply::Swept { expired, released } => {
-                for (to, id) in expired {
-                    self.raised(now, to, vec![id], Status::Expired);
-                }
-                self.arrived(released);
-            }
         }
         self.settle_post(now);
     }
@@ -481,49 +358,11 @@ impl Messenger {
         self.post.settle(now, &mut self.rng, &self.mailboxes, self.absence.reachable());
     }
 
-    /// A message of this node is on disk.
-    fn enqueued(&mut self, now: Now, to: NodeId, message: OutgoingMessage) {
-        self.post.on_enqueued(to, message.seq);
-        self.outboxes.entry(to).or_default().enqueued(message, self.config.outbox_window);
-        self.refill(to);
-        self.review(now, to);
-    }
-
-    /// What is in memory of the messages to a peer is not what is on disk.
-    fn reload(&mut self, now: Now, peer: NodeId) {
-        if let Some(outbox) = self.outboxes.get_mut(&peer) {
-            outbox.rewind();
-            self.refill(peer);
-            self.review(now, peer);
-        }
-    }
-
-    /// Messages of this node have come further, as the disk knows.
-    fn raised(&mut self, now: Now, to: NodeId, ids: Vec<MessageId>, status: Status) {
-        if let Some(outbox) = self.outboxes.get_mut(&to).filter(|_| !status.is_pending()) {
-            ids.iter().for_each(|id| outbox.settled(*id, status));
-            self.refill(to);
-            self.review(now, to);
-        }
-        self.events.extend(ids.into_iter().map(|id| MessengerEvent::Status { id, to, status }));
-    }
-
-    /// Messages of others are on disk.
-    fn arrived(&mut self, new: Vec<IncomingMessage>) {
-        for message in new {
-            let message = self.hand_over.stored(message, self.config.hand_over_window);
-            self.events.extend(message.map(MessengerEvent::Received));
-        }
-        self.ops.extend(self.hand_over.load(&self.config));
-    }
-
-    fn stored(&mut self, session: SessionId, ids: Vec<MessageId>) {
-        if let Some(state) = self.sessions.get_mut(&session) {
-            state.inbound.stored(ids);
-            if !state.failed {
-                self.ops.extend(state.inbound.store(session, state.peer, self.own));
-            }
-        }
+    /// Has what a session brought stored, as far as the application is to get more of its peer.
+    fn store_incoming(&mut self, session: SessionId) {
+        let Some(Session { peer, inbound, .. }) = self.sessions.get_mut(&session) else { return };
+        let takes_texts = self.hand_over.takes_texts(*peer, &self.config);
+        self.ops.extend(inbound.store(session, *peer, self.own, takes_texts));
     }
 
     fn delivered(&mut self, now: Now, peer: NodeId, receipts: Vec<MessageId>) {

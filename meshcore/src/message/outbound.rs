@@ -49,6 +49,8 @@ pub(super) struct Outbox {
     last_seq: u64,
     /// The disk may hold undelivered messages behind the window.
     more: bool,
+    /// Texts were among them; receipts may be all that is left.
+    texts: bool,
     loading: Option<Loading>,
     /// Delivered, but the disk does not know.
     unsaved: Vec<MessageId>,
@@ -56,8 +58,8 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// An outbox whose messages are all on disk.
-    pub(super) fn on_disk() -> Self {
-        Self { more: true, ..Self::default() }
+    pub(super) fn on_disk(texts: bool) -> Self {
+        Self { more: true, texts, ..Self::default() }
     }
 
     pub(super) fn session(&self) -> Option<SessionId> {
@@ -66,6 +68,16 @@ impl Outbox {
 
     pub(super) fn has_backlog(&self) -> bool {
         !self.window.is_empty() || self.more || !self.unsaved.is_empty()
+    }
+
+    /// Whether texts may be among what is not delivered.
+    pub(super) fn has_texts(&self) -> bool {
+        self.texts && self.has_backlog()
+    }
+
+    /// The disk holds nothing for this peer any more. With a session the pages tell that.
+    pub(super) fn emptied(&mut self) {
+        self.more &= self.session.is_some();
     }
 
     /// Whether nothing is to be remembered of this peer.
@@ -92,6 +104,7 @@ impl Outbox {
 
     /// A message has been written.
     pub(super) fn enqueued(&mut self, message: OutgoingMessage, limit: PageLimit) {
+        self.texts |= message.content.is_text();
         let fits = self.window.len() < limit.messages
             && (self.window.is_empty() || self.bytes.saturating_add(message.content.weight()) <= limit.bytes);
         if self.session.is_some() && !self.more && fits {
@@ -106,6 +119,7 @@ impl Outbox {
         let (len, is_text) = (content.weight(), content.is_text());
         self.last_seq = seq;
         self.bytes += len;
+        self.texts |= is_text;
         self.window.push_back(Entry { id, created, status, content: Some(content), len, is_text });
     }
 

@@ -209,17 +209,32 @@ pub enum Keeping {
     SenderFull,
 }
 
+/// An incoming message that the application has not confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unconfirmed {
+    /// Its arrival number.
+    pub arrival: u64,
+    /// Its sender.
+    pub from: NodeId,
+    /// Bytes of its text.
+    pub len: usize,
+}
+
 /// What a fresh messenger has to know of an old store.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct OpenedOutboxes {
     /// Peers with pending messages.
     pub backlog: Vec<NodeId>,
+    /// Those of them for whom texts are pending.
+    pub texts_for: Vec<NodeId>,
     /// Nodes for whom the mailbox keeps letters.
     pub letters_for: Vec<NodeId>,
     /// The application has confirmed all incoming messages up to this one.
     pub confirmed: u64,
     /// The last incoming message, 0 when there was none.
     pub last_arrival: u64,
+    /// What the application has not confirmed, as far as the database knows, in order of arrival.
+    pub unconfirmed: Vec<Unconfirmed>,
     /// The rooms.
     pub rooms: Vec<Room>,
 }
@@ -228,12 +243,26 @@ pub struct OpenedOutboxes {
 /// other one when it comes.
 pub const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a receipt, or an answer about a room, that a node gives by itself waits for its recipient: as long as mailboxes keep it. Who
+/// was not told that a text is delivered sends it again, and is told again.
+pub const ANSWER_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// The same for a receipt of what was read, which is told once.
+pub const READ_LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+
 /// How long a text to a room waits for the version in which it was written; then it is dropped, for its owner has never signed that.
 pub const ROOM_PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Messages of one sender that wait for others at most. One more is shown without waiting.
 pub const MAX_HELD: u32 = 1024;
 
+/// The same in bytes of text.
+pub const MAX_HELD_BYTES: u64 = 16 << 20;
+
+/// The same for all senders together.
+pub const MAX_HELD_TOTAL: u64 = 256 << 20;
+
+pub(crate) mod held;
 mod memory;
 mod operations;
 #[cfg(test)]

@@ -161,7 +161,7 @@ impl Stack {
         let id = record.id;
         let messenger = &self.messenger;
         let refresh =
-            self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_backlog(id));
+            self.directory.refresh(&record, &bytes, now.wall, false, |id| messenger.has_pending_texts(id));
         let RecordFields { number, subkey, .. } = record.fields;
         self.mesh.identity_known(
             now.monotonic,

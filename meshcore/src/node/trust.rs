@@ -114,7 +114,7 @@ impl Stack {
     pub fn import(&mut self, now: Now, contact: &Contact) -> Result<NodeInfo, TrustError> {
         self.check_other(contact.id)?;
         let messenger = &self.messenger;
-        let evicted = self.directory.import(contact, now.wall, |id| messenger.has_backlog(id))?;
+        let evicted = self.directory.import(contact, now.wall, |id| messenger.has_pending_texts(id))?;
         self.on_kept(contact.id, evicted)
     }
 
@@ -169,7 +169,7 @@ impl Stack {
     fn set_trust(&mut self, now: Now, id: NodeId, trust: Trust) -> Result<NodeInfo, TrustError> {
         self.check_other(id)?;
         let messenger = &self.messenger;
-        let evicted = self.directory.set_trust(id, trust, now.wall, |id| messenger.has_backlog(id))?;
+        let evicted = self.directory.set_trust(id, trust, now.wall, |id| messenger.has_pending_texts(id))?;
         let is_blocked = trust == Trust::Blocked;
         if is_blocked {
             self.blocked.insert(id.address());

@@ -11,7 +11,8 @@ use crate::message::store::StoreError;
 /// One step a version, in order; a step that was released is never changed. `user_version` counts those done.
 ///
 /// Times and numbers are unsigned 64-bit integers kept in SQLite's signed ones.
-pub(super) const MIGRATIONS: &[&str] = &[RELEASED_0_1, DELIVERY, FILES, ROOMS, HISTORY, TRUST];
+pub(super) const MIGRATIONS: &[&str] =
+    &[RELEASED_0_1, DELIVERY, FILES, ROOMS, HISTORY, TRUST, LOOKUPS, HELD_SIZES];
 
 /// A message with a status below 25 (`Status::Expired`) is pending.
 const RELEASED_0_1: &str = "
@@ -221,6 +222,34 @@ const TRUST: &str = "
     ALTER TABLE peers ADD COLUMN nickname TEXT;
     UPDATE peers SET ties = 1 WHERE id IN (SELECT sender FROM incoming);
     UPDATE peers SET ties = 2 WHERE id IN (SELECT peer FROM outgoing WHERE kind = 1);
+";
+
+/// What is looked up with each message that a mailbox gets, or a session brings: the text before it, and those set aside that were written
+/// before it. Without these the whole backlog would be searched. And receipts end, also those of before: after 90 days.
+const LOOKUPS: &str = "
+    UPDATE outgoing SET expires = created + 7776000000 WHERE kind = 3 AND status < 25;
+    CREATE INDEX followed ON outgoing (peer, kind, room, seq) WHERE status < 25 AND expires IS NULL;
+    CREATE INDEX held_by_time ON held (sender, sent);
+";
+
+/// How much is set aside for each sender, and, for the empty one, for all.
+const HELD_SIZES: &str = "
+    CREATE TABLE held_sizes (
+        sender BLOB PRIMARY KEY,
+        messages INTEGER NOT NULL,
+        bytes INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO held_sizes SELECT sender, count(*), sum(octet_length(text)) FROM held GROUP BY sender;
+    INSERT INTO held_sizes SELECT x'', count(*), coalesce(sum(octet_length(text)), 0) FROM held;
+    CREATE TRIGGER held_grows AFTER INSERT ON held BEGIN
+        INSERT INTO held_sizes VALUES (NEW.sender, 1, octet_length(NEW.text)), (x'', 1, octet_length(NEW.text))
+            ON CONFLICT (sender) DO UPDATE SET messages = messages + 1, bytes = bytes + excluded.bytes;
+    END;
+    CREATE TRIGGER held_shrinks AFTER DELETE ON held BEGIN
+        UPDATE held_sizes SET messages = messages - 1, bytes = bytes - octet_length(OLD.text)
+            WHERE sender IN (OLD.sender, x'');
+        DELETE FROM held_sizes WHERE sender = OLD.sender AND messages <= 0;
+    END;
 ";
 
 /// Latest schema version.

@@ -14,7 +14,7 @@ use proptest::test_runner::TestRunner;
 use super::*;
 use crate::message::SessionId;
 use crate::message::store::testing::{TestStore, check_delivery, check_rooms, check_store, random};
-use crate::message::store::{Content, MemoryStore, Origin, PageLimit, ReceivedMessage};
+use crate::message::store::{Content, MemoryStore, Origin, PageLimit, ReceivedMessage, Unconfirmed};
 use crate::types::{MessageId, NodeId, Status};
 
 const PEER: NodeId = NodeId([1; 32]);
@@ -148,8 +148,13 @@ fn a_database_of_the_first_version_keeps_its_contents() {
     let Opened { peers, outboxes, .. } = writer.load().unwrap();
     let peer = NodeId([0; 32]);
     assert_eq!((peers.len(), &peers[0].record[..]), (1, &[1, 2][..]));
-    let expected =
-        OpenedOutboxes { backlog: vec![peer], confirmed: 1, last_arrival: 1, ..OpenedOutboxes::default() };
+    let expected = OpenedOutboxes {
+        backlog: vec![peer],
+        texts_for: vec![peer],
+        confirmed: 1,
+        last_arrival: 1,
+        ..OpenedOutboxes::default()
+    };
     assert_eq!(outboxes, expected);
     let limit = PageLimit { messages: 10, bytes: 1000 };
     let at = UnixTime::from_millis;
@@ -197,9 +202,17 @@ fn what_was_submitted_is_there_after_closing() {
     assert_eq!(replies.iter().count(), 1002, "every message was answered before the end");
     let (_store, opened, _replies) = open(&file);
     assert_eq!(opened.peers, [peer]);
+    let unconfirmed = vec![Unconfirmed { arrival: 2, from: PEER, len: 1 }];
     assert_eq!(
         opened.outboxes,
-        OpenedOutboxes { backlog: vec![PEER], confirmed: 1, last_arrival: 2, ..OpenedOutboxes::default() }
+        OpenedOutboxes {
+            backlog: vec![PEER],
+            texts_for: vec![PEER],
+            confirmed: 1,
+            last_arrival: 2,
+            unconfirmed,
+            ..OpenedOutboxes::default()
+        }
     );
     for name in ["messages.db", "messages.db-wal", "messages.db-shm"] {
         assert_eq!(fs::metadata(directory.path().join(name)).unwrap().mode() & 0o777, 0o600, "{name}");

@@ -1,8 +1,8 @@
 //! The thread that owns the database.
 
-mod incoming;
+pub(super) mod incoming;
 mod letters;
-mod outgoing;
+pub(super) mod outgoing;
 mod rooms;
 
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use super::{Command, Opened, ReplyHandler, connect, files, schema, sqlite_error}
 use crate::message::room::RoomOutcome;
 use crate::message::store::{
     Content, Deposit, IncomingMessage, Keeping, Letter, OpenedOutboxes, OutgoingMessage, PageLimit,
-    StoreError, StoreOp, StoreReply,
+    StoreError, StoreOp, StoreReply, Unconfirmed,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 
@@ -28,14 +28,14 @@ use crate::types::{MessageId, NodeId, Status, UnixTime};
 const MAX_BATCH: usize = 512;
 
 /// More than there are different statements: to prepare one anew takes longer than to run it.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 80;
 
 const CONFIRMED: &str = "confirmed";
 const RECORD_NUMBER: &str = "record_number";
 
 /// What an operation brought, until the commit allows to tell.
 enum Outcome {
-    Enqueued { seq: u64 },
+    Enqueued { seq: u64, created: UnixTime },
     Refused(StoreError),
     Room(Box<RoomOutcome>),
     Rooms(Vec<RoomOutcome>),
@@ -47,7 +47,7 @@ enum Outcome {
     Read(Option<OutgoingMessage>),
     Kept(Keeping),
     Letters { letters: Vec<(u64, Letter)>, complete: bool },
-    Swept { expired: Vec<(NodeId, MessageId)>, released: Vec<IncomingMessage> },
+    Swept { expired: Vec<(NodeId, MessageId)>, idle: Vec<NodeId>, released: Vec<IncomingMessage> },
     Number(u64),
     Done,
 }
@@ -102,14 +102,30 @@ impl Writer {
         let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'incoming'";
         let last_arrival =
             self.connection.query_row(sql, [], |row| unsigned(row, 0)).optional()?.unwrap_or(0);
+        // What is no text has an empty one. Its length is told without reading it.
+        let sql =
+            "SELECT DISTINCT peer FROM outgoing WHERE status < 25 AND octet_length(text) > 0 ORDER BY peer";
         let outboxes = OpenedOutboxes {
             backlog: nodes("SELECT DISTINCT peer FROM outgoing WHERE status < 25 ORDER BY peer")?,
+            texts_for: nodes(sql)?,
             letters_for: nodes("SELECT DISTINCT recipient FROM letters ORDER BY recipient")?,
             confirmed: self.confirmed,
             last_arrival,
+            unconfirmed: self.unconfirmed()?,
             rooms: load_rooms(&self.connection)?,
         };
         Ok(Opened { peers: load_peers(&self.connection)?, files: files::load(&self.connection)?, outboxes })
+    }
+
+    fn unconfirmed(&self) -> rusqlite::Result<Vec<Unconfirmed>> {
+        let sql =
+            "SELECT arrival, sender, octet_length(text) FROM incoming WHERE arrival > ? ORDER BY arrival";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([number(self.confirmed)], |row| {
+            let len = row.get::<_, u32>(2)? as usize;
+            Ok(Unconfirmed { arrival: unsigned(row, 0)?, from: NodeId(row.get(1)?), len })
+        })?;
+        rows.collect()
     }
 
     /// Works until all senders are gone and the queue is empty.
@@ -251,7 +267,8 @@ impl Writer {
             StoreOp::Sweep { now } => {
                 self.drop_letters(*now)?;
                 self.drop_waiting(*now)?;
-                Ok(Outcome::Swept { expired: self.give_up(*now)?, released: self.release(*now)? })
+                let (expired, idle) = self.give_up(*now)?;
+                Ok(Outcome::Swept { expired, idle, released: self.release(*now)? })
             }
             StoreOp::SavePeer(peer) => save_peer(&self.connection, peer).map(|()| Outcome::Done),
             StoreOp::RemovePeer(id) => {
@@ -302,7 +319,10 @@ fn is_read(command: &Command) -> bool {
 /// What is told of a batch that does nothing but add texts to the outbox, before it is synced: nothing else in it can contradict that.
 fn new_texts(batch: &[Command], answers: &[Answer]) -> Option<Vec<StoreReply>> {
     let written = |(command, answer): (&Command, &Answer)| match (command, answer) {
-        (Command::Op(StoreOp::Enqueue { id, to, created, expires, text }), Ok(Outcome::Enqueued { seq })) => {
+        (
+            Command::Op(StoreOp::Enqueue { id, to, expires, text, .. }),
+            Ok(Outcome::Enqueued { seq, created }),
+        ) => {
             let message = queued(*seq, *id, *created, *expires, text.clone());
             Some(StoreReply::Written { to: *to, message })
         }
@@ -343,7 +363,7 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         Err(error) => return Some(op.failed(error)),
     };
     match (op, outcome) {
-        (StoreOp::Enqueue { id, to, created, expires, text }, Outcome::Enqueued { seq }) => {
+        (StoreOp::Enqueue { id, to, expires, text, .. }, Outcome::Enqueued { seq, created }) => {
             Some(StoreReply::Enqueued { to, message: queued(seq, id, created, expires, text) })
         }
         (StoreOp::Room { id, command, .. }, Outcome::Room(outcome)) => {
@@ -379,8 +399,8 @@ fn reply(command: Command, answer: Answer) -> Option<StoreReply> {
         (StoreOp::LoadLetters { token, .. }, Outcome::Letters { letters, complete }) => {
             Some(StoreReply::LetterPage { token, letters, complete })
         }
-        (StoreOp::Sweep { .. }, Outcome::Swept { expired, released }) => {
-            Some(StoreReply::Swept { expired, released })
+        (StoreOp::Sweep { .. }, Outcome::Swept { expired, idle, released }) => {
+            Some(StoreReply::Swept { expired, idle, released })
         }
         _ => None,
     }

@@ -36,8 +36,10 @@ pub struct MessengerConfig {
     pub commit_window: PageLimit,
     /// Messages of the application that wait for their commit; beyond, it is refused. Default: 65,536, 64 MiB.
     pub send_queue: PageLimit,
-    /// Messages on disk that the application has not confirmed; beyond, no session is read. Default: 16,384.
-    pub max_unconfirmed: u64,
+    /// Messages on disk that the application has not confirmed; beyond, no text is taken of anybody. Default: 16,384, 1 GiB.
+    pub unconfirmed: PageLimit,
+    /// Those of one sender; beyond, no text of this sender is taken. Default: 4096, 64 MiB.
+    pub unconfirmed_of_sender: PageLimit,
     /// The mailbox that this node offers. Default: none.
     pub mailbox: Option<MailboxConfig>,
 }
@@ -50,7 +52,8 @@ impl Default for MessengerConfig {
             hand_over_window: limit(1024, 16),
             commit_window: limit(1024, 4),
             send_queue: limit(65_536, 64),
-            max_unconfirmed: 16_384,
+            unconfirmed: limit(16_384, 1024),
+            unconfirmed_of_sender: limit(4096, 64),
             mailbox: None,
         }
     }

@@ -1,13 +1,14 @@
 use super::super::store::testing::{execute_failing, full};
-use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError};
+use super::super::store::{MemoryStore, OpenedOutboxes, PageLimit, StoreError, StoreReply};
 use super::*;
 use crate::message::framing::RecordReader;
 use crate::message::identity::IdentityKey;
 use crate::message::room::RoomCommand;
-use crate::wire::content::MAX_TEXT;
+use crate::wire::content::{Content, MAX_RECEIPT_IDS, MAX_TEXT};
 use crate::wire::record::Record;
 
 mod sim;
+mod strangers;
 
 const ME: NodeId = NodeId([1; 32]);
 const PEER: NodeId = NodeId([2; 32]);
@@ -290,7 +291,7 @@ fn a_status_that_could_not_be_saved_is_saved_later() {
 fn reading_pauses_while_the_disk_or_the_application_is_behind() {
     let mut node = Node::with(MessengerConfig {
         commit_window: PageLimit { messages: 3, bytes: 1000 },
-        max_unconfirmed: 4,
+        unconfirmed: PageLimit { messages: 5, bytes: 1000 },
         ..MessengerConfig::default()
     });
     node.connect();
@@ -302,14 +303,18 @@ fn reading_pauses_while_the_disk_or_the_application_is_behind() {
     assert!(node.messenger.wants_data(SESSION, Channel::Incoming));
     node.data(Channel::Incoming, &[message(4), message(5)].concat()).unwrap();
     node.settle();
-    assert!(!node.messenger.wants_data(SESSION, Channel::Incoming), "five unconfirmed");
+    node.data(Channel::Incoming, &[message(6), message(7)].concat()).unwrap();
+    assert_eq!(node.settle(), [], "five are unconfirmed");
+    assert!(node.messenger.wants_data(SESSION, Channel::Incoming), "there may come other things than texts");
+    node.data(Channel::Incoming, &message(8)).unwrap();
+    assert!(!node.messenger.wants_data(SESSION, Channel::Incoming));
+    node.take(Channel::Incoming);
     node.messenger.handle_confirmed(u64::MAX);
+    let confirmed = node.messenger.poll_store();
+    assert_eq!(confirmed, Some(StoreOp::Confirmed { arrival: 5 }), "no more than was handed over");
+    assert_eq!(node.settle().len(), 3);
     assert!(node.messenger.wants_data(SESSION, Channel::Incoming));
-    assert_eq!(
-        node.messenger.poll_store(),
-        Some(StoreOp::Confirmed { arrival: 5 }),
-        "no more than was handed over"
-    );
+    assert_eq!(node.take(Channel::Incoming), receipt(&[6, 7, 8]), "in order, and not before");
 }
 
 #[test]

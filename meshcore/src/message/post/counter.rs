@@ -157,6 +157,13 @@ impl Counter {
         }
     }
 
+    /// A letter that was opened is not taken now.
+    pub(super) fn put_off(&mut self, token: u64, out: &mut Out<'_>) {
+        if let Some((session, number)) = self.opening.remove(&token) {
+            self.answer(session, number, Outcome::Later, out);
+        }
+    }
+
     /// Stores what was opened: letters of one sender that came one after the other together.
     pub(super) fn store(&mut self, out: &mut Out<'_>, rng: &mut StdRng) {
         let mut opened = std::mem::take(&mut self.opened).into_iter().peekable();

@@ -280,6 +280,12 @@ impl Post {
         }
     }
 
+    /// The letter of this job is not taken now; who brought it keeps it.
+    pub(super) fn put_off(&mut self, token: u64) {
+        let (_, counter, _, mut out) = parts!(self);
+        counter.put_off(token, &mut out);
+    }
+
     /// Letters are on disk, or not; `None`: they are.
     pub(super) fn on_stored(&mut self, origin: &Origin, outcome: Outcome) {
         let Origin::Envelopes { session, numbers } = origin else { return };

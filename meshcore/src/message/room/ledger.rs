@@ -3,7 +3,7 @@
 pub(crate) use super::Admission;
 use super::state::{self, State};
 use super::{Room, RoomCommand, RoomError, RoomOutcome};
-use crate::message::store::OutgoingMessage;
+use crate::message::store::{ANSWER_LIFE, OutgoingMessage};
 use crate::types::{MessageId, NodeId, RoomId, UnixTime};
 use crate::wire::content::{Content, MAX_ROOM_TEXT, RoomRequest, Stamp};
 
@@ -156,7 +156,7 @@ fn tell<T: Tables>(
     queued: &mut Queued,
 ) -> Result<(), T::Error> {
     match room.news_for(reader) {
-        Some(bytes) => send_signed(tables, reader, bytes, now, queued),
+        Some(bytes) => send_signed(tables, reader, bytes, (now, None), queued),
         None => Ok(()),
     }
 }
@@ -165,11 +165,11 @@ fn send_signed<T: Tables>(
     tables: &mut T,
     to: NodeId,
     bytes: Vec<u8>,
-    now: UnixTime,
+    (now, expires): (UnixTime, Option<UnixTime>),
     queued: &mut Queued,
 ) -> Result<(), T::Error> {
     let id = state::message_id(&bytes);
-    let message = NewMessage { id, to, created: now, expires: None, content: Content::Room(bytes) };
+    let message = NewMessage { id, to, created: now, expires, content: Content::Room(bytes) };
     queued.extend(tables.enqueue(message)?.map(|message| (to, message)));
     Ok(())
 }
@@ -210,8 +210,8 @@ pub(crate) fn meet<T: Tables>(
     let mut queued = Vec::new();
     if is_newer && let Some((to, stamp)) = room.insist() {
         let content = Content::RoomRequest { stamp, request: RoomRequest::Leave };
-        let id = state::answer_id(bytes);
-        let message = tables.enqueue(NewMessage { id, to, created: now, expires: None, content })?;
+        let (id, expires) = (state::answer_id(bytes), Some(now + ANSWER_LIFE));
+        let message = tables.enqueue(NewMessage { id, to, created: now, expires, content })?;
         queued.extend(message.map(|message| (to, message)));
     }
     finish(tables, id, known.as_ref(), room, queued).map(Some)
@@ -231,7 +231,7 @@ pub(crate) fn answer<T: Tables>(
     let mut queued = Vec::new();
     if !room.answer(from, stamp.version, request) {
         let Some(bytes) = known.correction(from, stamp.version) else { return Ok(None) };
-        send_signed(tables, from, bytes, now, &mut queued)?;
+        send_signed(tables, from, bytes, (now, Some(now + ANSWER_LIFE)), &mut queued)?;
     }
     finish(tables, stamp.room, Some(&known), room, queued).map(Some)
 }
@@ -249,7 +249,7 @@ pub(crate) fn publish<T: Tables>(
     let Some(listeners) = room.publish(bytes) else { return Ok(None) };
     let mut queued = Vec::new();
     for to in listeners {
-        send_signed(tables, to, bytes.to_vec(), now, &mut queued)?;
+        send_signed(tables, to, bytes.to_vec(), (now, None), &mut queued)?;
     }
     finish(tables, id, Some(&known), room, queued).map(Some)
 }

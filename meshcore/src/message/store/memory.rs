@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use self::mailbox::Mailbox;
 use self::rooms::Rooms;
+use super::held::{Size, first_of_chain, has_room};
 use super::{
-    Deposit, IncomingMessage, MAX_HELD, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
-    ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer,
+    ANSWER_LIFE, Deposit, IncomingMessage, OpenedOutboxes, Origin, OutgoingMessage, PATIENCE, PageLimit,
+    READ_LIFE, ReceivedMessage, StoreError, StoreOp, StoreReply, StoredPeer, Unconfirmed,
 };
 use crate::types::{MessageId, NodeId, Status, UnixTime};
 use crate::wire::content::{Content, MAX_RECEIPT_IDS};
@@ -34,6 +36,8 @@ pub struct MemoryStore {
     unread: BTreeSet<(NodeId, u64)>,
     /// Set aside.
     held: BTreeMap<(NodeId, MessageId), Held>,
+    held_size: Size,
+    held_sizes: BTreeMap<NodeId, Size>,
     last_held: u64,
     /// Of which message a receipt in the outbox tells.
     told: BTreeMap<(NodeId, MessageId), u64>,
@@ -57,11 +61,31 @@ impl MemoryStore {
     pub fn opened(&self) -> OpenedOutboxes {
         OpenedOutboxes {
             backlog: self.pending.keys().copied().collect(),
+            texts_for: self.texts_for(),
             letters_for: self.mailbox.recipients(),
             confirmed: self.confirmed,
             last_arrival: self.last_arrival,
+            unconfirmed: self.unconfirmed(),
             rooms: self.rooms.all(),
         }
+    }
+
+    fn texts_for(&self) -> Vec<NodeId> {
+        let is_text =
+            |seq: &u64| self.outgoing.get(seq).is_some_and(|(_, message)| message.content.is_text());
+        let with_text = self.pending.iter().filter(|(_, pending)| pending.iter().any(is_text));
+        with_text.map(|(peer, _)| *peer).collect()
+    }
+
+    fn unconfirmed(&self) -> Vec<Unconfirmed> {
+        let after = self.incoming.range(self.confirmed + 1..);
+        after
+            .map(|(arrival, message)| Unconfirmed {
+                arrival: *arrival,
+                from: message.from,
+                len: message.text.len(),
+            })
+            .collect()
     }
 
     /// The nodes that are kept.
@@ -91,11 +115,14 @@ impl MemoryStore {
 
     /// What a disk may tell of operations before it executes them together.
     pub fn written<'a>(&self, ops: impl IntoIterator<Item = &'a StoreOp>) -> Vec<StoreReply> {
+        let mut latest = BTreeMap::new();
         let written = |(seq, op): (u64, &StoreOp)| match op {
             StoreOp::Enqueue { id, to, created, expires, text } if !self.has_sent(*id) => {
+                let latest = latest.entry(*to).or_default();
+                let created = self.created(*to, *created).max(*latest);
+                *latest = created;
                 let (content, status) = (Content::Text(text.clone()), Status::Queued);
-                let message =
-                    OutgoingMessage { seq, id: *id, created: *created, expires: *expires, content, status };
+                let message = OutgoingMessage { seq, id: *id, created, expires: *expires, content, status };
                 Some(StoreReply::Written { to: *to, message })
             }
             _ => None,
@@ -169,7 +196,7 @@ impl MemoryStore {
                 let content =
                     Content::Receipts { status: Status::Read, ids: ids.map(|message| message.id).collect() };
                 let told = content.weight() > 0;
-                let receipt = told.then(|| self.enqueue(receipt, from, now, None, content));
+                let receipt = told.then(|| self.enqueue(receipt, from, now, Some(now + READ_LIFE), content));
                 StoreReply::MarkedRead { from, arrival, receipt }
             }
             StoreOp::KeepLetter { session, number, letter, quota } => {
@@ -189,7 +216,8 @@ impl MemoryStore {
             StoreOp::Sweep { now } => {
                 self.mailbox.expire(now);
                 self.rooms.expire(now);
-                StoreReply::Swept { expired: self.expire(now), released: self.release(now) }
+                let (expired, idle) = self.expire(now);
+                StoreReply::Swept { expired, idle, released: self.release(now) }
             }
             StoreOp::SavePeer(peer) => {
                 self.peers.insert(peer.id, peer);
@@ -210,6 +238,7 @@ impl MemoryStore {
         expires: Option<UnixTime>,
         content: Content,
     ) -> OutgoingMessage {
+        let created = self.created(to, created);
         self.last_seq += 1;
         let seq = self.last_seq;
         let message = OutgoingMessage { seq, id, created, expires, content, status: Status::Queued };
@@ -217,6 +246,12 @@ impl MemoryStore {
         self.pending.entry(to).or_default().insert(seq);
         self.seqs.insert((id, to), seq);
         message
+    }
+
+    /// Not before what is pending for this peer, even if the clock was set back: recipients tell by that which was first.
+    fn created(&self, to: NodeId, now: UnixTime) -> UnixTime {
+        let latest = self.pending.get(&to).and_then(BTreeSet::last).and_then(|seq| self.outgoing.get(seq));
+        latest.map_or(now, |(_, latest)| latest.created.max(now))
     }
 
     fn has_sent(&self, id: MessageId) -> bool {
@@ -322,7 +357,7 @@ impl MemoryStore {
         }
         let receipt = receipt.filter(|_| !told.is_empty()).map(|id| {
             let content = Content::Receipts { status: Status::Delivered, ids: told.clone() };
-            let message = self.enqueue(id, from, now, None, content);
+            let message = self.enqueue(id, from, now, Some(now + ANSWER_LIFE), content);
             self.told.extend(told.into_iter().map(|id| ((from, id), message.seq)));
             message
         });
@@ -335,22 +370,47 @@ impl MemoryStore {
                 Some(stamp) => Content::RoomText { stamp, text },
                 None => Content::Text(text),
             };
-            let known = [after, message.id].into_iter().any(|id| self.has_arrived(from, id));
-            if !known && self.held_of(from).count() < MAX_HELD as usize {
-                self.last_held += 1;
-                let held = Held { number: self.last_held, follows: after, message };
-                self.held.entry((from, held.message.id)).or_insert(held);
-                return;
+            // One that follows itself would wait for ever.
+            let known =
+                after == message.id || [after, message.id].into_iter().any(|id| self.has_arrived(from, id));
+            if !known && self.may_wait(from, &message) {
+                return self.hold(from, after, message);
             }
         }
         let mut next = vec![message];
         while let Some(message) = next.pop() {
             let id = message.id;
-            self.held.remove(&(from, id));
+            self.unhold(from, id);
             new.extend(self.arrive(from, message));
             let mut followers: Vec<_> = self.held_of(from).filter(|held| held.follows == id).collect();
             followers.sort_by_key(|held| Reverse(held.number));
             next.extend(followers.into_iter().map(|held| held.message.clone()));
+        }
+    }
+
+    fn may_wait(&self, from: NodeId, message: &ReceivedMessage) -> bool {
+        let of_sender = self.held_sizes.get(&from).copied().unwrap_or_default();
+        has_room(of_sender, self.held_size, message.content.weight())
+    }
+
+    fn hold(&mut self, from: NodeId, follows: MessageId, message: ReceivedMessage) {
+        if !self.held.contains_key(&(from, message.id)) {
+            self.last_held += 1;
+            let (id, len) = (message.id, message.content.weight());
+            for size in [&mut self.held_size, self.held_sizes.entry(from).or_default()] {
+                size.add(len);
+            }
+            self.held.insert((from, id), Held { number: self.last_held, follows, message });
+        }
+    }
+
+    fn unhold(&mut self, from: NodeId, id: MessageId) {
+        let Some(Held { message, .. }) = self.held.remove(&(from, id)) else { return };
+        for size in [&mut self.held_size, self.held_sizes.entry(from).or_default()] {
+            size.remove(message.content.weight());
+        }
+        if self.held_sizes.get(&from).is_some_and(|size| size.messages == 0) {
+            self.held_sizes.remove(&from);
         }
     }
 
@@ -387,13 +447,17 @@ impl MemoryStore {
         Some(message)
     }
 
-    fn expire(&mut self, now: UnixTime) -> Vec<(NodeId, MessageId)> {
+    /// The texts that were given up, and the peers to whom nothing is pending any more by that.
+    fn expire(&mut self, now: UnixTime) -> (Vec<(NodeId, MessageId)>, Vec<NodeId>) {
         let pending = self.pending.values().flatten().filter_map(|seq| self.outgoing.get(seq));
         let due = pending.filter(|(_, message)| message.expires.is_some_and(|at| at <= now));
         let mut due: Vec<_> = due.map(|(to, message)| (message.seq, (*to, message.id))).collect();
         due.sort_unstable();
+        let mut idle: BTreeSet<_> = due.iter().map(|(_, (to, _))| *to).collect();
         let due = due.into_iter().map(|(_, due)| due);
-        due.filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect()
+        let expired = due.filter(|(to, id)| self.raise_one(*to, id, Status::Expired)).collect();
+        idle.retain(|peer| !self.pending.contains_key(peer));
+        (expired, idle.into_iter().collect())
     }
 
     fn release(&mut self, now: UnixTime) -> Vec<IncomingMessage> {
@@ -424,14 +488,9 @@ impl MemoryStore {
 
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.
     fn first_of_chain(&self, from: NodeId, id: MessageId) -> Option<ReceivedMessage> {
-        let mut first = self.held.get(&(from, id))?;
-        for _ in 0..MAX_HELD {
-            match self.held.get(&(from, first.follows)) {
-                Some(before) => first = before,
-                None => break,
-            }
-        }
-        Some(first.message.clone())
+        let follows = |id| Ok::<_, Infallible>(self.held.get(&(from, id)).map(|held| held.follows));
+        let Ok(first) = first_of_chain(id, follows);
+        self.held.get(&(from, first?)).map(|held| held.message.clone())
     }
 }
 

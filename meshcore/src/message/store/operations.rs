@@ -17,7 +17,7 @@ pub enum StoreOp {
         id: MessageId,
         /// Recipient.
         to: NodeId,
-        /// When it was accepted.
+        /// When it was accepted. It counts as written no earlier than what is pending for this recipient.
         created: UnixTime,
         /// When it is given up; `None`: never.
         expires: Option<UnixTime>,
@@ -360,6 +360,8 @@ pub enum StoreReply {
     Swept {
         /// Texts that were given up, with their recipients.
         expired: Vec<(NodeId, MessageId)>,
+        /// Those to whom something was given up, and nothing is pending any more.
+        idle: Vec<NodeId>,
         /// Messages that wait no more for others.
         released: Vec<IncomingMessage>,
     },

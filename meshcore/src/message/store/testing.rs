@@ -52,9 +52,18 @@ pub(crate) fn check_store(store: &mut dyn TestStore) {
     assert_eq!(store.reopen(), OpenedOutboxes::default());
     check_outbox(store);
     check_inbox(store);
+    let unconfirmed = [(3, OTHER, 7), (4, PEER, 3), (5, PEER, 4)];
+    let unconfirmed = unconfirmed.map(|(arrival, from, len)| Unconfirmed { arrival, from, len }).to_vec();
     assert_eq!(
         store.reopen(),
-        OpenedOutboxes { backlog: vec![PEER], confirmed: 2, last_arrival: 5, ..OpenedOutboxes::default() }
+        OpenedOutboxes {
+            backlog: vec![PEER],
+            texts_for: vec![PEER],
+            confirmed: 2,
+            last_arrival: 5,
+            unconfirmed,
+            ..OpenedOutboxes::default()
+        }
     );
 }
 

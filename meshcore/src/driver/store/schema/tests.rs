@@ -1,10 +1,14 @@
 use std::fs;
 
 use rusqlite::types::Value;
+use rusqlite::{Params, StatementStatus};
 use tempfile::TempDir;
 
 use super::*;
 use crate::driver::store::connect;
+use crate::driver::store::writer::incoming::WRITTEN_BEFORE;
+use crate::driver::store::writer::outgoing::DEPOSITS;
+use crate::message::store::READ_LIFE;
 
 /// A database as version 1 left it, written by SQLite 3 with that version's own statements.
 const VERSION_1: &[u8] = include_bytes!("../../../../tests/databases/version-1.db");
@@ -144,8 +148,22 @@ fn of_version_3_only_texts_are_history_and_only_texts_make_contacts() {
     };
     assert_eq!(found("words"), [502, 503, 504]);
     assert_eq!(numbers(&connection, "SELECT count(*) FROM history WHERE time BETWEEN 500 AND 510"), [3]);
+    assert_eq!(numbers(&connection, "SELECT bytes FROM held_sizes ORDER BY sender"), [10, 10]);
     assert_eq!(numbers(&connection, "SELECT ties FROM peers WHERE id IN (x'77', x'78') ORDER BY id"), [1, 2]);
     integrity(&connection);
+}
+
+#[test]
+fn receipts_of_version_6_end() {
+    let (_directory, file) = database_of(6);
+    let mut connection = connect(&file).unwrap();
+    let insert = "INSERT INTO outgoing (id, peer, text, created, status, kind, content) VALUES";
+    let rows = "(x'b1', x'77', '', 500, 20, 3, x'81'), (x'b2', x'77', 'text', 500, 20, 1, NULL)";
+    connection.execute(&format!("{insert} {rows}"), []).unwrap();
+    prepare(&mut connection, &file).unwrap();
+    let ends = |id: &str| format!("SELECT coalesce(expires, 0) FROM outgoing WHERE id = x'{id}'");
+    assert_eq!(numbers(&connection, &ends("b1")), [500 + READ_LIFE.as_millis() as i64]);
+    assert_eq!(numbers(&connection, &ends("b2")), [0]);
 }
 
 #[test]
@@ -155,6 +173,42 @@ fn nodes_of_version_1_are_trusted_as_seen() {
     assert_eq!(numbers(&connection, "SELECT trust FROM peers"), [0, 0, 0]);
     // The person has written to the first and the second; the third has written.
     assert_eq!(numbers(&connection, "SELECT ties FROM peers ORDER BY id"), [2, 2, 1]);
+}
+
+/// The rows that a query gives, and the steps that SQLite takes for it.
+fn work(connection: &Connection, sql: &str, parameters: impl Params) -> (usize, i32) {
+    let mut statement = connection.prepare(sql).unwrap();
+    let count = statement.query_map(parameters, |_| Ok(())).unwrap().count();
+    (count, statement.get_status(StatementStatus::VmStep))
+}
+
+#[test]
+fn what_is_looked_up_with_each_message_is_not_searched_for() {
+    let (_directory, file) = database_of(LATEST);
+    let connection = connect(&file).unwrap();
+    // Receipts, and texts with a lifetime: neither are followed by anything.
+    for (peer, kind, content, expires) in
+        [(1, 3, "x'81'", "NULL"), (2, 3, "x'81'", "900"), (3, 1, "NULL", "900")]
+    {
+        let sql = format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+             INSERT INTO outgoing (id, peer, text, created, status, kind, content, expires)
+                SELECT randomblob(16), x'0{peer}', '', 0, 0, {kind}, {content}, {expires} FROM n"
+        );
+        connection.execute(&sql, []).unwrap();
+        let last = numbers(&connection, "SELECT max(seq) FROM outgoing")[0];
+        let (rows, steps) = work(&connection, DEPOSITS, ([peer as u8], last - 16, [9], 0));
+        assert!(rows == 16 && steps < 1000, "kind {kind}: {steps} steps for {rows} rows");
+    }
+    connection
+        .execute_batch(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1024)
+             INSERT INTO held (sender, follows, id, text, sent, received)
+                SELECT x'01', randomblob(16), randomblob(16), 'x', 1000 + i, 0 FROM n",
+        )
+        .unwrap();
+    let (rows, steps) = work(&connection, WRITTEN_BEFORE, ([1u8], 1003));
+    assert!(rows == 2 && steps < 100, "{steps} steps for {rows} rows");
 }
 
 #[test]

@@ -4,9 +4,10 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Stored, Writer, number, page, signed, time, unsigned};
 use crate::message::room::ledger;
+use crate::message::store::held::{Size, first_of_chain, has_room};
 use crate::message::store::{
-    Content, IncomingMessage, MAX_HELD, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit,
-    ReceivedMessage, Stamp,
+    Content, IncomingMessage, MAX_RECEIPT_IDS, Origin, OutgoingMessage, PATIENCE, PageLimit, ReceivedMessage,
+    Stamp,
 };
 use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
@@ -19,6 +20,10 @@ pub(super) struct Text {
     pub(super) sent_at: UnixTime,
     pub(super) received_at: UnixTime,
 }
+
+/// What a sender wrote before a time and is set aside.
+pub(in crate::driver::store) const WRITTEN_BEFORE: &str =
+    "SELECT id FROM held WHERE sender = ? AND sent < ? ORDER BY number";
 
 impl Writer {
     pub(super) fn store_incoming(
@@ -61,7 +66,7 @@ impl Writer {
                 }
                 Content::Following { after, stamp, text: words } => {
                     let text = text(*stamp, words);
-                    if self.must_wait(from, after, id)? {
+                    if self.must_wait(from, after, &text)? {
                         self.hold(from, after, &text)?;
                     } else {
                         self.arrive(from, text, &mut stored.new)?;
@@ -154,24 +159,36 @@ impl Writer {
     }
 
     /// Whether a message is set aside: it is new, and the one before it is not there.
-    fn must_wait(&self, from: &NodeId, after: &MessageId, id: &MessageId) -> rusqlite::Result<bool> {
+    fn must_wait(&self, from: &NodeId, after: &MessageId, text: &Text) -> rusqlite::Result<bool> {
+        let id = &text.id;
+        // It would wait for ever.
+        if after == id {
+            return Ok(false);
+        }
         let sql = "SELECT count(*) FROM incoming WHERE sender = ?1 AND id IN (?2, ?3)";
         let known: u32 = self
             .connection
             .prepare_cached(sql)?
             .query_row(params![from.0, after.0, id.0], |row| row.get(0))?;
-        let sql = "SELECT count(*) FROM held WHERE sender = ?";
-        let held: u32 = self.connection.prepare_cached(sql)?.query_row([from.0], |row| row.get(0))?;
-        if known > 0 || held >= MAX_HELD {
+        if known > 0 || !has_room(self.held_size(&from.0)?, self.held_size(&[])?, text.text.len()) {
             return Ok(false);
         }
         Ok(!(self.is_waiting(from, after)? || self.is_waiting(from, id)?))
     }
 
+    /// What is set aside for a sender, or for the empty one: for all.
+    fn held_size(&self, sender: &[u8]) -> rusqlite::Result<Size> {
+        let sql = "SELECT messages, bytes FROM held_sizes WHERE sender = ?";
+        let size = |row: &Row<'_>| Ok(Size { messages: unsigned(row, 0)?, bytes: unsigned(row, 1)? });
+        let found = self.connection.prepare_cached(sql)?.query_row([sender], size).optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
     fn hold(&self, from: &NodeId, after: &MessageId, text: &Text) -> rusqlite::Result<()> {
         let Text { id, stamp, text, sent_at, received_at } = text;
-        let sql = "INSERT OR IGNORE INTO held (sender, follows, id, text, sent, received, room, version)
-                   VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+        let sql = "INSERT INTO held (sender, follows, id, text, sent, received, room, version)
+                   SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+                   WHERE NOT EXISTS (SELECT 1 FROM held WHERE sender = ?1 AND id = ?3)";
         let (room, version) = (stamp.map(|stamp| stamp.room.0), stamp.map(|stamp| number(stamp.version)));
         let (sent, received) = (signed(*sent_at), signed(*received_at));
         let parameters = params![from.0, after.0, id.0, text, sent, received, room, version];
@@ -205,8 +222,7 @@ impl Writer {
         sent_at: UnixTime,
         new: &mut Vec<IncomingMessage>,
     ) -> rusqlite::Result<()> {
-        let sql = "SELECT id FROM held WHERE sender = ? AND sent < ? ORDER BY number";
-        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut statement = self.connection.prepare_cached(WRITTEN_BEFORE)?;
         let ids = statement.query_map(params![from.0, signed(sent_at)], |row| row.get(0).map(MessageId))?;
         for id in ids.collect::<rusqlite::Result<Vec<_>>>()? {
             if let Some(first) = self.first_of_chain(from, id)? {
@@ -217,18 +233,16 @@ impl Writer {
     }
 
     /// The message that this one waits for, or one before it in the chain, if that is set aside too.
-    fn first_of_chain(&self, from: &NodeId, mut id: MessageId) -> rusqlite::Result<Option<Text>> {
-        let mut first = None;
-        let sql =
-            "SELECT id, text, sent, received, room, version, follows FROM held WHERE sender = ? AND id = ?";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        for _ in 0..=MAX_HELD {
-            let found = statement
-                .query_row(params![from.0, id.0], |row| Ok((text_of(row, 0)?, MessageId(row.get(6)?))));
-            let Some((text, follows)) = found.optional()? else { break };
-            (first, id) = (Some(text), follows);
-        }
-        Ok(first)
+    fn first_of_chain(&self, from: &NodeId, id: MessageId) -> rusqlite::Result<Option<Text>> {
+        let sql = "SELECT follows FROM held WHERE sender = ? AND id = ?";
+        let mut follows = self.connection.prepare_cached(sql)?;
+        let follows = |id: MessageId| {
+            follows.query_row(params![from.0, id.0], |row| row.get(0).map(MessageId)).optional()
+        };
+        let Some(first) = first_of_chain(id, follows)? else { return Ok(None) };
+        let sql = "SELECT id, text, sent, received, room, version FROM held WHERE sender = ? AND id = ?";
+        let mut text = self.connection.prepare_cached(sql)?;
+        text.query_row(params![from.0, first.0], |row| text_of(row, 0)).optional()
     }
 
     pub(super) fn load_incoming(&self, after: u64, limit: PageLimit) -> rusqlite::Result<Outcome> {

@@ -1,12 +1,15 @@
 //! The outbox.
 
+use std::collections::BTreeSet;
+
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{Outcome, Writer, number, page, signed, time, unsigned};
 use crate::message::room::ledger::NewMessage;
 use crate::message::store::{
-    Content, Deposit, KIND_ROOM_TEXT, KIND_TEXT, OutgoingMessage, PageLimit, Stamp, StoreError,
+    ANSWER_LIFE, Content, Deposit, KIND_ROOM_TEXT, KIND_TEXT, OutgoingMessage, PageLimit, READ_LIFE, Stamp,
+    StoreError,
 };
 use crate::types::{MessageId, NodeId, RoomId, Status, UnixTime};
 
@@ -17,15 +20,32 @@ macro_rules! columns {
     };
 }
 
+/// Messages to a peer (1) behind a place in the outbox (2) of which a mailbox (3) has no copy now (4), each with the text of the same
+/// conversation before it.
+pub(in crate::driver::store) const DEPOSITS: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", CASE WHEN kind IN (1, 5) THEN (SELECT id FROM outgoing AS earlier
+         WHERE status < 25 AND expires IS NULL AND peer = ?1 AND kind = outgoing.kind AND room IS outgoing.room
+         AND seq < outgoing.seq ORDER BY seq DESC LIMIT 1) END
+      FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
+        (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
+      ORDER BY seq"
+);
+
+/// Texts with their recipients, and peers.
+type GivenUp = (Vec<(NodeId, MessageId)>, Vec<NodeId>);
+
 impl Writer {
     pub(super) fn enqueue_text(
         &self,
         id: &MessageId,
         to: &NodeId,
-        created: UnixTime,
+        now: UnixTime,
         expires: Option<UnixTime>,
         text: &str,
     ) -> rusqlite::Result<Outcome> {
+        let created = self.written(to, now)?;
         // Not "ON CONFLICT DO NOTHING": that would use up a place for every duplicate.
         let added = self
             .connection
@@ -42,7 +62,20 @@ impl Writer {
                 Status::Queued.code()
             ])?;
         let seq = self.connection.last_insert_rowid().cast_unsigned();
-        Ok(if added == 0 { Outcome::Refused(StoreError::DuplicateId) } else { Outcome::Enqueued { seq } })
+        Ok(if added == 0 {
+            Outcome::Refused(StoreError::DuplicateId)
+        } else {
+            Outcome::Enqueued { seq, created }
+        })
+    }
+
+    /// When a message that is accepted now counts as written: not before what is pending for this peer, even if the clock was set back.
+    /// Recipients tell by that which was first.
+    fn written(&self, to: &NodeId, now: UnixTime) -> rusqlite::Result<UnixTime> {
+        let sql = "SELECT created FROM outgoing WHERE status < 25 AND peer = ? ORDER BY seq DESC LIMIT 1";
+        let mut latest = self.connection.prepare_cached(sql)?;
+        let latest = latest.query_row([to.0], |row| time(row, 0)).optional()?;
+        Ok(latest.map_or(now, |latest| latest.max(now)))
     }
 
     /// Adds receipts for `to` to its outbox.
@@ -53,13 +86,15 @@ impl Writer {
         created: UnixTime,
         (status, ids): (Status, Vec<MessageId>),
     ) -> rusqlite::Result<Option<OutgoingMessage>> {
-        let content = Content::Receipts { status, ids };
-        self.enqueue(NewMessage { id: *id, to: *to, created, expires: None, content })
+        let life = if status == Status::Read { READ_LIFE } else { ANSWER_LIFE };
+        let (expires, content) = (Some(created + life), Content::Receipts { status, ids });
+        self.enqueue(NewMessage { id: *id, to: *to, created, expires, content })
     }
 
     /// Adds a message to the outbox; `None` when it is there, with this id and recipient.
     pub(super) fn enqueue(&self, message: NewMessage) -> rusqlite::Result<Option<OutgoingMessage>> {
         let NewMessage { id, to, created, expires, content } = message;
+        let created = self.written(&to, created)?;
         let (text, bytes, stamp) = match &content {
             Content::Text(text) => (text.as_str(), None, None),
             Content::RoomText { stamp, text } => (text.as_str(), None, Some(*stamp)),
@@ -150,16 +185,7 @@ impl Writer {
         now: UnixTime,
         limit: PageLimit,
     ) -> rusqlite::Result<Outcome> {
-        let mut statement = self.connection.prepare_cached(concat!(
-            "SELECT ",
-            columns!(),
-            ", (SELECT id FROM outgoing AS earlier
-                 WHERE status < 25 AND peer = ?1 AND seq < outgoing.seq AND kind = outgoing.kind AND kind IN (1, 5)
-                 AND room IS outgoing.room AND expires IS NULL ORDER BY seq DESC LIMIT 1)
-              FROM outgoing WHERE status < 25 AND peer = ?1 AND seq > ?2 AND NOT EXISTS
-                (SELECT 1 FROM copies WHERE copies.seq = outgoing.seq AND mailbox = ?3 AND until > ?4)
-              ORDER BY seq"
-        ))?;
+        let mut statement = self.connection.prepare_cached(DEPOSITS)?;
         let parameters = params![peer.0, number(after), mailbox.0, signed(now)];
         let rows = statement.query_map(parameters, |row| {
             let after = row.get::<_, Option<[u8; MessageId::LEN]>>(10)?.map(MessageId);
@@ -186,19 +212,27 @@ impl Writer {
         self.raise(to, ids, Status::Stored)
     }
 
-    /// Gives up messages whose time has passed.
-    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<Vec<(NodeId, MessageId)>> {
+    /// Gives up messages whose time has passed: the texts among them, and the peers to whom nothing is pending any more by that.
+    pub(super) fn give_up(&self, now: UnixTime) -> rusqlite::Result<GivenUp> {
         let sql = "SELECT peer, id FROM outgoing WHERE status < 25 AND expires IS NOT NULL AND expires <= ? ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql)?;
         let due =
             statement.query_map([signed(now)], |row| Ok((NodeId(row.get(0)?), MessageId(row.get(1)?))))?;
         let due = due.collect::<rusqlite::Result<Vec<_>>>()?;
-        let mut expired = Vec::new();
+        let (mut expired, mut idle, mut peers) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (to, id) in due {
             let raised = self.raise(&to, &[id], Status::Expired)?;
             expired.extend(raised.into_iter().map(|id| (to, id)));
+            peers.insert(to);
         }
-        Ok(expired)
+        let sql = "SELECT 1 FROM outgoing WHERE status < 25 AND peer = ? LIMIT 1";
+        let mut pending = self.connection.prepare_cached(sql)?;
+        for peer in peers {
+            if !pending.exists([peer.0])? {
+                idle.push(peer);
+            }
+        }
+        Ok((expired, idle))
     }
 }
 

@@ -17,7 +17,9 @@ const NOW: UnixTime = UnixTime::from_millis(1_700_000_000_000);
 pub(crate) fn check_delivery(store: &mut dyn TestStore) {
     check_deposits(store);
     check_receipts(store);
+    check_end_of_receipts(store);
     check_order(store);
+    check_clock(store);
     check_reading(store);
     check_letters(store);
 }
@@ -100,7 +102,7 @@ fn check_deposits(store: &mut dyn TestStore) {
     assert_eq!(one(store, kept(&[1], OTHER)), stored(vec![id(1)]));
     assert_eq!(deposits(store, 0, NOW), [all[0], all[2]], "that was another mailbox");
     assert_eq!(set(store, 1, Status::Sent), [], "no status falls");
-    let swept = |expired| StoreReply::Swept { expired, released: vec![] };
+    let swept = |expired| StoreReply::Swept { expired, idle: vec![], released: vec![] };
     assert_eq!(one(store, StoreOp::Sweep { now: NOW }), swept(vec![]));
     let later = NOW + Duration::from_secs(60);
     assert_eq!(one(store, StoreOp::Sweep { now: later }), swept(vec![(PEER, id(3))]));
@@ -150,6 +152,30 @@ fn check_receipts(store: &mut dyn TestStore) {
     assert_eq!(raised(reply), [(id(20), Status::Read)]);
 }
 
+/// Receipts that go by mailbox are not acknowledged: they end by themselves.
+fn check_end_of_receipts(store: &mut dyn TestStore) {
+    one(store, StoreOp::SetStatus { to: PEER, ids: vec![id(20)], status: Status::Read });
+    let reply = incoming(store, vec![text(24)], Some(124));
+    let StoreReply::Stored { new, .. } = &reply else { panic!("{reply:?}") };
+    let arrival = new[0].arrival;
+    assert_eq!(new_and_told(reply), (vec![24], Some(vec![24])));
+    let reply = one(store, StoreOp::MarkRead { from: PEER, arrival, receipt: id(125), now: NOW });
+    assert!(matches!(reply, StoreReply::MarkedRead { receipt: Some(_), .. }));
+    let opened = store.reopen();
+    assert_eq!((opened.backlog, opened.texts_for), (vec![PEER], vec![]));
+    let swept = |idle| StoreReply::Swept { expired: vec![], idle, released: vec![] };
+    let sweep = |after: Duration| StoreOp::Sweep { now: NOW + after };
+    assert_eq!(one(store, sweep(ANSWER_LIFE - Duration::from_secs(1))), swept(vec![]));
+    assert_eq!(deposits(store, 0, NOW), [(id(124), None), (id(125), None)]);
+    assert_eq!(one(store, sweep(ANSWER_LIFE)), swept(vec![]));
+    assert_eq!(deposits(store, 0, NOW), [(id(125), None)]);
+    assert_eq!(one(store, sweep(READ_LIFE)), swept(vec![PEER]));
+    assert_eq!(store.reopen().backlog, []);
+    // Its sender has not heard of it.
+    assert_eq!(new_and_told(incoming(store, vec![text(24)], Some(126))), (vec![], Some(vec![24])));
+    assert_eq!(set(store, 126, Status::Delivered), []);
+}
+
 fn check_order(store: &mut dyn TestStore) {
     // Two wait for one, and one for one of them.
     for message in [following(43, 42), following(42, 41), following(44, 41)] {
@@ -196,6 +222,11 @@ fn check_order(store: &mut dyn TestStore) {
     assert_eq!(new_and_told(one(store, by_session(NOW))).0, [92], "it may have been written before");
     assert_eq!(new_and_told(one(store, by_session(later))).0, [91]);
 
+    assert_eq!(
+        new_and_told(incoming(store, vec![following(96, 96)], None)).0,
+        [96],
+        "nothing waits for itself"
+    );
     // Those that wait for one another, as only somebody makes them up who wants to see what happens.
     assert_eq!(new_and_told(incoming(store, vec![following(80, 81), following(81, 80)], None)).0, NONE);
     let StoreReply::Swept { released, .. } = one(store, StoreOp::Sweep { now: NOW + PATIENCE }) else {
@@ -224,6 +255,54 @@ fn check_order(store: &mut dyn TestStore) {
         panic!()
     };
     assert!(released.iter().map(|message| message.id).eq((1..=MAX_HELD).map(number)));
+    check_bytes_that_wait(store);
+}
+
+/// No more bytes of one sender wait than may.
+fn check_bytes_that_wait(store: &mut dyn TestStore) {
+    let long = |n: u8| (n, Content::Following { after: id(240), stamp: None, text: "x".repeat(1 << 20) });
+    for n in (160..).take((MAX_HELD_BYTES >> 20) as usize) {
+        assert_eq!(new_and_told(incoming(store, vec![long(n)], None)).0, NONE);
+    }
+    assert_eq!(new_and_told(incoming(store, vec![following(230, 240)], None)).0, [230], "no byte is left");
+    let StoreReply::Swept { released, .. } = one(store, StoreOp::Sweep { now: NOW + PATIENCE }) else {
+        panic!()
+    };
+    assert_eq!(released.len() as u64, MAX_HELD_BYTES >> 20);
+    assert_eq!(new_and_told(incoming(store, vec![following(231, 240)], None)).0, NONE, "there is room again");
+    one(store, StoreOp::Sweep { now: NOW + PATIENCE });
+}
+
+/// A clock that is set back disturbs no order.
+fn check_clock(store: &mut dyn TestStore) {
+    let clock = [(141, 1000), (142, 100), (143, 101)];
+    for (n, created) in clock.map(|(n, millis)| (n, UnixTime::from_millis(millis))) {
+        one(store, StoreOp::Enqueue { id: id(n), to: PEER, created, expires: None, text: format!("{n}") });
+    }
+    let op =
+        StoreOp::LoadDeposits { peer: PEER, mailbox: MAILBOX, after: 0, now: NOW, limit: LIMIT, token: 1 };
+    let StoreReply::DepositPage { deposits, .. } = one(store, op) else { panic!() };
+    let sent = |at: usize| deposits[at].message.clone();
+    let mut shown = Vec::new();
+    let mut receive = |origin, messages: Vec<(OutgoingMessage, Option<MessageId>)>| {
+        let messages = messages.into_iter().map(|(message, after)| ReceivedMessage {
+            id: message.id,
+            content: after.map_or(message.content.clone(), |after| message.content.following(after)),
+            sent_at: message.created,
+            received_at: NOW,
+        });
+        let (messages, from) = (messages.collect(), NodeId([7; 32]));
+        let op = StoreOp::StoreIncoming { origin, from, to: OWN, messages, receipt: None };
+        shown.extend(new_and_told(one(store, op)).0);
+    };
+    // The third comes by a mailbox, and is acknowledged; then a session brings the others.
+    let mailbox = Origin::Envelopes { session: SessionId(1), numbers: vec![] };
+    receive(mailbox, vec![(sent(2), deposits[2].after)]);
+    receive(Origin::Session(SessionId(2)), vec![(sent(0), None), (sent(1), None)]);
+    assert_eq!(shown, [141, 142, 143]);
+    for n in [141, 142, 143] {
+        assert_eq!(set(store, n, Status::Read), [id(n)]);
+    }
 }
 
 fn check_reading(store: &mut dyn TestStore) {

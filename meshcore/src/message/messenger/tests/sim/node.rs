@@ -7,12 +7,13 @@ use super::rooms::Act;
 use crate::message::messenger::*;
 use crate::message::post::MailboxConfig;
 use crate::message::store::testing::{execute_failing, full};
-use crate::message::store::{Content, MemoryStore, PageLimit};
+use crate::message::store::{Content, MemoryStore, OutgoingMessage, PageLimit, StoreOp, StoreReply};
 use crate::types::{Instant, MessageId, NodeId, Now, Status, UnixTime};
 
 pub(super) const WINDOW: PageLimit = PageLimit { messages: 6, bytes: 300 };
 pub(super) const LONGEST: usize = 120;
-const MAX_UNCONFIRMED: u64 = 15;
+const UNCONFIRMED: PageLimit = PageLimit { messages: 15, bytes: 1500 };
+const UNCONFIRMED_OF_SENDER: PageLimit = PageLimit { messages: 9, bytes: 800 };
 
 /// What the disk refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +131,8 @@ impl Node {
             hand_over_window: WINDOW,
             commit_window: WINDOW,
             send_queue: PageLimit { messages: 40, bytes: 4000 },
-            max_unconfirmed: MAX_UNCONFIRMED,
+            unconfirmed: UNCONFIRMED,
+            unconfirmed_of_sender: UNCONFIRMED_OF_SENDER,
             mailbox: self.mailbox,
         };
         let mut messenger = Messenger::new(self.id, config, seed);
