@@ -91,7 +91,7 @@ impl Counter {
         let under_way = self.under_way.range((session, 0)..=(session, u64::MAX));
         let (count, bytes) =
             under_way.fold((0, 0), |(count, bytes), (_, envelope)| (count + 1, bytes + envelope.len));
-        count < WINDOW.0 && bytes < WINDOW.1 && answers.len() < MAX_ANSWERS
+        count < WINDOW.0 && bytes < WINDOW.1 && answers.pending().len() < MAX_ANSWERS
     }
 
     #[cfg(test)]

@@ -379,3 +379,23 @@ fn what_a_blocked_node_wrote_is_taken_and_not_stored() {
     office.deposit(101, pest, 2000);
     assert!(matches!(office.settle()[..], [StoreOp::KeepLetter { number: 101, .. }]));
 }
+
+#[test]
+fn what_was_written_is_not_kept() {
+    let (mut office, mut op) = office_with_absent_peer();
+    let mut number = 0;
+    for _ in 0..50 {
+        office.page(&op, 1..3, 1 << 20);
+        // Numbers are counted up: whoever answers need not have read them.
+        for _ in 0..2 {
+            number += 1;
+            office.answer(number, Outcome::Taken);
+        }
+        let pending = office.post.pending_letters(SESSION).len();
+        office.post.on_letters_written(SESSION, pending - 1);
+        assert_eq!(office.post.pending_letters(SESSION).len(), 1);
+        let ops = office.settle();
+        op = ops.into_iter().find(|op| matches!(op, StoreOp::LoadDeposits { .. })).expect("goes on");
+    }
+    assert!(office.post.sessions[&SESSION].letters.in_memory() < 2 * MAX_UNREAD);
+}
