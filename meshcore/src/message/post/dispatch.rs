@@ -2,18 +2,19 @@
 //! to those who are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, RangeInclusive};
+use std::ops::Bound;
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use super::lane::{Lane, Parcel, Route, routes_of};
 use super::ranking::ranked;
 use super::{Job, Out};
 use crate::message::envelope;
 use crate::message::messenger::SessionId;
 use crate::message::store::{Deposit, Letter, OutgoingMessage, PageLimit, StoreOp};
-use crate::types::{Instant, MessageId, NodeId, Now, UnixTime};
+use crate::types::{Instant, NodeId, Now, UnixTime};
 use crate::wire::post::{Outcome, PostRecord};
 
 /// Mailboxes that get a copy of each message.
@@ -58,71 +59,6 @@ pub(in crate::message) enum Page {
     Deposits { token: u64, deposits: Vec<Deposit>, complete: bool },
     /// From the mailbox.
     Letters { token: u64, letters: Vec<(u64, Letter)>, complete: bool },
-}
-
-/// Whom envelopes are for, and where they go. A lane whose ends are the same brings letters from this node's mailbox to their
-/// recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    recipient: NodeId,
-    target: NodeId,
-}
-
-impl Route {
-    const FIRST: Self = Self { recipient: NodeId([0; NodeId::LEN]), target: NodeId([0; NodeId::LEN]) };
-}
-
-/// What was handed over, or is about to be.
-#[derive(Debug, Clone, Copy)]
-struct Parcel {
-    route: Route,
-    run: u64,
-    id: MessageId,
-    /// Its number in the mailbox of this node.
-    letter: u64,
-    keep: Duration,
-}
-
-/// One page of messages after the other, in order.
-#[derive(Debug)]
-struct Lane {
-    /// Changes when it begins anew: what belongs to an earlier run is ignored.
-    run: u64,
-    /// Place in the outbox, or number in the mailbox, of the latest that was loaded.
-    cursor: u64,
-    /// There may be more on disk.
-    more: bool,
-    /// The page that is asked for.
-    loading: Option<u64>,
-    /// Of the page in memory, those that are not answered.
-    unanswered: usize,
-    /// Not before.
-    due: Instant,
-    /// Of a lane with unanswered envelopes: then they are given up.
-    answer_by: Instant,
-}
-
-impl Lane {
-    fn new(run: u64) -> Self {
-        let (due, answer_by) = Default::default();
-        Self { run, cursor: 0, more: true, loading: None, unanswered: 0, due, answer_by }
-    }
-
-    fn is_active(&self) -> bool {
-        self.loading.is_some() || self.unanswered > 0
-    }
-
-    fn begin_anew(&mut self) {
-        *self = Self { due: self.due, ..Self::new(self.run + 1) };
-    }
-
-    /// When there is something to do.
-    fn next_change(&self) -> Option<Instant> {
-        match self.unanswered {
-            0 => Some(self.due).filter(|_| self.more && self.loading.is_none()),
-            _ => Some(self.answer_by),
-        }
-    }
 }
 
 /// A mailbox that has refused.
@@ -565,12 +501,6 @@ impl Dispatch {
     fn lane_of(&mut self, parcel: &Parcel) -> Option<&mut Lane> {
         self.lanes.get_mut(&parcel.route).filter(|lane| lane.run == parcel.run)
     }
-}
-
-/// The routes of the lanes for a recipient.
-fn routes_of(recipient: NodeId) -> RangeInclusive<Route> {
-    let [first, last] = [0, 0xff].map(|byte| Route { recipient, target: NodeId([byte; NodeId::LEN]) });
-    first..=last
 }
 
 /// Whether there is a session with this node that takes more.

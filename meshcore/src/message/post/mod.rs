@@ -7,6 +7,7 @@
 mod counter;
 mod dispatch;
 mod job;
+mod lane;
 mod ranking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
