@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::time::Duration;
 
-use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::lane::{Lane, Parcel, Route, routes_of};
+use super::pauses::{PAUSE, Pauses, jittered};
 use super::ranking::ranked;
 use super::{Job, Out};
 use crate::message::envelope;
@@ -28,9 +28,6 @@ pub(super) const MAX_ACTIVE: usize = 32;
 
 /// What is asked of a mailbox for messages that their sender never gives up. It may keep them for less.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
-
-/// How long a mailbox that refuses is left alone; doubled each time, up to the second.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 
 /// After this it is looked whether mailboxes still have what they were given.
 pub(super) const REFRESH: Duration = Duration::from_secs(3600);
@@ -61,28 +58,16 @@ pub(in crate::message) enum Page {
     Letters { token: u64, letters: Vec<(u64, Letter)>, complete: bool },
 }
 
-/// A mailbox that has refused.
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    length: Duration,
-    /// It is over then; and some time later forgotten, if the mailbox does not refuse again.
-    until: Instant,
-    is_over: bool,
-}
-
-impl Pause {
-    fn next_change(&self) -> Instant {
-        if self.is_over { self.until + self.length } else { self.until }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Dispatch {
     sending: BTreeMap<NodeId, SessionId>,
     absent: BTreeSet<NodeId>,
     letters_for: BTreeSet<NodeId>,
     lanes: BTreeMap<Route, Lane>,
-    paused: BTreeMap<NodeId, Pause>,
+    /// Mailboxes that refuse.
+    paused: Pauses<NodeId>,
+    /// Routes on which nothing is to be done, whatever becomes of their lanes.
+    resting: Pauses<Route>,
     /// Being sealed, by the token of the job.
     sealing: BTreeMap<u64, Parcel>,
     /// Handed over and not answered.
@@ -93,6 +78,8 @@ pub(super) struct Dispatch {
     last_run: u64,
     /// Recipients whose lanes may have changed.
     replan: BTreeSet<NodeId>,
+    /// Lanes are gone, or have begun anew, and parcels of theirs may be left.
+    any_dead: bool,
     /// A lane may have become ready to load.
     changed: bool,
     /// The lane that was served last: the next one is the first of the next round, so that each gets its turn.
@@ -109,13 +96,15 @@ impl Dispatch {
             absent: BTreeSet::new(),
             letters_for: BTreeSet::new(),
             lanes: BTreeMap::new(),
-            paused: BTreeMap::new(),
+            paused: Pauses::default(),
+            resting: Pauses::default(),
             sealing: BTreeMap::new(),
             sent: BTreeMap::new(),
             loading: BTreeMap::new(),
             last_number: 0,
             last_run: 0,
             replan: BTreeSet::new(),
+            any_dead: false,
             changed: false,
             served: None,
             refresh_at: Instant::default() + REFRESH,
@@ -133,7 +122,7 @@ impl Dispatch {
             let lanes =
                 self.lanes.iter_mut().filter(|(route, lane)| route.target == peer && lane.is_active());
             lanes.for_each(|(_, lane)| lane.begin_anew());
-            self.changed = true;
+            (self.changed, self.any_dead) = (true, true);
         }
     }
 
@@ -190,6 +179,12 @@ impl Dispatch {
         for recipient in std::mem::take(&mut self.replan) {
             self.plan(recipient, reach);
         }
+        if std::mem::take(&mut self.any_dead) {
+            let Self { sent, lanes, .. } = self;
+            let is_alive =
+                |parcel: &Parcel| lanes.get(&parcel.route).is_some_and(|lane| lane.run == parcel.run);
+            sent.retain(|_, parcel| is_alive(parcel));
+        }
         if std::mem::take(&mut self.changed) {
             self.load(now, out);
         }
@@ -199,7 +194,7 @@ impl Dispatch {
     fn plan(&mut self, recipient: NodeId, reach: &Reach<'_>) {
         let mut targets = BTreeSet::new();
         if self.absent.contains(&recipient) {
-            let is_paused = |mailbox: &NodeId| self.paused.get(mailbox).is_some_and(|pause| !pause.is_over);
+            let is_paused = |mailbox: &NodeId| self.paused.until(mailbox).is_some();
             let usable = reach.mailboxes.iter().copied();
             let usable = usable.filter(|mailbox| *mailbox != recipient && !is_paused(mailbox));
             targets.extend(ranked(recipient, usable).into_iter().take(COPIES));
@@ -210,6 +205,7 @@ impl Dispatch {
         let before: Vec<_> = self.lanes.range(routes_of(recipient)).map(|(route, _)| *route).collect();
         for route in before.into_iter().filter(|route| !targets.remove(&route.target)) {
             self.lanes.remove(&route);
+            self.any_dead = true;
         }
         for target in targets {
             // Above all that lanes of this route may have come to before.
@@ -224,14 +220,17 @@ impl Dispatch {
     fn load(&mut self, now: Now, out: &mut Out<'_>) {
         let mut active = self.lanes.values().filter(|lane| lane.is_active()).count();
         let ready: Vec<_> = {
-            let is_ready = |lane: &Lane| lane.more && !lane.is_active() && lane.due <= now.monotonic;
+            let is_ready = |route: &Route, lane: &Lane| {
+                let is_due = lane.due <= now.monotonic && self.resting.until(route).is_none();
+                lane.more && !lane.is_active() && is_due
+            };
             let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
             let until = self.served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
             let round = self
                 .lanes
                 .range((after, Bound::Unbounded))
                 .chain(self.lanes.range((Bound::Unbounded, until)));
-            round.filter(|(_, lane)| is_ready(lane)).map(|(route, _)| *route).collect()
+            round.filter(|(route, lane)| is_ready(route, lane)).map(|(route, _)| *route).collect()
         };
         for route in ready {
             if active >= MAX_ACTIVE || self.sealing.len() >= MAX_SEALING {
@@ -351,14 +350,14 @@ impl Dispatch {
         let parcel = self.sent.remove(&(session, number))?;
         let Route { target, recipient } = parcel.route;
         let is_own = target != recipient;
-        if let Some(lane) = self.lane_of(&parcel) {
-            lane.unanswered = lane.unanswered.saturating_sub(1);
-            lane.answer_by = now.monotonic + ANSWER;
-            self.changed = true;
-        }
+        // An answer that comes when the lane has begun anew or is gone says nothing: all is handed over again.
+        self.changed = true;
+        let lane = self.lane_of(&parcel)?;
+        lane.unanswered = lane.unanswered.saturating_sub(1);
+        lane.answer_by = now.monotonic + ANSWER;
         match outcome {
             Outcome::Taken if is_own => {
-                self.paused.remove(&target);
+                self.paused.forget(&target);
                 let (ids, until) = (vec![parcel.id], now.wall + keep.min(parcel.keep));
                 let same = |op: &&mut StoreOp| {
                     matches!(op, StoreOp::Deposited { to, mailbox, until: other, .. }
@@ -385,22 +384,15 @@ impl Dispatch {
             }
             Outcome::Unreadable if is_own => {
                 // The mailbox does not serve this recipient. It may serve others.
-                let due = now.monotonic + REFRESH;
-                if let Some(lane) = self.lane_of(&parcel) {
-                    lane.due = due;
-                    self.expect(due);
-                }
+                self.rest(now.monotonic + REFRESH, parcel.route);
                 None
             }
             _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
             _ => {
                 // The recipient has no time, or its disk refuses: the whole once more, later.
-                let due = now.monotonic + jittered(rng, PAUSE.0);
-                if let Some(lane) = self.lane_of(&parcel) {
-                    lane.begin_anew();
-                    lane.due = due;
-                    self.expect(due);
-                }
+                lane.begin_anew();
+                self.any_dead = true;
+                self.rest(now.monotonic + jittered(rng, PAUSE.0), parcel.route);
                 None
             }
         }
@@ -416,23 +408,23 @@ impl Dispatch {
 
     /// Leaves a mailbox alone for a while; whether it was not left alone already.
     fn pause(&mut self, now: Instant, rng: &mut StdRng, mailbox: NodeId) -> bool {
-        let before = self.paused.get(&mailbox).copied();
-        if before.is_some_and(|pause| !pause.is_over) {
-            return false;
-        }
-        let length = before.map_or(PAUSE.0, |pause| (2 * pause.length).min(PAUSE.1));
-        let until = now + jittered(rng, length);
-        self.paused.insert(mailbox, Pause { length, until, is_over: false });
+        let Some(until) = self.paused.begin(now, rng, mailbox) else { return false };
         self.expect(until);
         self.on_mailboxes_changed();
         true
+    }
+
+    /// Nothing is to be done on a route until then.
+    fn rest(&mut self, until: Instant, route: Route) {
+        self.resting.begin_until(until, route);
+        self.expect(until);
     }
 
     /// The nodes to which a session is wanted, each from when on.
     pub(super) fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
         let wanted = self.lanes.iter().filter(|(_, lane)| lane.more);
         wanted
-            .map(|(route, lane)| (route.target, lane.due))
+            .map(|(route, lane)| (route.target, self.resting.until(route).unwrap_or_default().max(lane.due)))
             .filter(|(target, _)| !self.sending.contains_key(target))
     }
 
@@ -446,19 +438,17 @@ impl Dispatch {
             return Vec::new();
         }
         self.changed = true;
-        let is_new = |pause: &&mut Pause| !pause.is_over && pause.until <= now;
-        for pause in self.paused.values_mut().filter(is_new) {
-            pause.is_over = true;
-            self.replan.extend(&self.absent);
+        if !self.paused.handle_timeout(now).is_empty() {
+            self.on_mailboxes_changed();
         }
-        self.paused.retain(|_, pause| now < pause.until + pause.length);
+        self.resting.handle_timeout(now);
         if now >= self.refresh_at {
             self.refresh_at = now + REFRESH;
             self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
         }
         let silent = self.give_up(now, rng);
         let lanes = self.lanes.values().filter_map(Lane::next_change);
-        let changes = lanes.chain(self.paused.values().map(Pause::next_change));
+        let changes = lanes.chain(self.paused.changes()).chain(self.resting.changes());
         // What is due already waits for something else.
         self.next = changes.filter(|change| now < *change).fold(self.refresh_at, Instant::min);
         silent
@@ -466,18 +456,15 @@ impl Dispatch {
 
     /// Gives up what was handed over and is not answered.
     fn give_up(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
-        let mut silent = BTreeSet::new();
-        for (route, lane) in &mut self.lanes {
-            if lane.unanswered > 0 && lane.answer_by <= now {
-                lane.begin_anew();
-                lane.due = now + jittered(rng, PAUSE.0);
-                silent.insert(*route);
-            }
-        }
-        if silent.is_empty() {
-            return Vec::new();
-        }
-        self.sent.retain(|_, parcel| !silent.contains(&parcel.route));
+        let is_silent = |lane: &Lane| lane.unanswered > 0 && lane.answer_by <= now;
+        let silent = self.lanes.iter_mut().filter(|(_, lane)| is_silent(lane));
+        let silent = silent.map(|(route, lane)| {
+            lane.begin_anew();
+            *route
+        });
+        let silent: Vec<_> = silent.collect();
+        self.any_dead |= !silent.is_empty();
+        silent.iter().for_each(|route| self.rest(now + jittered(rng, PAUSE.0), *route));
         let mailboxes = silent.into_iter().filter(|route| route.target != route.recipient);
         mailboxes.map(|route| route.target).filter(|mailbox| self.pause(now, rng, *mailbox)).collect()
     }
@@ -507,9 +494,4 @@ impl Dispatch {
 fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, out: &Out<'_>) -> bool {
     let state = sending.get(&target).and_then(|session| out.sessions.get(session));
     state.is_some_and(|state| state.letters.pending().len() < MAX_UNREAD)
-}
-
-/// Up to a quarter more or less, so that those who were refused together do not come back together.
-fn jittered(rng: &mut StdRng, length: Duration) -> Duration {
-    length.mul_f64(rng.random_range(0.75..1.25))
 }

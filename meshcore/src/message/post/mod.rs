@@ -8,6 +8,7 @@ mod counter;
 mod dispatch;
 mod job;
 mod lane;
+mod pauses;
 mod ranking;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -2,7 +2,8 @@
 
 use rand::SeedableRng;
 
-use super::dispatch::{ANSWER, MAX_ACTIVE, MAX_UNREAD, PAUSE, REFRESH};
+use super::dispatch::{ANSWER, MAX_ACTIVE, MAX_UNREAD, REFRESH};
+use super::pauses::PAUSE;
 use super::*;
 use crate::message::envelope::{self, OpenError};
 use crate::message::store::{Deposit, Letter, OutgoingMessage};
@@ -87,6 +88,15 @@ impl Office {
         }
         let mut data = &bytes[..];
         std::iter::from_fn(|| reader.next(&mut data).unwrap()).collect()
+    }
+
+    /// Of the envelopes that are handed over.
+    fn numbers(&mut self) -> Vec<u64> {
+        let number = |record| match record {
+            PostRecord::Deposit { number, .. } => number,
+            other => panic!("{other:?}"),
+        };
+        self.records(true).into_iter().map(number).collect()
     }
 
     fn answers(&mut self) -> Vec<(u64, Outcome)> {
@@ -398,4 +408,40 @@ fn what_was_written_is_not_kept() {
         op = ops.into_iter().find(|op| matches!(op, StoreOp::LoadDeposits { .. })).expect("goes on");
     }
     assert!(office.post.sessions[&SESSION].letters.in_memory() < 2 * MAX_UNREAD);
+}
+
+#[test]
+fn a_mailbox_that_refuses_and_takes_by_turns_is_left_alone() {
+    let (mut office, mut op) = office_with_absent_peer();
+    let (mut numbers, mut rounds) = (VecDeque::new(), 0);
+    let answer = |office: &mut Office, answers: &[(u64, Outcome)]| {
+        answers.iter().for_each(|(number, outcome)| office.answer(*number, *outcome));
+        office.settle()
+    };
+    // No time passes.
+    loop {
+        assert!(is_load_from_the_first(std::slice::from_ref(&op)));
+        office.page(&op, 1..17, 2000);
+        rounds += 1;
+        numbers.extend(office.numbers());
+        let [a, b, c, d] = std::array::from_fn(|_| numbers.pop_front().unwrap());
+        assert_eq!(answer(&mut office, &[(a, Outcome::Full)]), []);
+        let turns = [(b, Outcome::Taken), (c, Outcome::Full), (d, Outcome::Taken)];
+        let ops = answer(&mut office, &turns);
+        let Some(next) = ops.into_iter().find(|op| matches!(op, StoreOp::LoadDeposits { .. })) else { break };
+        op = next;
+    }
+    assert_eq!((rounds, office.post.in_memory()), (1, (0, 0)));
+    assert_eq!(std::iter::from_fn(|| office.post.poll_refusal()).count(), 1);
+    // What it refuses for good stays refused when it goes and comes back.
+    let op = office.wait(2 * PAUSE.0).remove(0);
+    office.page(&op, 1..2, 2000);
+    let number = office.numbers()[0];
+    assert_eq!(answer(&mut office, &[(number, Outcome::Unreadable)]), []);
+    for mailboxes in [BTreeSet::new(), [MAILBOX].into()] {
+        office.mailboxes = mailboxes;
+        office.post.on_mailboxes_changed();
+        assert_eq!(office.settle(), []);
+    }
+    assert!(is_load_from_the_first(&office.wait(2 * REFRESH)));
 }
