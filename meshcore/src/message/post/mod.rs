@@ -8,6 +8,7 @@ mod counter;
 mod dispatch;
 mod job;
 mod lane;
+mod opening;
 mod pauses;
 mod ranking;
 
@@ -69,7 +70,10 @@ pub(super) struct Post {
     dispatch: Dispatch,
     counter: Counter,
     last_token: u64,
+    /// What this node seals itself.
     jobs: VecDeque<Job>,
+    /// What others have sealed: it comes after that.
+    openings: VecDeque<Job>,
     ops: VecDeque<StoreOp>,
     refusals: VecDeque<(NodeId, Outcome)>,
 }
@@ -79,6 +83,7 @@ struct Out<'a> {
     sessions: &'a mut BTreeMap<SessionId, Session>,
     last_token: &'a mut u64,
     jobs: &'a mut VecDeque<Job>,
+    openings: &'a mut VecDeque<Job>,
     ops: &'a mut VecDeque<StoreOp>,
 }
 
@@ -91,8 +96,8 @@ impl Out<'_> {
 
 macro_rules! parts {
     ($post:expr) => {{
-        let Post { sessions, dispatch, counter, last_token, jobs, ops, refusals } = $post;
-        (dispatch, counter, refusals, Out { sessions, last_token, jobs, ops })
+        let Post { sessions, dispatch, counter, last_token, jobs, openings, ops, refusals } = $post;
+        (dispatch, counter, refusals, Out { sessions, last_token, jobs, openings, ops })
     }};
 }
 
@@ -104,6 +109,7 @@ impl Post {
             counter: Counter::new(own, mailbox),
             last_token: 0,
             jobs: VecDeque::new(),
+            openings: VecDeque::new(),
             ops: VecDeque::new(),
             refusals: VecDeque::new(),
         }
@@ -248,7 +254,7 @@ impl Post {
     /// Whether the stream of the peer should be read.
     pub(super) fn wants_deposits(&self, session: SessionId) -> bool {
         let state = self.sessions.get(&session).filter(|state| !state.failed);
-        state.is_some_and(|state| self.counter.has_room(session, &state.answers))
+        state.is_some_and(|state| self.counter.has_room(&state.peer, &state.answers))
     }
 
     pub(super) fn pending_letters(&self, session: SessionId) -> &[u8] {
@@ -311,7 +317,7 @@ impl Post {
     }
 
     pub(super) fn poll_job(&mut self) -> Option<Job> {
-        self.jobs.pop_front()
+        self.jobs.pop_front().or_else(|| self.openings.pop_front())
     }
 
     pub(super) fn poll_store(&mut self) -> Option<StoreOp> {
@@ -330,12 +336,14 @@ impl Post {
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.dispatch.poll_timeout()
+        self.counter.poll_timeout().into_iter().fold(self.dispatch.poll_timeout(), Instant::min)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) {
-        let silent = self.dispatch.handle_timeout(now, rng);
-        self.refusals.extend(silent.into_iter().map(|mailbox| (mailbox, Outcome::Later)));
+        let (dispatch, counter, refusals, mut out) = parts!(self);
+        counter.open(now, &mut out);
+        let silent = dispatch.handle_timeout(now, rng);
+        refusals.extend(silent.into_iter().map(|mailbox| (mailbox, Outcome::Later)));
     }
 }
 

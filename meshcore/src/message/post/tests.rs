@@ -3,12 +3,15 @@
 use rand::SeedableRng;
 
 use super::dispatch::{ANSWER, MAX_ACTIVE, MAX_UNREAD, REFRESH};
+use super::opening::MAX_OPENING;
 use super::pauses::PAUSE;
 use super::*;
 use crate::message::envelope::{self, OpenError};
 use crate::message::store::{Deposit, Letter, OutgoingMessage};
 use crate::types::{MessageId, Status, UnixTime};
 use crate::wire::content::Content;
+
+mod crowd;
 
 const ME: NodeId = NodeId([1; 32]);
 const AWAY: NodeId = NodeId([2; 32]);
@@ -114,10 +117,24 @@ impl Office {
     }
 
     fn deposit(&mut self, number: u64, recipient: NodeId, len: usize) {
+        self.deposit_on(SESSION, number, recipient, &[&number.to_be_bytes(), &vec![7; len - 8][..]].concat());
+    }
+
+    fn deposit_on(&mut self, session: SessionId, number: u64, recipient: NodeId, envelope: &[u8]) {
         let (id, keep) = (MessageId([number as u8; 16]), Duration::MAX);
         let mut data = Vec::new();
-        PostRecord::Deposit { number, recipient, id, keep, envelope: vec![7; len] }.emit(&mut data);
-        self.post.handle_deposits(self.now, SESSION, &data).unwrap();
+        PostRecord::Deposit { number, recipient, id, keep, envelope: envelope.to_vec() }.emit(&mut data);
+        self.post.handle_deposits(self.now, session, &data).unwrap();
+    }
+
+    /// Opens what may be opened; how many.
+    fn open(&mut self, letter: impl Fn() -> Result<(NodeId, envelope::Letter), OpenError>) -> usize {
+        let mut count = 0;
+        while let Some(Job::Open { token, .. }) = self.post.poll_job() {
+            count += 1;
+            self.post.handle_job(self.now, JobOutcome::Opened { token, letter: letter() });
+        }
+        count
     }
 }
 
@@ -326,19 +343,108 @@ fn junk_is_not_opened_without_end() {
     (200..210).for_each(|number| office.deposit(number, ME, 1000));
     (210..220).for_each(|number| office.deposit(number, AWAY, 2000));
     assert!(!office.post.wants_deposits(SESSION));
-    let mut opened = 0;
-    while let Some(Job::Open { token, .. }) = office.post.poll_job() {
-        opened += 1;
-        office.post.handle_job(office.now, JobOutcome::Opened { token, letter: Err(OpenError::NotOpened) });
-    }
-    assert_eq!((opened, office.settle()), (64, vec![]));
+    let junk = || Err(OpenError::NotOpened);
+    assert_eq!((office.open(junk), office.settle()), (64, vec![]));
     let answers = office.answers();
     let count = |outcome| answers.iter().filter(|(_, said)| *said == outcome).count();
-    assert_eq!(count(Outcome::Later), 136);
     assert_eq!(count(Outcome::Unreadable), 64 + 10, "what is too short is no envelope");
     assert_eq!(count(Outcome::NoMailbox), 10);
+    assert_eq!(answers.len(), 84, "the others wait");
+    assert!(!office.post.wants_deposits(SESSION));
+    for left in (0..136).rev() {
+        let due = office.post.poll_timeout();
+        assert_eq!(office.wait(due - office.now.monotonic), []);
+        assert_eq!((office.open(junk), office.post.in_memory()), (1, (0, left)));
+    }
+    assert!(office.now.monotonic >= Instant::default() + 136 * Duration::from_millis(50));
     assert!(office.post.wants_deposits(SESSION));
-    assert_eq!(office.post.in_memory(), (0, 0));
+}
+
+#[test]
+fn replays_of_one_letter_are_not_opened_without_end() {
+    let mut office = Office::new(None);
+    office.connect(SESSION, MAILBOX);
+    let letter = || {
+        let (id, sent_at) = (MessageId([9; 16]), UnixTime::from_millis(1));
+        Ok((AWAY, envelope::Letter { id, sent_at, content: Content::Text("always the same".into()) }))
+    };
+    let (mut opened, mut answered) = (0, 0);
+    // No time passes.
+    for round in 0..100 {
+        for number in 0..32 {
+            office.deposit_on(SESSION, 32 * round + number, ME, &[7; 2000]);
+        }
+        opened += office.open(letter);
+        for op in office.settle() {
+            let StoreOp::StoreIncoming { origin, .. } = op else { panic!("{op:?}") };
+            office.post.on_stored(&origin, Outcome::Taken);
+        }
+        let answers = office.answers();
+        assert!(answers.iter().all(|(_, outcome)| *outcome == Outcome::Taken));
+        answered += answers.len();
+    }
+    assert_eq!((opened, answered), (32, 3200), "those that came before one was on disk");
+}
+
+#[test]
+fn letters_of_all_nodes_together_are_opened_at_a_bounded_rate_and_each_gets_its_turn() {
+    let mut office = Office::new(None);
+    let letter = || {
+        let (id, sent_at) = (MessageId([9; 16]), UnixTime::from_millis(1));
+        Ok((AWAY, envelope::Letter { id, sent_at, content: Content::Text("x".into()) }))
+    };
+    let deposit = |office: &mut Office, node: u8, number: u64| {
+        let envelope = [&[node][..], &number.to_be_bytes(), &[7; 2000]].concat();
+        office.deposit_on(SessionId(node.into()), number, ME, &envelope);
+    };
+    for node in 0..30 {
+        office.connect(SessionId(node), NodeId([100 + node as u8; 32]));
+        (0..32).for_each(|number| deposit(&mut office, node as u8, number));
+    }
+    assert_eq!(office.open(letter), 512);
+    let late = 30;
+    office.connect(SessionId(late), NodeId([200; 32]));
+    deposit(&mut office, late as u8, 0);
+    let mut ops = Vec::new();
+    for _ in 0..31 {
+        let due = office.post.poll_timeout();
+        ops.extend(office.wait(due - office.now.monotonic));
+        assert_eq!(office.open(letter), 1);
+    }
+    ops.extend(office.settle());
+    let is_served = |op: StoreOp| matches!(op, StoreOp::StoreIncoming { origin: Origin::Envelopes { session, .. }, .. } if session == SessionId(late));
+    assert!(ops.into_iter().any(is_served));
+}
+
+#[test]
+fn sessions_that_come_and_go_queue_no_work_without_end() {
+    let mut office = Office::new(None);
+    for session in (0..1000).map(SessionId) {
+        office.connect(session, MAILBOX);
+        (0..32).for_each(|number| office.deposit_on(session, number, ME, &[7; 1600]));
+        office.post.session_closed(session);
+    }
+    assert_eq!(std::iter::from_fn(|| office.post.poll_job()).count(), MAX_OPENING);
+    assert_eq!(office.post.in_memory(), (0, MAX_OPENING));
+}
+
+#[test]
+fn what_is_to_be_sealed_does_not_wait_for_what_is_to_be_opened() {
+    let (mut office, op) = office_with_absent_peer();
+    (0..20).for_each(|number| office.deposit(number, ME, 2000));
+    let StoreOp::LoadDeposits { token, .. } = op else { panic!("{op:?}") };
+    let message = OutgoingMessage {
+        seq: 1,
+        id: MessageId([1; 16]),
+        created: office.now.wall,
+        expires: None,
+        content: Content::Text("x".into()),
+        status: Status::Queued,
+    };
+    let deposits = vec![Deposit { message, after: None }];
+    office.post.on_page(office.now, Page::Deposits { token, deposits, complete: true });
+    assert!(matches!(office.post.poll_job(), Some(Job::Seal { .. })));
+    assert!(matches!(office.post.poll_job(), Some(Job::Open { .. })));
 }
 
 #[test]
