@@ -21,9 +21,15 @@ use crate::wire::post::{Outcome, PostRecord};
 const COPIES: usize = 2;
 
 /// What one lane has in memory at a time.
-const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
+pub(super) const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
 
-/// Lanes that have something in memory at the same time.
+/// What it is given when others have left too much unread, and it has read all.
+const SMALL_PAGE: PageLimit = PageLimit { messages: 16, bytes: 64 * 1024 };
+
+/// Bytes that all together have not read, before pages become small.
+pub(super) const MAX_PENDING: usize = MAX_ACTIVE * PAGE.bytes;
+
+/// Lanes that are served at the same time: of what this node wrote itself, and of letters from its mailbox.
 pub(super) const MAX_ACTIVE: usize = 32;
 
 /// What is asked of a mailbox for messages that their sender never gives up. It may keep them for less.
@@ -31,6 +37,12 @@ const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// After this it is looked whether mailboxes still have what they were given.
 pub(super) const REFRESH: Duration = Duration::from_secs(3600);
+
+/// After this a lane on which nothing happens leaves its place to others. What was handed over is waited for all the same.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Lanes that are silent, of each kind. One more, and what was given to the one that was silent for longest is given up.
+pub(super) const MAX_SILENT: usize = 1024;
 
 /// How long an answer is waited for, each time anew when one has come. Whoever takes envelopes and says nothing would hold a lane for
 /// ever; a slow path needs time for a page.
@@ -82,8 +94,8 @@ pub(super) struct Dispatch {
     any_dead: bool,
     /// A lane may have become ready to load.
     changed: bool,
-    /// The lane that was served last: the next one is the first of the next round, so that each gets its turn.
-    served: Option<Route>,
+    /// The lane that was served last, of each kind: the next one is the first of the next round, so that each gets its turn.
+    served: [Option<Route>; 2],
     refresh_at: Instant,
     /// Not after the first change by time.
     next: Instant,
@@ -106,7 +118,7 @@ impl Dispatch {
             replan: BTreeSet::new(),
             any_dead: false,
             changed: false,
-            served: None,
+            served: [None; 2],
             refresh_at: Instant::default() + REFRESH,
             next: Instant::default() + REFRESH,
         }
@@ -186,7 +198,8 @@ impl Dispatch {
             sent.retain(|_, parcel| is_alive(parcel));
         }
         if std::mem::take(&mut self.changed) {
-            self.load(now, out);
+            self.load(now, true, out);
+            self.load(now, false, out);
         }
     }
 
@@ -216,43 +229,48 @@ impl Dispatch {
         self.changed = true;
     }
 
-    /// Loads the next page of lanes that have none.
-    fn load(&mut self, now: Now, out: &mut Out<'_>) {
-        let mut active = self.lanes.values().filter(|lane| lane.is_active()).count();
-        let ready: Vec<_> = {
-            let is_ready = |route: &Route, lane: &Lane| {
-                let is_due = lane.due <= now.monotonic && self.resting.until(route).is_none();
-                lane.more && !lane.is_active() && is_due
-            };
-            let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-            let until = self.served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
-            let round = self
-                .lanes
-                .range((after, Bound::Unbounded))
-                .chain(self.lanes.range((Bound::Unbounded, until)));
-            round.filter(|(route, lane)| is_ready(route, lane)).map(|(route, _)| *route).collect()
-        };
-        for route in ready {
-            if active >= MAX_ACTIVE || self.sealing.len() >= MAX_SEALING {
+    /// Loads the next page of lanes that have none: of what this node wrote, or of letters in its mailbox.
+    fn load(&mut self, now: Now, is_own: bool, out: &mut Out<'_>) {
+        let kind = usize::from(is_own);
+        let lanes = self.lanes.iter().filter(|(route, _)| route.is_own() == is_own);
+        let mut places = lanes.filter(|(_, lane)| lane.has_place(now.monotonic)).count();
+        let pending: usize = out.sessions.values().map(|state| state.letters.pending().len()).sum();
+        let (limit, unread) = if pending < MAX_PENDING { (PAGE, MAX_UNREAD) } else { (SMALL_PAGE, 1) };
+        for route in self.ready(now.monotonic, is_own) {
+            if places >= MAX_ACTIVE || (is_own && self.sealing.len() >= MAX_SEALING) {
                 break;
             }
             let Some(lane) =
-                self.lanes.get_mut(&route).filter(|_| can_take(&self.sending, route.target, out))
+                self.lanes.get_mut(&route).filter(|_| can_take(&self.sending, route.target, unread, out))
             else {
                 continue;
             };
-            active += 1;
+            places += 1;
             let (token, Route { recipient, target }) = (out.token(), route);
             lane.loading = Some(token);
             self.loading.insert(token, route);
-            self.served = Some(route);
+            self.served[kind] = Some(route);
             out.ops.push_back(if target == recipient {
-                StoreOp::LoadLetters { recipient, after: lane.cursor, limit: PAGE, token }
+                StoreOp::LoadLetters { recipient, after: lane.cursor, limit, token }
             } else {
                 let (after, now) = (lane.cursor, now.wall);
-                StoreOp::LoadDeposits { peer: recipient, mailbox: target, after, now, limit: PAGE, token }
+                StoreOp::LoadDeposits { peer: recipient, mailbox: target, after, now, limit, token }
             });
         }
+    }
+
+    /// The lanes that may load a page, in the order in which it is their turn.
+    fn ready(&self, now: Instant, is_own: bool) -> Vec<Route> {
+        let served = self.served[usize::from(is_own)];
+        let after = served.map_or(Bound::Unbounded, Bound::Excluded);
+        let until = served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
+        let round =
+            self.lanes.range((after, Bound::Unbounded)).chain(self.lanes.range((Bound::Unbounded, until)));
+        let is_ready = |route: &Route, lane: &Lane| {
+            let is_due = lane.due <= now && self.resting.until(route).is_none();
+            route.is_own() == is_own && lane.more && !lane.is_active() && is_due
+        };
+        round.filter(|(route, lane)| is_ready(route, lane)).map(|(route, _)| *route).collect()
     }
 
     pub(super) fn on_page(&mut self, now: Now, page: Page, out: &mut Out<'_>) {
@@ -262,11 +280,11 @@ impl Dispatch {
             }
         };
         self.changed = true;
-        self.expect(now.monotonic + ANSWER);
+        self.expect(now.monotonic + PATIENCE);
         let Some((route, lane)) = self.lane_loading(token) else { return };
         lane.loading = None;
         lane.more = !complete;
-        lane.answer_by = now.monotonic + ANSWER;
+        (lane.silent_from, lane.answer_by) = (now.monotonic + PATIENCE, now.monotonic + ANSWER);
         let run = lane.run;
         match page {
             Page::Deposits { deposits, .. } => {
@@ -311,6 +329,9 @@ impl Dispatch {
 
     pub(super) fn on_sealed(&mut self, now: Now, token: u64, envelope: Option<Vec<u8>>, out: &mut Out<'_>) {
         let Some(parcel) = self.sealing.remove(&token) else { return };
+        if let Some(lane) = self.lane_of(&parcel) {
+            lane.silent_from = now.monotonic + PATIENCE;
+        }
         match envelope {
             Some(envelope) => self.hand_over(parcel, envelope, out),
             None => {
@@ -349,12 +370,16 @@ impl Dispatch {
     ) -> Option<(NodeId, Outcome)> {
         let parcel = self.sent.remove(&(session, number))?;
         let Route { target, recipient } = parcel.route;
-        let is_own = target != recipient;
+        let is_own = parcel.route.is_own();
         // An answer that comes when the lane has begun anew or is gone says nothing: all is handed over again.
         self.changed = true;
         let lane = self.lane_of(&parcel)?;
         lane.unanswered = lane.unanswered.saturating_sub(1);
-        lane.answer_by = now.monotonic + ANSWER;
+        (lane.silent_from, lane.answer_by) = (now.monotonic + PATIENCE, now.monotonic + ANSWER);
+        self.expect(now.monotonic + PATIENCE);
+        if matches!(outcome, Outcome::Taken | Outcome::Unreadable) {
+            self.resting.forget(&parcel.route);
+        }
         match outcome {
             Outcome::Taken if is_own => {
                 self.paused.forget(&target);
@@ -390,7 +415,9 @@ impl Dispatch {
             _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
             _ => {
                 // The recipient has no time, or its disk refuses: the whole once more, later.
-                lane.begin_anew();
+                if let Some(lane) = self.lane_of(&parcel) {
+                    lane.begin_anew();
+                }
                 self.any_dead = true;
                 self.rest(now.monotonic + jittered(rng, PAUSE.0), parcel.route);
                 None
@@ -447,7 +474,7 @@ impl Dispatch {
             self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
         }
         let silent = self.give_up(now, rng);
-        let lanes = self.lanes.values().filter_map(Lane::next_change);
+        let lanes = self.lanes.values().flat_map(Lane::changes);
         let changes = lanes.chain(self.paused.changes()).chain(self.resting.changes());
         // What is due already waits for something else.
         self.next = changes.filter(|change| now < *change).fold(self.refresh_at, Instant::min);
@@ -456,17 +483,25 @@ impl Dispatch {
 
     /// Gives up what was handed over and is not answered.
     fn give_up(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
-        let is_silent = |lane: &Lane| lane.unanswered > 0 && lane.answer_by <= now;
-        let silent = self.lanes.iter_mut().filter(|(_, lane)| is_silent(lane));
-        let silent = silent.map(|(route, lane)| {
-            lane.begin_anew();
-            *route
-        });
-        let silent: Vec<_> = silent.collect();
-        self.any_dead |= !silent.is_empty();
-        silent.iter().for_each(|route| self.rest(now + jittered(rng, PAUSE.0), *route));
-        let mailboxes = silent.into_iter().filter(|route| route.target != route.recipient);
+        let silent = [self.too_silent(now, true), self.too_silent(now, false)].concat();
+        for route in &silent {
+            self.lanes.entry(*route).and_modify(Lane::begin_anew);
+            self.any_dead = true;
+            self.resting.begin(now, rng, *route).into_iter().for_each(|until| self.expect(until));
+        }
+        let mailboxes = silent.into_iter().filter(Route::is_own);
         mailboxes.map(|route| route.target).filter(|mailbox| self.pause(now, rng, *mailbox)).collect()
+    }
+
+    /// The lanes whose time is over, and those that have been silent for longest if there are too many.
+    fn too_silent(&self, now: Instant, is_own: bool) -> Vec<Route> {
+        let silent =
+            self.lanes.iter().filter(|(route, lane)| route.is_own() == is_own && lane.is_silent(now));
+        let mut silent: Vec<_> = silent.map(|(route, lane)| (lane.answer_by, *route)).collect();
+        silent.sort_unstable();
+        let too_many = silent.len().saturating_sub(MAX_SILENT);
+        let over = silent.partition_point(|(answer_by, _)| *answer_by <= now);
+        silent.into_iter().take(over.max(too_many)).map(|(_, route)| route).collect()
     }
 
     #[cfg(test)]
@@ -490,8 +525,8 @@ impl Dispatch {
     }
 }
 
-/// Whether there is a session with this node that takes more.
-fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, out: &Out<'_>) -> bool {
+/// Whether there is a session with this node that has left less than `unread` unread.
+fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, unread: usize, out: &Out<'_>) -> bool {
     let state = sending.get(&target).and_then(|session| out.sessions.get(session));
-    state.is_some_and(|state| state.letters.pending().len() < MAX_UNREAD)
+    state.is_some_and(|state| state.letters.pending().len() < unread)
 }

@@ -16,6 +16,11 @@ pub(super) struct Route {
 impl Route {
     pub(super) const FIRST: Self =
         Self { recipient: NodeId([0; NodeId::LEN]), target: NodeId([0; NodeId::LEN]) };
+
+    /// What goes there was written by this node; otherwise it is from its mailbox.
+    pub(super) fn is_own(&self) -> bool {
+        self.target != self.recipient
+    }
 }
 
 /// What was handed over, or is about to be.
@@ -44,14 +49,16 @@ pub(super) struct Lane {
     pub(super) unanswered: usize,
     /// Not before.
     pub(super) due: Instant,
+    /// Of a lane with unanswered envelopes: from then on it leaves its place to others, unless something happens.
+    pub(super) silent_from: Instant,
     /// Of a lane with unanswered envelopes: then they are given up.
     pub(super) answer_by: Instant,
 }
 
 impl Lane {
     pub(super) fn new(run: u64) -> Self {
-        let (due, answer_by) = Default::default();
-        Self { run, cursor: 0, more: true, loading: None, unanswered: 0, due, answer_by }
+        let (due, silent_from, answer_by) = Default::default();
+        Self { run, cursor: 0, more: true, loading: None, unanswered: 0, due, silent_from, answer_by }
     }
 
     pub(super) fn is_active(&self) -> bool {
@@ -62,12 +69,23 @@ impl Lane {
         *self = Self { due: self.due, ..Self::new(self.run + 1) };
     }
 
+    /// Whether it has one of the places of those that are served at the same time.
+    pub(super) fn has_place(&self, now: Instant) -> bool {
+        self.is_active() && !self.is_silent(now)
+    }
+
+    /// Whether what was handed over is not answered for a while.
+    pub(super) fn is_silent(&self, now: Instant) -> bool {
+        self.loading.is_none() && self.unanswered > 0 && self.silent_from <= now
+    }
+
     /// When there is something to do.
-    pub(super) fn next_change(&self) -> Option<Instant> {
-        match self.unanswered {
-            0 => Some(self.due).filter(|_| self.more && self.loading.is_none()),
-            _ => Some(self.answer_by),
-        }
+    pub(super) fn changes(&self) -> impl Iterator<Item = Instant> + use<> {
+        let (first, second) = match self.unanswered {
+            0 => (Some(self.due).filter(|_| self.more && self.loading.is_none()), None),
+            _ => (Some(self.silent_from), Some(self.answer_by)),
+        };
+        first.into_iter().chain(second)
     }
 }
 

@@ -11,6 +11,9 @@ use crate::types::Instant;
 /// How long whoever refuses, or says nothing, is left alone; doubled each time, up to the second.
 pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 
+/// How long after a pause the next one is a longer one. Who says nothing is noticed late.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
 #[derive(Debug, Clone, Copy)]
 struct Pause {
     length: Duration,
@@ -68,13 +71,13 @@ impl<K: Copy + Ord> Pauses<K> {
             *key
         });
         let ended = ended.collect();
-        self.0.retain(|_, pause| now < pause.until + pause.length);
+        self.0.retain(|_, pause| now < pause.until + REMEMBERED);
         ended
     }
 
     /// When there is something to do.
     pub(super) fn changes(&self) -> impl Iterator<Item = Instant> {
-        self.0.values().map(|pause| if pause.is_over { pause.until + pause.length } else { pause.until })
+        self.0.values().map(|pause| if pause.is_over { pause.until + REMEMBERED } else { pause.until })
     }
 }
 

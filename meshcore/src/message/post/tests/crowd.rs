@@ -1,5 +1,6 @@
 //! Many at once, most of them hostile: the others get their letters all the same.
 
+use super::super::dispatch::{MAX_SILENT, PAGE, PATIENCE};
 use super::*;
 use crate::message::store::{MemoryStore, StoreReply};
 
@@ -62,4 +63,110 @@ fn carry(mailbox: &mut Office, recipient: &mut Office, store: &mut MemoryStore) 
             return false;
         }
     }
+}
+
+/// Recipients that have letters in the mailbox and a session with it, and one more behind them in every order.
+fn silent_recipients(office: &mut Office, count: u16) -> NodeId {
+    let node = |first: u8, n: u16| {
+        let mut id = [first; 32];
+        id[1..3].copy_from_slice(&n.to_be_bytes());
+        NodeId(id)
+    };
+    let honest = node(200, 0);
+    for (session, recipient) in (1..).zip((0..count).map(|n| node(100, n)).chain([honest])) {
+        office.reachable.insert(recipient);
+        office.connect(SessionId(session), recipient);
+        office.post.has_letters(recipient);
+    }
+    honest
+}
+
+/// Seconds until the store is asked for letters to a recipient, when all others leave theirs unanswered.
+fn first_letter_of(office: &mut Office, honest: NodeId, do_read: bool, len: usize) -> u32 {
+    let mut ops = office.settle();
+    for second in 0..4000 {
+        for op in std::mem::take(&mut ops) {
+            let StoreOp::LoadLetters { recipient, token, .. } = op else { panic!("{op:?}") };
+            if recipient == honest {
+                return second;
+            }
+            let (id, expires, envelope) = (MessageId([9; 16]), office.now.wall, vec![0; len]);
+            let letter = Letter { sender: MAILBOX, recipient, id, expires, envelope };
+            let page = Page::Letters { token, letters: vec![(5, letter)], complete: true };
+            office.post.on_page(office.now, page);
+        }
+        for session in office.post.sessions.keys().copied().collect::<Vec<_>>() {
+            let len = if do_read { office.post.pending_letters(session).len() } else { 1 };
+            office.post.on_letters_written(session, len);
+        }
+        ops = office.wait(Duration::from_secs(1));
+    }
+    panic!("it never got them");
+}
+
+#[test]
+fn recipients_that_never_answer_hold_nobody_up() {
+    for do_read in [true, false] {
+        let mut office = Office::new(Some(MailboxConfig::default()));
+        let honest = silent_recipients(&mut office, 320);
+        let seconds = first_letter_of(&mut office, honest, do_read, 2000);
+        assert!(seconds <= 30, "an honest recipient waits {seconds} s");
+    }
+}
+
+#[test]
+fn what_many_leave_unread_is_bounded() {
+    let mut office = Office::new(Some(MailboxConfig::default()));
+    let honest = silent_recipients(&mut office, 320);
+    first_letter_of(&mut office, honest, false, 1 << 20);
+    let ops = office.wait(PATIENCE);
+    let is_small =
+        |op: &StoreOp| matches!(op, StoreOp::LoadLetters { limit, .. } if limit.bytes < PAGE.bytes);
+    assert!(ops.iter().all(is_small), "{ops:?}");
+    let unread = office.post.sessions.values().map(|session| session.letters.pending().len()).max();
+    assert!(unread < Some(2 << 20), "nobody gets more before having read what is there: {unread:?}");
+}
+
+#[test]
+fn what_too_many_leave_unanswered_is_given_up() {
+    let mut office = Office::new(Some(MailboxConfig::default()));
+    let honest = silent_recipients(&mut office, MAX_SILENT as u16 + 500);
+    let seconds = first_letter_of(&mut office, honest, true, 2000);
+    assert!(seconds <= 200, "an honest recipient waits {seconds} s");
+    assert!(office.post.in_memory().0 <= MAX_SILENT + MAX_ACTIVE);
+}
+
+#[test]
+fn own_letters_do_not_wait_for_recipients_of_the_mailbox() {
+    let mut office = Office::new(Some(MailboxConfig::default()));
+    silent_recipients(&mut office, 320);
+    assert_eq!(office.settle().len(), MAX_ACTIVE);
+    office.connect(SessionId(1000), MAILBOX);
+    office.post.set_absent(AWAY, true);
+    office.post.on_mailboxes_changed();
+    assert!(is_load_from_the_first(&office.settle()));
+}
+
+#[test]
+fn the_pauses_of_a_recipient_that_stays_silent_become_longer() {
+    let mut office = Office::new(Some(MailboxConfig::default()));
+    office.reachable.insert(AWAY);
+    office.connect(SESSION, AWAY);
+    office.post.has_letters(AWAY);
+    let mut loads = Vec::new();
+    let mut ops = office.settle();
+    for second in 0..4 * 3600 {
+        for op in std::mem::take(&mut ops) {
+            let StoreOp::LoadLetters { token, .. } = op else { panic!("{op:?}") };
+            loads.push(second);
+            let (id, expires, envelope) = (MessageId([9; 16]), office.now.wall, vec![0; 2000]);
+            let letter = Letter { sender: MAILBOX, recipient: AWAY, id, expires, envelope };
+            let page = Page::Letters { token, letters: vec![(5, letter)], complete: true };
+            office.post.on_page(office.now, page);
+            office.records(true);
+        }
+        ops = office.wait(Duration::from_secs(1));
+    }
+    let pauses: Vec<_> = loads.windows(2).map(|pair| pair[1] - pair[0] - ANSWER.as_secs()).collect();
+    assert!(pauses[0] <= 38 && pauses[1] >= 45 && *pauses.last().unwrap() >= 450, "{pauses:?}");
 }
