@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use super::lane::{Lane, Parcel, Route, routes_of};
 use super::pauses::{PAUSE, Pauses, jittered};
 use super::ranking::ranked;
+use super::recipients::Recipients;
 use super::{Job, Out};
 use crate::message::envelope;
 use crate::message::messenger::SessionId;
@@ -74,7 +75,7 @@ pub(in crate::message) enum Page {
 pub(super) struct Dispatch {
     sending: BTreeMap<NodeId, SessionId>,
     absent: BTreeSet<NodeId>,
-    letters_for: BTreeSet<NodeId>,
+    letters_for: Recipients,
     lanes: BTreeMap<Route, Lane>,
     /// Mailboxes that refuse.
     paused: Pauses<NodeId>,
@@ -106,7 +107,7 @@ impl Dispatch {
         Self {
             sending: BTreeMap::new(),
             absent: BTreeSet::new(),
-            letters_for: BTreeSet::new(),
+            letters_for: Recipients::default(),
             lanes: BTreeMap::new(),
             paused: Pauses::default(),
             resting: Pauses::default(),
@@ -197,6 +198,11 @@ impl Dispatch {
                 |parcel: &Parcel| lanes.get(&parcel.route).is_some_and(|lane| lane.run == parcel.run);
             sent.retain(|_, parcel| is_alive(parcel));
         }
+        let is_served = |recipient: &NodeId| {
+            self.lanes.contains_key(&Route { recipient: *recipient, target: *recipient })
+        };
+        let question = self.letters_for.ask(is_served, || out.token());
+        out.ops.extend(question);
         if std::mem::take(&mut self.changed) {
             self.load(now, true, out);
             self.load(now, false, out);
@@ -281,6 +287,9 @@ impl Dispatch {
         };
         self.changed = true;
         self.expect(now.monotonic + PATIENCE);
+        if let Some(recipient) = self.letters_for.answered(token) {
+            return self.looked_at(recipient, &page);
+        }
         let Some((route, lane)) = self.lane_loading(token) else { return };
         lane.loading = None;
         lane.more = !complete;
@@ -306,7 +315,16 @@ impl Dispatch {
         }
     }
 
+    /// Who is not served and has no letters any more is forgotten.
+    fn looked_at(&mut self, recipient: NodeId, page: &Page) {
+        let has_none = matches!(page, Page::Letters { letters, complete: true, .. } if letters.is_empty());
+        if has_none && !self.lanes.contains_key(&Route { recipient, target: recipient }) {
+            self.letters_for.remove(&recipient);
+        }
+    }
+
     pub(super) fn on_page_failed(&mut self, now: Now, token: u64) {
+        self.letters_for.answered(token);
         if let Some((_, lane)) = self.lane_loading(token) {
             lane.loading = None;
             lane.due = now.monotonic + PAUSE.0;
@@ -471,6 +489,7 @@ impl Dispatch {
         self.resting.handle_timeout(now);
         if now >= self.refresh_at {
             self.refresh_at = now + REFRESH;
+            self.letters_for.begin_round();
             self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
         }
         let silent = self.give_up(now, rng);
@@ -502,6 +521,11 @@ impl Dispatch {
         let too_many = silent.len().saturating_sub(MAX_SILENT);
         let over = silent.partition_point(|(answer_by, _)| *answer_by <= now);
         silent.into_iter().take(over.max(too_many)).map(|(_, route)| route).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn recipients(&self) -> usize {
+        self.letters_for.len()
     }
 
     #[cfg(test)]

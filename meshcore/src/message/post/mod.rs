@@ -11,6 +11,7 @@ mod lane;
 mod opening;
 mod pauses;
 mod ranking;
+mod recipients;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -327,6 +328,12 @@ impl Post {
     /// A mailbox that refuses, and why.
     pub(super) fn poll_refusal(&mut self) -> Option<(NodeId, Outcome)> {
         self.refusals.pop_front()
+    }
+
+    /// Nodes for which letters are said to be there.
+    #[cfg(test)]
+    pub(super) fn recipients(&self) -> usize {
+        self.dispatch.recipients()
     }
 
     /// Letters and deposits that are under way.

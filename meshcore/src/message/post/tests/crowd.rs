@@ -170,3 +170,67 @@ fn the_pauses_of_a_recipient_that_stays_silent_become_longer() {
     let pauses: Vec<_> = loads.windows(2).map(|pair| pair[1] - pair[0] - ANSWER.as_secs()).collect();
     assert!(pauses[0] <= 38 && pauses[1] >= 45 && *pauses.last().unwrap() >= 450, "{pauses:?}");
 }
+
+#[test]
+fn recipients_whose_letters_have_expired_are_forgotten() {
+    let mut office = Office::new(Some(MailboxConfig::default()));
+    (0..100).for_each(|n| office.post.has_letters(NodeId([100 + n; 32])));
+    assert_eq!(office.settle(), []);
+    let mut ops = office.wait(2 * REFRESH);
+    for asked in 0..100 {
+        let [StoreOp::LoadLetters { recipient, after: 0, token, .. }] = ops[..] else { panic!("{ops:?}") };
+        assert_eq!(recipient, NodeId([100 + asked; 32]), "one after the other");
+        let (id, expires, envelope) = (MessageId([9; 16]), office.now.wall, vec![0; 2000]);
+        let letter = Letter { sender: MAILBOX, recipient, id, expires, envelope };
+        match asked % 3 {
+            0 => office.post.on_page(office.now, Page::Letters { token, letters: vec![], complete: true }),
+            1 => {
+                let letters = vec![(5, letter)];
+                office.post.on_page(office.now, Page::Letters { token, letters, complete: true });
+            }
+            _ => office.post.on_page_failed(office.now, token),
+        }
+        ops = office.settle();
+    }
+    assert_eq!((ops, office.post.recipients()), (vec![], 66));
+    assert_eq!(office.post.in_memory(), (0, 0), "nothing of it is handed over");
+    // Who comes has a lane, and is asked for by it.
+    office.reachable.insert(NodeId([101; 32]));
+    office.connect(SESSION, NodeId([101; 32]));
+    office.post.on_reach_changed(NodeId([101; 32]));
+    let ops = office.settle();
+    assert!(matches!(&ops[..], [StoreOp::LoadLetters { limit, .. }] if *limit == PAGE), "{ops:?}");
+}
+
+#[test]
+fn expired_letters_leave_nothing_in_memory() {
+    let config = MailboxConfig { keep: Duration::ZERO, ..MailboxConfig::default() };
+    let mut office = Office::new(Some(config));
+    office.connect(SESSION, MAILBOX);
+    let mut store = MemoryStore::default();
+    for number in 0..1000u64 {
+        let mut recipient = [77; 32];
+        recipient[..8].copy_from_slice(&number.to_be_bytes());
+        office.deposit(number, NodeId(recipient), 2000);
+        for op in office.settle() {
+            let Some(StoreReply::LetterKept { session, number, recipient, .. }) = store.execute(op) else {
+                panic!("not kept")
+            };
+            office.post.on_kept(session, number, Outcome::Taken);
+            office.post.has_letters(recipient);
+        }
+        office.records(false);
+    }
+    assert_eq!((store.letters(), office.post.recipients()), (1000, 1000));
+    store.execute(StoreOp::Sweep { now: office.now.wall });
+    assert_eq!(store.letters(), 0);
+    let mut ops = office.wait(2 * REFRESH);
+    while let Some(op) = ops.pop() {
+        let Some(StoreReply::LetterPage { token, letters, complete }) = store.execute(op) else {
+            panic!("no page")
+        };
+        office.post.on_page(office.now, Page::Letters { token, letters, complete });
+        ops.extend(office.settle());
+    }
+    assert_eq!(office.post.recipients(), 0);
+}
