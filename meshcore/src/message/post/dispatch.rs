@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 
 use super::lane::{Lane, Parcel, Route, routes_of};
 use super::pauses::{PAUSE, Pauses, jittered};
-use super::ranking::ranked;
+use super::ranking::Rankings;
 use super::recipients::Recipients;
 use super::{Job, Out};
 use crate::message::envelope;
@@ -28,7 +28,7 @@ pub(super) const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
 const SMALL_PAGE: PageLimit = PageLimit { messages: 16, bytes: 64 * 1024 };
 
 /// Bytes that all together have not read, before pages become small.
-pub(super) const MAX_PENDING: usize = MAX_ACTIVE * PAGE.bytes;
+const MAX_PENDING: usize = MAX_ACTIVE * PAGE.bytes;
 
 /// Lanes that are served at the same time: of what this node wrote itself, and of letters from its mailbox.
 pub(super) const MAX_ACTIVE: usize = 32;
@@ -89,6 +89,8 @@ pub(super) struct Dispatch {
     loading: BTreeMap<u64, Route>,
     last_number: u64,
     last_run: u64,
+    rankings: Rankings,
+    mailboxes_changed: bool,
     /// Recipients whose lanes may have changed.
     replan: BTreeSet<NodeId>,
     /// Lanes are gone, or have begun anew, and parcels of theirs may be left.
@@ -116,6 +118,8 @@ impl Dispatch {
             loading: BTreeMap::new(),
             last_number: 0,
             last_run: 0,
+            rankings: Rankings::default(),
+            mailboxes_changed: true,
             replan: BTreeSet::new(),
             any_dead: false,
             changed: false,
@@ -180,7 +184,7 @@ impl Dispatch {
 
     /// The mailboxes in reach have changed, or those that are left alone.
     pub(super) fn on_mailboxes_changed(&mut self) {
-        self.replan.extend(&self.absent);
+        self.mailboxes_changed = true;
     }
 
     /// A peer has read letters.
@@ -189,6 +193,9 @@ impl Dispatch {
     }
 
     pub(super) fn settle(&mut self, now: Now, reach: &Reach<'_>, out: &mut Out<'_>) {
+        if std::mem::take(&mut self.mailboxes_changed) {
+            self.rank(reach);
+        }
         for recipient in std::mem::take(&mut self.replan) {
             self.plan(recipient, reach);
         }
@@ -209,14 +216,20 @@ impl Dispatch {
         }
     }
 
+    /// Which mailboxes can be used, and for whom that makes a difference.
+    fn rank(&mut self, reach: &Reach<'_>) {
+        let is_usable = |mailbox: &&NodeId| self.paused.until(mailbox).is_none();
+        let usable = reach.mailboxes.iter().filter(is_usable).copied().collect();
+        self.replan.extend(self.rankings.set_mailboxes(usable, COPIES));
+    }
+
     /// Which lanes there are for a recipient.
     fn plan(&mut self, recipient: NodeId, reach: &Reach<'_>) {
         let mut targets = BTreeSet::new();
         if self.absent.contains(&recipient) {
-            let is_paused = |mailbox: &NodeId| self.paused.until(mailbox).is_some();
-            let usable = reach.mailboxes.iter().copied();
-            let usable = usable.filter(|mailbox| *mailbox != recipient && !is_paused(mailbox));
-            targets.extend(ranked(recipient, usable).into_iter().take(COPIES));
+            targets.extend(self.rankings.first(recipient, COPIES));
+        } else {
+            self.rankings.forget(&recipient);
         }
         if self.letters_for.contains(&recipient) && reach.reachable.contains(&recipient) {
             targets.insert(recipient);
