@@ -13,7 +13,7 @@ use crate::message::identity::IdentityKey;
 /// A job, and the identity record that it needs.
 type Work = (Job, Option<Vec<u8>>);
 
-/// The thread, once there was something to do. The messenger bounds how much waits for it.
+/// The thread, once there was something to do. The messenger bounds how much waits for it, and puts what this node says itself in front.
 #[derive(Debug)]
 pub(super) struct Sealer {
     key: Arc<IdentityKey>,

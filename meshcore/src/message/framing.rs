@@ -85,11 +85,16 @@ impl<R: Framed> RecordReader<R> {
     }
 }
 
+/// So many written bytes stay in front of those that are not, so that not every few that are written move the rest.
+const WRITTEN: usize = 64 * 1024;
+
 /// Bytes that a stream has not taken yet.
 #[derive(Debug, Default)]
 pub(super) struct WriteBuffer {
     bytes: Vec<u8>,
     written: usize,
+    /// Bytes that were written before, and are kept no longer.
+    dropped: usize,
 }
 
 impl WriteBuffer {
@@ -100,21 +105,27 @@ impl WriteBuffer {
     /// Appends a record; returns where it ends, to be compared with [`WriteBuffer::on_written`].
     pub(super) fn push(&mut self, record: &impl Framed) -> usize {
         record.emit(&mut self.bytes);
-        self.bytes.len()
+        self.dropped + self.bytes.len()
     }
 
     /// The stream took `n` bytes; returns how far the buffer has been written. An empty buffer starts again at 0.
     pub(super) fn on_written(&mut self, n: usize) -> usize {
         self.written = self.written.saturating_add(n).min(self.bytes.len());
-        let written = self.written;
+        let written = self.dropped + self.written;
         if self.pending().is_empty() {
             *self = Self::default();
+        } else if self.written >= WRITTEN.max(self.bytes.len() / 2) {
+            // A new one: the old one would keep its memory.
+            self.bytes = self.bytes.split_off(self.written);
+            (self.written, self.dropped) = (0, written);
         }
         written
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+    /// Bytes in memory, those included that were written.
+    #[cfg(test)]
+    pub(super) fn in_memory(&self) -> usize {
+        self.bytes.capacity()
     }
 }
 
@@ -156,6 +167,24 @@ mod tests {
             let (mut reader, mut data) = (RecordReader::<Record>::default(), &bytes[..]);
             while let Ok(Some(_)) = reader.next(&mut data) {}
         }
+    }
+
+    #[test]
+    fn what_was_written_is_dropped_and_where_records_end_stays_right() {
+        let (mut buffer, mut ends, mut written) = (WriteBuffer::default(), Vec::new(), 0);
+        for n in 0..200u32 {
+            let content = Content::Text("x".repeat(10_000));
+            let (id, sent_at) = (MessageId([7; 16]), UnixTime::from_millis(n.into()));
+            ends.push(buffer.push(&Record::Message { id, sent_at, content }));
+            // One byte of the record is always left.
+            let n = buffer.pending().len() - 1;
+            written = buffer.on_written(n);
+            assert_eq!((written + 1, buffer.pending().len()), (ends[ends.len() - 1], 1));
+            assert!(buffer.in_memory() <= 4 * WRITTEN, "{}", buffer.in_memory());
+        }
+        assert!(ends.is_sorted() && written > 2_000_000);
+        assert_eq!(buffer.on_written(1), written + 1);
+        assert_eq!(buffer.in_memory(), 0);
     }
 
     #[test]

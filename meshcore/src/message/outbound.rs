@@ -157,7 +157,7 @@ impl Outbox {
 
     /// Moves messages into the session's buffer; `ends` gets where each ends in it.
     pub(super) fn fill(&mut self, buffer: &mut WriteBuffer, ends: &mut VecDeque<(usize, MessageId)>) {
-        while buffer.len() < WRITE_CHUNK {
+        while buffer.pending().len() < WRITE_CHUNK {
             let Some(entry) = self.window.get_mut(self.next) else { break };
             self.next += 1;
             if let Some(content) = entry.content.take() {

@@ -28,6 +28,16 @@ impl TokenBucket {
         true
     }
 
+    /// When there is a token, or was.
+    pub(crate) fn ready_at(&self) -> Instant {
+        let ahead = (self.period * self.burst).saturating_sub(self.period);
+        Instant::default() + self.full_at.saturating_since(Instant::default() + ahead)
+    }
+
+    pub(crate) fn is_full(&self, now: Instant) -> bool {
+        self.full_at <= now
+    }
+
     /// Gives the latest token back: it was used for something that need not be limited.
     pub(crate) fn give_back(&mut self) {
         let micros = self.period.as_micros().try_into().unwrap_or(u64::MAX);
@@ -49,7 +59,11 @@ mod tests {
         now += Duration::from_millis(1);
         assert!(bucket.take(now));
         assert!(!bucket.take(now));
+        assert_eq!(bucket.ready_at(), now + Duration::from_millis(10));
+        now = bucket.ready_at();
+        assert!(bucket.take(now) && !bucket.take(now) && !bucket.is_full(now));
         now += Duration::from_secs(9);
+        assert!(bucket.is_full(now));
         assert_eq!((0..9).filter(|_| bucket.take(now)).count(), 3);
     }
 }

@@ -1,29 +1,27 @@
 //! Envelopes that others hand over: those for this node are opened, the others are kept in its mailbox, if it offers one.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::{Job, MailboxConfig, Out};
+use super::opening::{self, EnvelopeHash, Number, Openings};
+use super::{MailboxConfig, Out};
 use crate::message::envelope::{self, OpenError};
 use crate::message::framing::WriteBuffer;
 use crate::message::messenger::SessionId;
 use crate::message::store::{Letter, Origin, ReceivedMessage, StoreOp};
-use crate::types::{MessageId, NodeId, Now, TokenBucket, UnixTime};
+use crate::types::{Instant, MessageId, NodeId, Now, UnixTime};
 use crate::wire::content::Content;
 use crate::wire::post::{Outcome, PostRecord};
 
-/// Envelopes of one session that wait for the disk, or to be opened; beyond, it is not read.
+/// Envelopes of one node that wait for the disk, or to be opened; beyond, it is not read, whatever number of sessions it has.
 const WINDOW: (usize, usize) = (32, 4 << 20);
 
 /// More bytes of answers wait only when the peer does not read them; then nothing of it is read either.
 const MAX_ANSWERS: usize = 64 * 1024;
-
-/// Envelopes of one session that may turn out to be no letters: at once, and one more each time this has passed. Each costs an
-/// operation with the private key; real letters do not count.
-const JUNK: (u32, Duration) = (64, Duration::from_millis(50));
 
 /// Nothing shorter is an envelope: it is padded to more. Quotas count bytes of envelopes, and what a mailbox keeps beside each is
 /// small only in comparison with them.
@@ -32,8 +30,11 @@ const MIN_ENVELOPE: usize = 1536;
 /// An envelope that is not answered yet.
 #[derive(Debug)]
 struct UnderWay {
+    from: NodeId,
     len: usize,
     keep: Duration,
+    /// Of one for this node.
+    hash: Option<EnvelopeHash>,
 }
 
 /// A letter for this node that was opened.
@@ -50,10 +51,10 @@ pub(super) struct Counter {
     own: NodeId,
     mailbox: Option<MailboxConfig>,
     blocked: BTreeSet<NodeId>,
-    under_way: BTreeMap<(SessionId, u64), UnderWay>,
-    junk: BTreeMap<SessionId, TokenBucket>,
-    /// By the token of the job.
-    opening: BTreeMap<u64, (SessionId, u64)>,
+    under_way: BTreeMap<Number, UnderWay>,
+    /// How many of each node, and their bytes.
+    held: BTreeMap<NodeId, (usize, usize)>,
+    openings: Openings,
     opened: Vec<Opened>,
 }
 
@@ -64,8 +65,8 @@ impl Counter {
             mailbox,
             blocked: BTreeSet::new(),
             under_way: BTreeMap::new(),
-            junk: BTreeMap::new(),
-            opening: BTreeMap::new(),
+            held: BTreeMap::new(),
+            openings: Openings::new(),
             opened: Vec::new(),
         }
     }
@@ -82,16 +83,34 @@ impl Counter {
         self.blocked.contains(node)
     }
 
+    /// What waits for the disk, or is being opened, counts until that is done.
     pub(super) fn session_closed(&mut self, session: SessionId) {
-        self.under_way.retain(|(of, _), _| *of != session);
-        self.junk.remove(&session);
+        for number in self.openings.session_closed(session) {
+            self.end(number);
+        }
     }
 
-    pub(super) fn has_room(&self, session: SessionId, answers: &WriteBuffer) -> bool {
-        let under_way = self.under_way.range((session, 0)..=(session, u64::MAX));
-        let (count, bytes) =
-            under_way.fold((0, 0), |(count, bytes), (_, envelope)| (count + 1, bytes + envelope.len));
-        count < WINDOW.0 && bytes < WINDOW.1 && answers.len() < MAX_ANSWERS
+    pub(super) fn has_room(&self, peer: &NodeId, answers: &WriteBuffer) -> bool {
+        let (count, bytes) = self.held.get(peer).copied().unwrap_or_default();
+        count < WINDOW.0 && bytes < WINDOW.1 && answers.pending().len() < MAX_ANSWERS
+    }
+
+    fn begin(&mut self, number: Number, envelope: UnderWay) {
+        let held = self.held.entry(envelope.from).or_default();
+        *held = (held.0 + 1, held.1 + envelope.len);
+        self.under_way.insert(number, envelope);
+    }
+
+    fn end(&mut self, number: Number) -> Option<UnderWay> {
+        let envelope = self.under_way.remove(&number)?;
+        if let Entry::Occupied(mut held) = self.held.entry(envelope.from) {
+            let (count, bytes) = *held.get();
+            *held.get_mut() = (count.saturating_sub(1), bytes.saturating_sub(envelope.len));
+            if count <= 1 {
+                held.remove();
+            }
+        }
+        Some(envelope)
     }
 
     #[cfg(test)]
@@ -113,17 +132,17 @@ impl Counter {
             // Its sender cannot tell the answers apart; that is its own loss.
             return push_answer(session, number, (Outcome::Later, Duration::ZERO), out);
         }
-        self.under_way.insert((session, number), UnderWay { len: envelope.len(), keep });
-        if envelope.len() < MIN_ENVELOPE || self.is_blocked(&recipient) {
+        let is_envelope = envelope.len() >= MIN_ENVELOPE && !self.is_blocked(&recipient);
+        let hash = (is_envelope && recipient == self.own).then(|| opening::hash(&envelope));
+        self.begin((session, number), UnderWay { from: sender, len: envelope.len(), keep, hash });
+        if !is_envelope {
             self.answer(session, number, Outcome::Unreadable, out);
-        } else if recipient == self.own {
-            let junk = self.junk.entry(session).or_insert_with(|| TokenBucket::new(JUNK.0, JUNK.1));
-            if !junk.take(now.monotonic) {
-                return self.answer(session, number, Outcome::Later, out);
+        } else if let Some(hash) = hash {
+            if let Some(outcome) = self.openings.known(&hash) {
+                return self.answer(session, number, outcome, out);
             }
-            let token = out.token();
-            self.opening.insert(token, (session, number));
-            out.jobs.push_back(Job::Open { token, envelope });
+            self.openings.push(sender, (session, number), envelope);
+            self.openings.open(now.monotonic, out);
         } else if let Some(mailbox) = self.mailbox {
             let expires = now.wall + keep;
             let letter = Letter { sender, recipient, id, expires, envelope };
@@ -140,28 +159,37 @@ impl Counter {
         letter: Result<(NodeId, envelope::Letter), OpenError>,
         out: &mut Out<'_>,
     ) {
-        let Some((session, number)) = self.opening.remove(&token) else { return };
+        let Some((from, (session, number))) = self.openings.on_opened(token) else { return };
         match letter {
             // Nobody learns more than that it has arrived: its sender keeps it, for it gets no receipt. It counts as junk.
             Ok((sender, _)) if self.is_blocked(&sender) => {
                 self.answer(session, number, Outcome::Taken, out);
             }
             Ok((sender, letter)) if sender != self.own && is_understood(&letter.content) => {
-                if let Some(junk) = self.junk.get_mut(&session) {
-                    junk.give_back();
-                }
+                self.openings.was_a_letter(from);
                 let message = received(letter, now.wall);
                 self.opened.push(Opened { session, number, sender, message });
             }
             _ => self.answer(session, number, Outcome::Unreadable, out),
         }
+        self.open(now.monotonic, out);
+    }
+
+    /// Opens what may be opened by now.
+    pub(super) fn open(&mut self, now: Instant, out: &mut Out<'_>) {
+        self.openings.open(now, out);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.openings.poll_timeout()
     }
 
     /// A letter that was opened is not taken now.
-    pub(super) fn put_off(&mut self, token: u64, out: &mut Out<'_>) {
-        if let Some((session, number)) = self.opening.remove(&token) {
-            self.answer(session, number, Outcome::Later, out);
-        }
+    pub(super) fn put_off(&mut self, now: Now, token: u64, out: &mut Out<'_>) {
+        let Some((from, (session, number))) = self.openings.on_opened(token) else { return };
+        self.openings.was_a_letter(from);
+        self.answer(session, number, Outcome::Later, out);
+        self.open(now.monotonic, out);
     }
 
     /// Stores what was opened: letters of one sender that came one after the other together.
@@ -181,7 +209,11 @@ impl Counter {
     }
 
     pub(super) fn answer(&mut self, session: SessionId, number: u64, outcome: Outcome, out: &mut Out<'_>) {
-        let Some(UnderWay { keep, .. }) = self.under_way.remove(&(session, number)) else { return };
+        let Some(UnderWay { keep, hash, .. }) = self.end((session, number)) else { return };
+        // What cannot change is remembered: the same envelope again is not opened again.
+        if let Some(hash) = hash.filter(|_| matches!(outcome, Outcome::Taken | Outcome::Unreadable)) {
+            self.openings.remember(hash, outcome);
+        }
         let keep = if outcome == Outcome::Taken { keep } else { Duration::ZERO };
         push_answer(session, number, (outcome, keep), out);
     }

@@ -2,37 +2,48 @@
 //! to those who are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{Bound, RangeInclusive};
+use std::ops::Bound;
 use std::time::Duration;
 
-use rand::RngExt;
 use rand::rngs::StdRng;
 
-use super::ranking::ranked;
+use super::lane::{Lane, Parcel, Route, routes_of};
+use super::pauses::{PAUSE, Pauses, jittered};
+use super::ranking::Rankings;
+use super::recipients::Recipients;
 use super::{Job, Out};
 use crate::message::envelope;
 use crate::message::messenger::SessionId;
 use crate::message::store::{Deposit, Letter, OutgoingMessage, PageLimit, StoreOp};
-use crate::types::{Instant, MessageId, NodeId, Now, UnixTime};
+use crate::types::{Instant, NodeId, Now, UnixTime};
 use crate::wire::post::{Outcome, PostRecord};
 
 /// Mailboxes that get a copy of each message.
 const COPIES: usize = 2;
 
 /// What one lane has in memory at a time.
-const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
+pub(super) const PAGE: PageLimit = PageLimit { messages: 16, bytes: 2 << 20 };
 
-/// Lanes that have something in memory at the same time.
+/// What it is given when others have left too much unread, and it has read all.
+const SMALL_PAGE: PageLimit = PageLimit { messages: 16, bytes: 64 * 1024 };
+
+/// Bytes that all together have not read, before pages become small.
+const MAX_PENDING: usize = MAX_ACTIVE * PAGE.bytes;
+
+/// Lanes that are served at the same time: of what this node wrote itself, and of letters from its mailbox.
 pub(super) const MAX_ACTIVE: usize = 32;
 
 /// What is asked of a mailbox for messages that their sender never gives up. It may keep them for less.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// How long a mailbox that refuses is left alone; doubled each time, up to the second.
-pub(super) const PAUSE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
-
 /// After this it is looked whether mailboxes still have what they were given.
 pub(super) const REFRESH: Duration = Duration::from_secs(3600);
+
+/// After this a lane on which nothing happens leaves its place to others. What was handed over is waited for all the same.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Lanes that are silent, of each kind. One more, and what was given to the one that was silent for longest is given up.
+pub(super) const MAX_SILENT: usize = 1024;
 
 /// How long an answer is waited for, each time anew when one has come. Whoever takes envelopes and says nothing would hold a lane for
 /// ever; a slow path needs time for a page.
@@ -60,93 +71,16 @@ pub(in crate::message) enum Page {
     Letters { token: u64, letters: Vec<(u64, Letter)>, complete: bool },
 }
 
-/// Whom envelopes are for, and where they go. A lane whose ends are the same brings letters from this node's mailbox to their
-/// recipient.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    recipient: NodeId,
-    target: NodeId,
-}
-
-impl Route {
-    const FIRST: Self = Self { recipient: NodeId([0; NodeId::LEN]), target: NodeId([0; NodeId::LEN]) };
-}
-
-/// What was handed over, or is about to be.
-#[derive(Debug, Clone, Copy)]
-struct Parcel {
-    route: Route,
-    run: u64,
-    id: MessageId,
-    /// Its number in the mailbox of this node.
-    letter: u64,
-    keep: Duration,
-}
-
-/// One page of messages after the other, in order.
-#[derive(Debug)]
-struct Lane {
-    /// Changes when it begins anew: what belongs to an earlier run is ignored.
-    run: u64,
-    /// Place in the outbox, or number in the mailbox, of the latest that was loaded.
-    cursor: u64,
-    /// There may be more on disk.
-    more: bool,
-    /// The page that is asked for.
-    loading: Option<u64>,
-    /// Of the page in memory, those that are not answered.
-    unanswered: usize,
-    /// Not before.
-    due: Instant,
-    /// Of a lane with unanswered envelopes: then they are given up.
-    answer_by: Instant,
-}
-
-impl Lane {
-    fn new(run: u64) -> Self {
-        let (due, answer_by) = Default::default();
-        Self { run, cursor: 0, more: true, loading: None, unanswered: 0, due, answer_by }
-    }
-
-    fn is_active(&self) -> bool {
-        self.loading.is_some() || self.unanswered > 0
-    }
-
-    fn begin_anew(&mut self) {
-        *self = Self { due: self.due, ..Self::new(self.run + 1) };
-    }
-
-    /// When there is something to do.
-    fn next_change(&self) -> Option<Instant> {
-        match self.unanswered {
-            0 => Some(self.due).filter(|_| self.more && self.loading.is_none()),
-            _ => Some(self.answer_by),
-        }
-    }
-}
-
-/// A mailbox that has refused.
-#[derive(Debug, Clone, Copy)]
-struct Pause {
-    length: Duration,
-    /// It is over then; and some time later forgotten, if the mailbox does not refuse again.
-    until: Instant,
-    is_over: bool,
-}
-
-impl Pause {
-    fn next_change(&self) -> Instant {
-        if self.is_over { self.until + self.length } else { self.until }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Dispatch {
     sending: BTreeMap<NodeId, SessionId>,
     absent: BTreeSet<NodeId>,
-    letters_for: BTreeSet<NodeId>,
+    letters_for: Recipients,
     lanes: BTreeMap<Route, Lane>,
-    paused: BTreeMap<NodeId, Pause>,
+    /// Mailboxes that refuse.
+    paused: Pauses<NodeId>,
+    /// Routes on which nothing is to be done, whatever becomes of their lanes.
+    resting: Pauses<Route>,
     /// Being sealed, by the token of the job.
     sealing: BTreeMap<u64, Parcel>,
     /// Handed over and not answered.
@@ -155,12 +89,16 @@ pub(super) struct Dispatch {
     loading: BTreeMap<u64, Route>,
     last_number: u64,
     last_run: u64,
+    rankings: Rankings,
+    mailboxes_changed: bool,
     /// Recipients whose lanes may have changed.
     replan: BTreeSet<NodeId>,
+    /// Lanes are gone, or have begun anew, and parcels of theirs may be left.
+    any_dead: bool,
     /// A lane may have become ready to load.
     changed: bool,
-    /// The lane that was served last: the next one is the first of the next round, so that each gets its turn.
-    served: Option<Route>,
+    /// The lane that was served last, of each kind: the next one is the first of the next round, so that each gets its turn.
+    served: [Option<Route>; 2],
     refresh_at: Instant,
     /// Not after the first change by time.
     next: Instant,
@@ -171,17 +109,21 @@ impl Dispatch {
         Self {
             sending: BTreeMap::new(),
             absent: BTreeSet::new(),
-            letters_for: BTreeSet::new(),
+            letters_for: Recipients::default(),
             lanes: BTreeMap::new(),
-            paused: BTreeMap::new(),
+            paused: Pauses::default(),
+            resting: Pauses::default(),
             sealing: BTreeMap::new(),
             sent: BTreeMap::new(),
             loading: BTreeMap::new(),
             last_number: 0,
             last_run: 0,
+            rankings: Rankings::default(),
+            mailboxes_changed: true,
             replan: BTreeSet::new(),
+            any_dead: false,
             changed: false,
-            served: None,
+            served: [None; 2],
             refresh_at: Instant::default() + REFRESH,
             next: Instant::default() + REFRESH,
         }
@@ -197,7 +139,7 @@ impl Dispatch {
             let lanes =
                 self.lanes.iter_mut().filter(|(route, lane)| route.target == peer && lane.is_active());
             lanes.for_each(|(_, lane)| lane.begin_anew());
-            self.changed = true;
+            (self.changed, self.any_dead) = (true, true);
         }
     }
 
@@ -242,7 +184,7 @@ impl Dispatch {
 
     /// The mailboxes in reach have changed, or those that are left alone.
     pub(super) fn on_mailboxes_changed(&mut self) {
-        self.replan.extend(&self.absent);
+        self.mailboxes_changed = true;
     }
 
     /// A peer has read letters.
@@ -251,22 +193,43 @@ impl Dispatch {
     }
 
     pub(super) fn settle(&mut self, now: Now, reach: &Reach<'_>, out: &mut Out<'_>) {
+        if std::mem::take(&mut self.mailboxes_changed) {
+            self.rank(reach);
+        }
         for recipient in std::mem::take(&mut self.replan) {
             self.plan(recipient, reach);
         }
-        if std::mem::take(&mut self.changed) {
-            self.load(now, out);
+        if std::mem::take(&mut self.any_dead) {
+            let Self { sent, lanes, .. } = self;
+            let is_alive =
+                |parcel: &Parcel| lanes.get(&parcel.route).is_some_and(|lane| lane.run == parcel.run);
+            sent.retain(|_, parcel| is_alive(parcel));
         }
+        let is_served = |recipient: &NodeId| {
+            self.lanes.contains_key(&Route { recipient: *recipient, target: *recipient })
+        };
+        let question = self.letters_for.ask(is_served, || out.token());
+        out.ops.extend(question);
+        if std::mem::take(&mut self.changed) {
+            self.load(now, true, out);
+            self.load(now, false, out);
+        }
+    }
+
+    /// Which mailboxes can be used, and for whom that makes a difference.
+    fn rank(&mut self, reach: &Reach<'_>) {
+        let is_usable = |mailbox: &&NodeId| self.paused.until(mailbox).is_none();
+        let usable = reach.mailboxes.iter().filter(is_usable).copied().collect();
+        self.replan.extend(self.rankings.set_mailboxes(usable, COPIES));
     }
 
     /// Which lanes there are for a recipient.
     fn plan(&mut self, recipient: NodeId, reach: &Reach<'_>) {
         let mut targets = BTreeSet::new();
         if self.absent.contains(&recipient) {
-            let is_paused = |mailbox: &NodeId| self.paused.get(mailbox).is_some_and(|pause| !pause.is_over);
-            let usable = reach.mailboxes.iter().copied();
-            let usable = usable.filter(|mailbox| *mailbox != recipient && !is_paused(mailbox));
-            targets.extend(ranked(recipient, usable).into_iter().take(COPIES));
+            targets.extend(self.rankings.first(recipient, COPIES));
+        } else {
+            self.rankings.forget(&recipient);
         }
         if self.letters_for.contains(&recipient) && reach.reachable.contains(&recipient) {
             targets.insert(recipient);
@@ -274,6 +237,7 @@ impl Dispatch {
         let before: Vec<_> = self.lanes.range(routes_of(recipient)).map(|(route, _)| *route).collect();
         for route in before.into_iter().filter(|route| !targets.remove(&route.target)) {
             self.lanes.remove(&route);
+            self.any_dead = true;
         }
         for target in targets {
             // Above all that lanes of this route may have come to before.
@@ -284,40 +248,48 @@ impl Dispatch {
         self.changed = true;
     }
 
-    /// Loads the next page of lanes that have none.
-    fn load(&mut self, now: Now, out: &mut Out<'_>) {
-        let mut active = self.lanes.values().filter(|lane| lane.is_active()).count();
-        let ready: Vec<_> = {
-            let is_ready = |lane: &Lane| lane.more && !lane.is_active() && lane.due <= now.monotonic;
-            let after = self.served.map_or(Bound::Unbounded, Bound::Excluded);
-            let until = self.served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
-            let round = self
-                .lanes
-                .range((after, Bound::Unbounded))
-                .chain(self.lanes.range((Bound::Unbounded, until)));
-            round.filter(|(_, lane)| is_ready(lane)).map(|(route, _)| *route).collect()
-        };
-        for route in ready {
-            if active >= MAX_ACTIVE || self.sealing.len() >= MAX_SEALING {
+    /// Loads the next page of lanes that have none: of what this node wrote, or of letters in its mailbox.
+    fn load(&mut self, now: Now, is_own: bool, out: &mut Out<'_>) {
+        let kind = usize::from(is_own);
+        let lanes = self.lanes.iter().filter(|(route, _)| route.is_own() == is_own);
+        let mut places = lanes.filter(|(_, lane)| lane.has_place(now.monotonic)).count();
+        let pending: usize = out.sessions.values().map(|state| state.letters.pending().len()).sum();
+        let (limit, unread) = if pending < MAX_PENDING { (PAGE, MAX_UNREAD) } else { (SMALL_PAGE, 1) };
+        for route in self.ready(now.monotonic, is_own) {
+            if places >= MAX_ACTIVE || (is_own && self.sealing.len() >= MAX_SEALING) {
                 break;
             }
             let Some(lane) =
-                self.lanes.get_mut(&route).filter(|_| can_take(&self.sending, route.target, out))
+                self.lanes.get_mut(&route).filter(|_| can_take(&self.sending, route.target, unread, out))
             else {
                 continue;
             };
-            active += 1;
+            places += 1;
             let (token, Route { recipient, target }) = (out.token(), route);
             lane.loading = Some(token);
             self.loading.insert(token, route);
-            self.served = Some(route);
+            self.served[kind] = Some(route);
             out.ops.push_back(if target == recipient {
-                StoreOp::LoadLetters { recipient, after: lane.cursor, limit: PAGE, token }
+                StoreOp::LoadLetters { recipient, after: lane.cursor, limit, token }
             } else {
                 let (after, now) = (lane.cursor, now.wall);
-                StoreOp::LoadDeposits { peer: recipient, mailbox: target, after, now, limit: PAGE, token }
+                StoreOp::LoadDeposits { peer: recipient, mailbox: target, after, now, limit, token }
             });
         }
+    }
+
+    /// The lanes that may load a page, in the order in which it is their turn.
+    fn ready(&self, now: Instant, is_own: bool) -> Vec<Route> {
+        let served = self.served[usize::from(is_own)];
+        let after = served.map_or(Bound::Unbounded, Bound::Excluded);
+        let until = served.map_or(Bound::Excluded(Route::FIRST), Bound::Included);
+        let round =
+            self.lanes.range((after, Bound::Unbounded)).chain(self.lanes.range((Bound::Unbounded, until)));
+        let is_ready = |route: &Route, lane: &Lane| {
+            let is_due = lane.due <= now && self.resting.until(route).is_none();
+            route.is_own() == is_own && lane.more && !lane.is_active() && is_due
+        };
+        round.filter(|(route, lane)| is_ready(route, lane)).map(|(route, _)| *route).collect()
     }
 
     pub(super) fn on_page(&mut self, now: Now, page: Page, out: &mut Out<'_>) {
@@ -327,11 +299,14 @@ impl Dispatch {
             }
         };
         self.changed = true;
-        self.expect(now.monotonic + ANSWER);
+        self.expect(now.monotonic + PATIENCE);
+        if let Some(recipient) = self.letters_for.answered(token) {
+            return self.looked_at(recipient, &page);
+        }
         let Some((route, lane)) = self.lane_loading(token) else { return };
         lane.loading = None;
         lane.more = !complete;
-        lane.answer_by = now.monotonic + ANSWER;
+        (lane.silent_from, lane.answer_by) = (now.monotonic + PATIENCE, now.monotonic + ANSWER);
         let run = lane.run;
         match page {
             Page::Deposits { deposits, .. } => {
@@ -353,7 +328,16 @@ impl Dispatch {
         }
     }
 
+    /// Who is not served and has no letters any more is forgotten.
+    fn looked_at(&mut self, recipient: NodeId, page: &Page) {
+        let has_none = matches!(page, Page::Letters { letters, complete: true, .. } if letters.is_empty());
+        if has_none && !self.lanes.contains_key(&Route { recipient, target: recipient }) {
+            self.letters_for.remove(&recipient);
+        }
+    }
+
     pub(super) fn on_page_failed(&mut self, now: Now, token: u64) {
+        self.letters_for.answered(token);
         if let Some((_, lane)) = self.lane_loading(token) {
             lane.loading = None;
             lane.due = now.monotonic + PAUSE.0;
@@ -376,6 +360,9 @@ impl Dispatch {
 
     pub(super) fn on_sealed(&mut self, now: Now, token: u64, envelope: Option<Vec<u8>>, out: &mut Out<'_>) {
         let Some(parcel) = self.sealing.remove(&token) else { return };
+        if let Some(lane) = self.lane_of(&parcel) {
+            lane.silent_from = now.monotonic + PATIENCE;
+        }
         match envelope {
             Some(envelope) => self.hand_over(parcel, envelope, out),
             None => {
@@ -414,15 +401,19 @@ impl Dispatch {
     ) -> Option<(NodeId, Outcome)> {
         let parcel = self.sent.remove(&(session, number))?;
         let Route { target, recipient } = parcel.route;
-        let is_own = target != recipient;
-        if let Some(lane) = self.lane_of(&parcel) {
-            lane.unanswered = lane.unanswered.saturating_sub(1);
-            lane.answer_by = now.monotonic + ANSWER;
-            self.changed = true;
+        let is_own = parcel.route.is_own();
+        // An answer that comes when the lane has begun anew or is gone says nothing: all is handed over again.
+        self.changed = true;
+        let lane = self.lane_of(&parcel)?;
+        lane.unanswered = lane.unanswered.saturating_sub(1);
+        (lane.silent_from, lane.answer_by) = (now.monotonic + PATIENCE, now.monotonic + ANSWER);
+        self.expect(now.monotonic + PATIENCE);
+        if matches!(outcome, Outcome::Taken | Outcome::Unreadable) {
+            self.resting.forget(&parcel.route);
         }
         match outcome {
             Outcome::Taken if is_own => {
-                self.paused.remove(&target);
+                self.paused.forget(&target);
                 let (ids, until) = (vec![parcel.id], now.wall + keep.min(parcel.keep));
                 let same = |op: &&mut StoreOp| {
                     matches!(op, StoreOp::Deposited { to, mailbox, until: other, .. }
@@ -449,22 +440,17 @@ impl Dispatch {
             }
             Outcome::Unreadable if is_own => {
                 // The mailbox does not serve this recipient. It may serve others.
-                let due = now.monotonic + REFRESH;
-                if let Some(lane) = self.lane_of(&parcel) {
-                    lane.due = due;
-                    self.expect(due);
-                }
+                self.rest(now.monotonic + REFRESH, parcel.route);
                 None
             }
             _ if is_own => self.pause(now.monotonic, rng, target).then_some((target, outcome)),
             _ => {
                 // The recipient has no time, or its disk refuses: the whole once more, later.
-                let due = now.monotonic + jittered(rng, PAUSE.0);
                 if let Some(lane) = self.lane_of(&parcel) {
                     lane.begin_anew();
-                    lane.due = due;
-                    self.expect(due);
                 }
+                self.any_dead = true;
+                self.rest(now.monotonic + jittered(rng, PAUSE.0), parcel.route);
                 None
             }
         }
@@ -480,23 +466,23 @@ impl Dispatch {
 
     /// Leaves a mailbox alone for a while; whether it was not left alone already.
     fn pause(&mut self, now: Instant, rng: &mut StdRng, mailbox: NodeId) -> bool {
-        let before = self.paused.get(&mailbox).copied();
-        if before.is_some_and(|pause| !pause.is_over) {
-            return false;
-        }
-        let length = before.map_or(PAUSE.0, |pause| (2 * pause.length).min(PAUSE.1));
-        let until = now + jittered(rng, length);
-        self.paused.insert(mailbox, Pause { length, until, is_over: false });
+        let Some(until) = self.paused.begin(now, rng, mailbox) else { return false };
         self.expect(until);
         self.on_mailboxes_changed();
         true
+    }
+
+    /// Nothing is to be done on a route until then.
+    fn rest(&mut self, until: Instant, route: Route) {
+        self.resting.begin_until(until, route);
+        self.expect(until);
     }
 
     /// The nodes to which a session is wanted, each from when on.
     pub(super) fn wanted_sessions(&self) -> impl Iterator<Item = (NodeId, Instant)> {
         let wanted = self.lanes.iter().filter(|(_, lane)| lane.more);
         wanted
-            .map(|(route, lane)| (route.target, lane.due))
+            .map(|(route, lane)| (route.target, self.resting.until(route).unwrap_or_default().max(lane.due)))
             .filter(|(target, _)| !self.sending.contains_key(target))
     }
 
@@ -510,19 +496,18 @@ impl Dispatch {
             return Vec::new();
         }
         self.changed = true;
-        let is_new = |pause: &&mut Pause| !pause.is_over && pause.until <= now;
-        for pause in self.paused.values_mut().filter(is_new) {
-            pause.is_over = true;
-            self.replan.extend(&self.absent);
+        if !self.paused.handle_timeout(now).is_empty() {
+            self.on_mailboxes_changed();
         }
-        self.paused.retain(|_, pause| now < pause.until + pause.length);
+        self.resting.handle_timeout(now);
         if now >= self.refresh_at {
             self.refresh_at = now + REFRESH;
+            self.letters_for.begin_round();
             self.lanes.values_mut().filter(|lane| !lane.is_active()).for_each(Lane::begin_anew);
         }
         let silent = self.give_up(now, rng);
-        let lanes = self.lanes.values().filter_map(Lane::next_change);
-        let changes = lanes.chain(self.paused.values().map(Pause::next_change));
+        let lanes = self.lanes.values().flat_map(Lane::changes);
+        let changes = lanes.chain(self.paused.changes()).chain(self.resting.changes());
         // What is due already waits for something else.
         self.next = changes.filter(|change| now < *change).fold(self.refresh_at, Instant::min);
         silent
@@ -530,20 +515,30 @@ impl Dispatch {
 
     /// Gives up what was handed over and is not answered.
     fn give_up(&mut self, now: Instant, rng: &mut StdRng) -> Vec<NodeId> {
-        let mut silent = BTreeSet::new();
-        for (route, lane) in &mut self.lanes {
-            if lane.unanswered > 0 && lane.answer_by <= now {
-                lane.begin_anew();
-                lane.due = now + jittered(rng, PAUSE.0);
-                silent.insert(*route);
-            }
+        let silent = [self.too_silent(now, true), self.too_silent(now, false)].concat();
+        for route in &silent {
+            self.lanes.entry(*route).and_modify(Lane::begin_anew);
+            self.any_dead = true;
+            self.resting.begin(now, rng, *route).into_iter().for_each(|until| self.expect(until));
         }
-        if silent.is_empty() {
-            return Vec::new();
-        }
-        self.sent.retain(|_, parcel| !silent.contains(&parcel.route));
-        let mailboxes = silent.into_iter().filter(|route| route.target != route.recipient);
+        let mailboxes = silent.into_iter().filter(Route::is_own);
         mailboxes.map(|route| route.target).filter(|mailbox| self.pause(now, rng, *mailbox)).collect()
+    }
+
+    /// The lanes whose time is over, and those that have been silent for longest if there are too many.
+    fn too_silent(&self, now: Instant, is_own: bool) -> Vec<Route> {
+        let silent =
+            self.lanes.iter().filter(|(route, lane)| route.is_own() == is_own && lane.is_silent(now));
+        let mut silent: Vec<_> = silent.map(|(route, lane)| (lane.answer_by, *route)).collect();
+        silent.sort_unstable();
+        let too_many = silent.len().saturating_sub(MAX_SILENT);
+        let over = silent.partition_point(|(answer_by, _)| *answer_by <= now);
+        silent.into_iter().take(over.max(too_many)).map(|(_, route)| route).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn recipients(&self) -> usize {
+        self.letters_for.len()
     }
 
     #[cfg(test)]
@@ -567,19 +562,8 @@ impl Dispatch {
     }
 }
 
-/// The routes of the lanes for a recipient.
-fn routes_of(recipient: NodeId) -> RangeInclusive<Route> {
-    let [first, last] = [0, 0xff].map(|byte| Route { recipient, target: NodeId([byte; NodeId::LEN]) });
-    first..=last
-}
-
-/// Whether there is a session with this node that takes more.
-fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, out: &Out<'_>) -> bool {
+/// Whether there is a session with this node that has left less than `unread` unread.
+fn can_take(sending: &BTreeMap<NodeId, SessionId>, target: NodeId, unread: usize, out: &Out<'_>) -> bool {
     let state = sending.get(&target).and_then(|session| out.sessions.get(session));
-    state.is_some_and(|state| state.letters.pending().len() < MAX_UNREAD)
-}
-
-/// Up to a quarter more or less, so that those who were refused together do not come back together.
-fn jittered(rng: &mut StdRng, length: Duration) -> Duration {
-    length.mul_f64(rng.random_range(0.75..1.25))
+    state.is_some_and(|state| state.letters.pending().len() < unread)
 }

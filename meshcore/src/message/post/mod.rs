@@ -7,7 +7,11 @@
 mod counter;
 mod dispatch;
 mod job;
+mod lane;
+mod opening;
+mod pauses;
 mod ranking;
+mod recipients;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -67,7 +71,10 @@ pub(super) struct Post {
     dispatch: Dispatch,
     counter: Counter,
     last_token: u64,
+    /// What this node seals itself.
     jobs: VecDeque<Job>,
+    /// What others have sealed: it comes after that.
+    openings: VecDeque<Job>,
     ops: VecDeque<StoreOp>,
     refusals: VecDeque<(NodeId, Outcome)>,
 }
@@ -77,6 +84,7 @@ struct Out<'a> {
     sessions: &'a mut BTreeMap<SessionId, Session>,
     last_token: &'a mut u64,
     jobs: &'a mut VecDeque<Job>,
+    openings: &'a mut VecDeque<Job>,
     ops: &'a mut VecDeque<StoreOp>,
 }
 
@@ -89,8 +97,8 @@ impl Out<'_> {
 
 macro_rules! parts {
     ($post:expr) => {{
-        let Post { sessions, dispatch, counter, last_token, jobs, ops, refusals } = $post;
-        (dispatch, counter, refusals, Out { sessions, last_token, jobs, ops })
+        let Post { sessions, dispatch, counter, last_token, jobs, openings, ops, refusals } = $post;
+        (dispatch, counter, refusals, Out { sessions, last_token, jobs, openings, ops })
     }};
 }
 
@@ -102,6 +110,7 @@ impl Post {
             counter: Counter::new(own, mailbox),
             last_token: 0,
             jobs: VecDeque::new(),
+            openings: VecDeque::new(),
             ops: VecDeque::new(),
             refusals: VecDeque::new(),
         }
@@ -246,7 +255,7 @@ impl Post {
     /// Whether the stream of the peer should be read.
     pub(super) fn wants_deposits(&self, session: SessionId) -> bool {
         let state = self.sessions.get(&session).filter(|state| !state.failed);
-        state.is_some_and(|state| self.counter.has_room(session, &state.answers))
+        state.is_some_and(|state| self.counter.has_room(&state.peer, &state.answers))
     }
 
     pub(super) fn pending_letters(&self, session: SessionId) -> &[u8] {
@@ -281,9 +290,9 @@ impl Post {
     }
 
     /// The letter of this job is not taken now; who brought it keeps it.
-    pub(super) fn put_off(&mut self, token: u64) {
+    pub(super) fn put_off(&mut self, now: Now, token: u64) {
         let (_, counter, _, mut out) = parts!(self);
-        counter.put_off(token, &mut out);
+        counter.put_off(now, token, &mut out);
     }
 
     /// Letters are on disk, or not; `None`: they are.
@@ -315,7 +324,7 @@ impl Post {
     }
 
     pub(super) fn poll_job(&mut self) -> Option<Job> {
-        self.jobs.pop_front()
+        self.jobs.pop_front().or_else(|| self.openings.pop_front())
     }
 
     pub(super) fn poll_store(&mut self) -> Option<StoreOp> {
@@ -327,6 +336,12 @@ impl Post {
         self.refusals.pop_front()
     }
 
+    /// Nodes for which letters are said to be there.
+    #[cfg(test)]
+    pub(super) fn recipients(&self) -> usize {
+        self.dispatch.recipients()
+    }
+
     /// Letters and deposits that are under way.
     #[cfg(test)]
     pub(super) fn in_memory(&self) -> (usize, usize) {
@@ -334,12 +349,14 @@ impl Post {
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.dispatch.poll_timeout()
+        self.counter.poll_timeout().into_iter().fold(self.dispatch.poll_timeout(), Instant::min)
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, rng: &mut StdRng) {
-        let silent = self.dispatch.handle_timeout(now, rng);
-        self.refusals.extend(silent.into_iter().map(|mailbox| (mailbox, Outcome::Later)));
+        let (dispatch, counter, refusals, mut out) = parts!(self);
+        counter.open(now, &mut out);
+        let silent = dispatch.handle_timeout(now, rng);
+        refusals.extend(silent.into_iter().map(|mailbox| (mailbox, Outcome::Later)));
     }
 }
 

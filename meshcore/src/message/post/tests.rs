@@ -2,12 +2,16 @@
 
 use rand::SeedableRng;
 
-use super::dispatch::{ANSWER, MAX_ACTIVE, MAX_UNREAD, PAUSE, REFRESH};
+use super::dispatch::{ANSWER, MAX_ACTIVE, MAX_UNREAD, REFRESH};
+use super::opening::MAX_OPENING;
+use super::pauses::PAUSE;
 use super::*;
 use crate::message::envelope::{self, OpenError};
 use crate::message::store::{Deposit, Letter, OutgoingMessage};
 use crate::types::{MessageId, Status, UnixTime};
 use crate::wire::content::Content;
+
+mod crowd;
 
 const ME: NodeId = NodeId([1; 32]);
 const AWAY: NodeId = NodeId([2; 32]);
@@ -89,6 +93,15 @@ impl Office {
         std::iter::from_fn(|| reader.next(&mut data).unwrap()).collect()
     }
 
+    /// Of the envelopes that are handed over.
+    fn numbers(&mut self) -> Vec<u64> {
+        let number = |record| match record {
+            PostRecord::Deposit { number, .. } => number,
+            other => panic!("{other:?}"),
+        };
+        self.records(true).into_iter().map(number).collect()
+    }
+
     fn answers(&mut self) -> Vec<(u64, Outcome)> {
         let outcome = |record| match record {
             PostRecord::Answer { number, outcome, .. } => (number, outcome),
@@ -104,10 +117,24 @@ impl Office {
     }
 
     fn deposit(&mut self, number: u64, recipient: NodeId, len: usize) {
+        self.deposit_on(SESSION, number, recipient, &[&number.to_be_bytes(), &vec![7; len - 8][..]].concat());
+    }
+
+    fn deposit_on(&mut self, session: SessionId, number: u64, recipient: NodeId, envelope: &[u8]) {
         let (id, keep) = (MessageId([number as u8; 16]), Duration::MAX);
         let mut data = Vec::new();
-        PostRecord::Deposit { number, recipient, id, keep, envelope: vec![7; len] }.emit(&mut data);
-        self.post.handle_deposits(self.now, SESSION, &data).unwrap();
+        PostRecord::Deposit { number, recipient, id, keep, envelope: envelope.to_vec() }.emit(&mut data);
+        self.post.handle_deposits(self.now, session, &data).unwrap();
+    }
+
+    /// Opens what may be opened; how many.
+    fn open(&mut self, letter: impl Fn() -> Result<(NodeId, envelope::Letter), OpenError>) -> usize {
+        let mut count = 0;
+        while let Some(Job::Open { token, .. }) = self.post.poll_job() {
+            count += 1;
+            self.post.handle_job(self.now, JobOutcome::Opened { token, letter: letter() });
+        }
+        count
     }
 }
 
@@ -316,19 +343,108 @@ fn junk_is_not_opened_without_end() {
     (200..210).for_each(|number| office.deposit(number, ME, 1000));
     (210..220).for_each(|number| office.deposit(number, AWAY, 2000));
     assert!(!office.post.wants_deposits(SESSION));
-    let mut opened = 0;
-    while let Some(Job::Open { token, .. }) = office.post.poll_job() {
-        opened += 1;
-        office.post.handle_job(office.now, JobOutcome::Opened { token, letter: Err(OpenError::NotOpened) });
-    }
-    assert_eq!((opened, office.settle()), (64, vec![]));
+    let junk = || Err(OpenError::NotOpened);
+    assert_eq!((office.open(junk), office.settle()), (64, vec![]));
     let answers = office.answers();
     let count = |outcome| answers.iter().filter(|(_, said)| *said == outcome).count();
-    assert_eq!(count(Outcome::Later), 136);
     assert_eq!(count(Outcome::Unreadable), 64 + 10, "what is too short is no envelope");
     assert_eq!(count(Outcome::NoMailbox), 10);
+    assert_eq!(answers.len(), 84, "the others wait");
+    assert!(!office.post.wants_deposits(SESSION));
+    for left in (0..136).rev() {
+        let due = office.post.poll_timeout();
+        assert_eq!(office.wait(due - office.now.monotonic), []);
+        assert_eq!((office.open(junk), office.post.in_memory()), (1, (0, left)));
+    }
+    assert!(office.now.monotonic >= Instant::default() + 136 * Duration::from_millis(50));
     assert!(office.post.wants_deposits(SESSION));
-    assert_eq!(office.post.in_memory(), (0, 0));
+}
+
+#[test]
+fn replays_of_one_letter_are_not_opened_without_end() {
+    let mut office = Office::new(None);
+    office.connect(SESSION, MAILBOX);
+    let letter = || {
+        let (id, sent_at) = (MessageId([9; 16]), UnixTime::from_millis(1));
+        Ok((AWAY, envelope::Letter { id, sent_at, content: Content::Text("always the same".into()) }))
+    };
+    let (mut opened, mut answered) = (0, 0);
+    // No time passes.
+    for round in 0..100 {
+        for number in 0..32 {
+            office.deposit_on(SESSION, 32 * round + number, ME, &[7; 2000]);
+        }
+        opened += office.open(letter);
+        for op in office.settle() {
+            let StoreOp::StoreIncoming { origin, .. } = op else { panic!("{op:?}") };
+            office.post.on_stored(&origin, Outcome::Taken);
+        }
+        let answers = office.answers();
+        assert!(answers.iter().all(|(_, outcome)| *outcome == Outcome::Taken));
+        answered += answers.len();
+    }
+    assert_eq!((opened, answered), (32, 3200), "those that came before one was on disk");
+}
+
+#[test]
+fn letters_of_all_nodes_together_are_opened_at_a_bounded_rate_and_each_gets_its_turn() {
+    let mut office = Office::new(None);
+    let letter = || {
+        let (id, sent_at) = (MessageId([9; 16]), UnixTime::from_millis(1));
+        Ok((AWAY, envelope::Letter { id, sent_at, content: Content::Text("x".into()) }))
+    };
+    let deposit = |office: &mut Office, node: u8, number: u64| {
+        let envelope = [&[node][..], &number.to_be_bytes(), &[7; 2000]].concat();
+        office.deposit_on(SessionId(node.into()), number, ME, &envelope);
+    };
+    for node in 0..30 {
+        office.connect(SessionId(node), NodeId([100 + node as u8; 32]));
+        (0..32).for_each(|number| deposit(&mut office, node as u8, number));
+    }
+    assert_eq!(office.open(letter), 512);
+    let late = 30;
+    office.connect(SessionId(late), NodeId([200; 32]));
+    deposit(&mut office, late as u8, 0);
+    let mut ops = Vec::new();
+    for _ in 0..31 {
+        let due = office.post.poll_timeout();
+        ops.extend(office.wait(due - office.now.monotonic));
+        assert_eq!(office.open(letter), 1);
+    }
+    ops.extend(office.settle());
+    let is_served = |op: StoreOp| matches!(op, StoreOp::StoreIncoming { origin: Origin::Envelopes { session, .. }, .. } if session == SessionId(late));
+    assert!(ops.into_iter().any(is_served));
+}
+
+#[test]
+fn sessions_that_come_and_go_queue_no_work_without_end() {
+    let mut office = Office::new(None);
+    for session in (0..1000).map(SessionId) {
+        office.connect(session, MAILBOX);
+        (0..32).for_each(|number| office.deposit_on(session, number, ME, &[7; 1600]));
+        office.post.session_closed(session);
+    }
+    assert_eq!(std::iter::from_fn(|| office.post.poll_job()).count(), MAX_OPENING);
+    assert_eq!(office.post.in_memory(), (0, MAX_OPENING));
+}
+
+#[test]
+fn what_is_to_be_sealed_does_not_wait_for_what_is_to_be_opened() {
+    let (mut office, op) = office_with_absent_peer();
+    (0..20).for_each(|number| office.deposit(number, ME, 2000));
+    let StoreOp::LoadDeposits { token, .. } = op else { panic!("{op:?}") };
+    let message = OutgoingMessage {
+        seq: 1,
+        id: MessageId([1; 16]),
+        created: office.now.wall,
+        expires: None,
+        content: Content::Text("x".into()),
+        status: Status::Queued,
+    };
+    let deposits = vec![Deposit { message, after: None }];
+    office.post.on_page(office.now, Page::Deposits { token, deposits, complete: true });
+    assert!(matches!(office.post.poll_job(), Some(Job::Seal { .. })));
+    assert!(matches!(office.post.poll_job(), Some(Job::Open { .. })));
 }
 
 #[test]
@@ -378,4 +494,60 @@ fn what_a_blocked_node_wrote_is_taken_and_not_stored() {
     office.post.set_blocked(pest, false);
     office.deposit(101, pest, 2000);
     assert!(matches!(office.settle()[..], [StoreOp::KeepLetter { number: 101, .. }]));
+}
+
+#[test]
+fn what_was_written_is_not_kept() {
+    let (mut office, mut op) = office_with_absent_peer();
+    let mut number = 0;
+    for _ in 0..50 {
+        office.page(&op, 1..3, 1 << 20);
+        // Numbers are counted up: whoever answers need not have read them.
+        for _ in 0..2 {
+            number += 1;
+            office.answer(number, Outcome::Taken);
+        }
+        let pending = office.post.pending_letters(SESSION).len();
+        office.post.on_letters_written(SESSION, pending - 1);
+        assert_eq!(office.post.pending_letters(SESSION).len(), 1);
+        let ops = office.settle();
+        op = ops.into_iter().find(|op| matches!(op, StoreOp::LoadDeposits { .. })).expect("goes on");
+    }
+    assert!(office.post.sessions[&SESSION].letters.in_memory() < 2 * MAX_UNREAD);
+}
+
+#[test]
+fn a_mailbox_that_refuses_and_takes_by_turns_is_left_alone() {
+    let (mut office, mut op) = office_with_absent_peer();
+    let (mut numbers, mut rounds) = (VecDeque::new(), 0);
+    let answer = |office: &mut Office, answers: &[(u64, Outcome)]| {
+        answers.iter().for_each(|(number, outcome)| office.answer(*number, *outcome));
+        office.settle()
+    };
+    // No time passes.
+    loop {
+        assert!(is_load_from_the_first(std::slice::from_ref(&op)));
+        office.page(&op, 1..17, 2000);
+        rounds += 1;
+        numbers.extend(office.numbers());
+        let [a, b, c, d] = std::array::from_fn(|_| numbers.pop_front().unwrap());
+        assert_eq!(answer(&mut office, &[(a, Outcome::Full)]), []);
+        let turns = [(b, Outcome::Taken), (c, Outcome::Full), (d, Outcome::Taken)];
+        let ops = answer(&mut office, &turns);
+        let Some(next) = ops.into_iter().find(|op| matches!(op, StoreOp::LoadDeposits { .. })) else { break };
+        op = next;
+    }
+    assert_eq!((rounds, office.post.in_memory()), (1, (0, 0)));
+    assert_eq!(std::iter::from_fn(|| office.post.poll_refusal()).count(), 1);
+    // What it refuses for good stays refused when it goes and comes back.
+    let op = office.wait(2 * PAUSE.0).remove(0);
+    office.page(&op, 1..2, 2000);
+    let number = office.numbers()[0];
+    assert_eq!(answer(&mut office, &[(number, Outcome::Unreadable)]), []);
+    for mailboxes in [BTreeSet::new(), [MAILBOX].into()] {
+        office.mailboxes = mailboxes;
+        office.post.on_mailboxes_changed();
+        assert_eq!(office.settle(), []);
+    }
+    assert!(is_load_from_the_first(&office.wait(2 * REFRESH)));
 }
