@@ -171,6 +171,7 @@ impl Post {
         reachable: &BTreeSet<NodeId>,
     ) {
         let (dispatch, counter, _, mut out) = parts!(self);
+        counter.open(now.monotonic, &mut out);
         counter.store(&mut out, rng);
         dispatch.settle(now, &Reach { mailboxes, reachable }, &mut out);
     }
