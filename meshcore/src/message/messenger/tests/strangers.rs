@@ -17,11 +17,18 @@ fn node_of(n: u32) -> NodeId {
     NodeId(node)
 }
 
+/// When the envelope of this number comes: as slowly as they are opened.
+fn moment(number: u64) -> Now {
+    Now { monotonic: NOW.monotonic + number as u32 * Duration::from_millis(10), ..NOW }
+}
+
 fn deposit(node: &mut Node, number: u64, recipient: NodeId) {
-    let (id, keep, envelope) = (MessageId([0; 16]), Duration::ZERO, vec![7; 1600]);
+    // No two are the same.
+    let envelope = number.to_be_bytes().repeat(200);
+    let (id, keep) = (MessageId([0; 16]), Duration::ZERO);
     let mut data = Vec::new();
     PostRecord::Deposit { number, recipient, id, keep, envelope }.emit(&mut data);
-    node.messenger.handle_data(NOW, MAILBOX, Channel::Deposits, &data).unwrap();
+    node.messenger.handle_data(moment(number), MAILBOX, Channel::Deposits, &data).unwrap();
 }
 
 /// A mailbox brings a letter of `from`; what it is answered.
@@ -30,7 +37,7 @@ fn bring(node: &mut Node, number: u64, from: NodeId, id: MessageId, content: Con
     while let Some(job) = node.messenger.poll_job() {
         let Job::Open { token, .. } = job else { panic!("{job:?}") };
         let letter = Ok((from, Letter { id, sent_at: NOW.wall, content: content.clone() }));
-        node.messenger.handle_job(NOW, JobOutcome::Opened { token, letter });
+        node.messenger.handle_job(moment(number), JobOutcome::Opened { token, letter });
     }
     node.settle();
     let answers = node.messenger.pending_write(MAILBOX, Channel::Deposits).to_vec();
