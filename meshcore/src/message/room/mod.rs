@@ -343,16 +343,14 @@ impl Room {
         self.joined |= self.standing() == RoomStanding::Member;
     }
 
-    /// This node has nothing to do with it any more, and the owner knows.
+    /// This node has nothing to do with it any more, or has declined the invitation, whether the owner ever hears of that or not.
     fn is_over(&self) -> bool {
-        let standing = self.standing();
-        self.wish.is_none()
-            && matches!(standing, RoomStanding::Left | RoomStanding::Removed | RoomStanding::Closed)
+        matches!(self.standing(), RoomStanding::Left | RoomStanding::Removed | RoomStanding::Closed)
     }
 
-    /// Nobody here would miss it: it is over, and the person knows; or it was declined, whether the owner ever hears of that or not.
+    /// Over, and nobody here would miss it.
     pub(crate) fn is_void(&self) -> bool {
-        !self.joined && (self.is_over() || self.standing() == RoomStanding::Left)
+        self.is_over() && !self.joined
     }
 
     /// The owner and the id of the room of which these bytes claim to be a version.

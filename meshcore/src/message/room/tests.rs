@@ -68,13 +68,13 @@ fn who_leaves_reads_and_writes_nothing_more_at_once() {
     assert_eq!(anna.standing(), RoomStanding::Left);
     assert_eq!(anna.admission(BERT, 2), Admission::Refused);
     assert_eq!(anna.readers(), Err(RoomError::NotMember));
-    assert!(!anna.is_void(), "the owner does not know yet");
+    assert!(anna.is_over() && !anna.is_void(), "it stays in the list until it is left again");
     // The owner hears of it, and of the earlier wish to join once more.
     assert!(owners.answer(ANNA, stamp.version, RoomRequest::Leave));
     assert!(!owners.answer(ANNA, 1, RoomRequest::Join));
     assert_eq!(publish(&mut owners), [ANNA, BERT]);
     assert!(meet(&mut anna, &owners));
-    assert!(anna.is_over() && !anna.is_void(), "it stays in the list until it is left again");
+    assert!(anna.is_over() && !anna.is_void());
 }
 
 #[test]
@@ -439,4 +439,33 @@ fn a_room_tells_of_an_invitation_once() {
     done.unwrap();
     assert_eq!(told(&mut store, false), []);
     assert_eq!(told(&mut store, true), [RoomChange::Invited]);
+}
+
+#[test]
+fn a_room_that_was_left_can_be_forgotten_without_its_owner() {
+    let mut store = MemoryStore::default();
+    let mut owners = owned(&[], &[ANNA]);
+    let meet = |store: &mut MemoryStore, owners: &Room| {
+        let (_, bytes) = owners.signed.clone().unwrap();
+        let Ok(outcome) = ledger::meet(store, ANNA, key().node_id(), &bytes, NOW);
+        outcome.unwrap().room.standing()
+    };
+    let room = owners.id().unwrap();
+    let command = |store: &mut MemoryStore, n, command| {
+        let Ok(done) = ledger::command(store, ANNA, MessageId([n; 16]), NOW, &command);
+        done.unwrap().queued.len()
+    };
+    meet(&mut store, &owners);
+    assert_eq!(command(&mut store, 1, RoomCommand::Join(room)), 1);
+    assert!(owners.answer(ANNA, 1, RoomRequest::Join));
+    publish(&mut owners);
+    assert_eq!(meet(&mut store, &owners), RoomStanding::Member);
+    assert_eq!(command(&mut store, 2, RoomCommand::Leave(room)), 1);
+    assert_eq!(store.opened().rooms.len(), 1);
+    assert_eq!(command(&mut store, 3, RoomCommand::Leave(room)), 0, "the owner is told already");
+    assert_eq!(store.opened().rooms, []);
+    // What comes of it later changes nothing.
+    owners.invite(BERT).unwrap();
+    publish(&mut owners);
+    assert_eq!(meet(&mut store, &owners), RoomStanding::Left);
 }
