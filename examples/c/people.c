@@ -242,6 +242,11 @@ void people_judge(struct chat *chat, enum judgement judgement, const char *rest,
     add_trimmed(&text, rest, len);
     query = cut_word(text.data, &answer);
     is_answer = judgement == VERIFY && (strcmp(answer, "yes") == 0 || strcmp(answer, "no") == 0);
+    if (memchr(rest, '\0', len) != NULL) {
+        chat_say(chat, "! ", "a name contains no NUL");
+        buffer_free(&text);
+        return;
+    }
     if (query[0] == '\0' && judgement == VERIFY && !rooms_is_meant(chat->partner))
         query = chat->partner;
     if (query[0] == '\0' && judgement != VERIFY) {
@@ -267,13 +272,15 @@ void people_handle_impostor(struct chat *chat, const meshchat_event *event)
     const char *text = NULL;
     size_t len = 0;
     struct buffer lines = {NULL, 0, 0};
+    const char *no_color = getenv("NO_COLOR"); /* no-color.org */
+    bool coloured = no_color == NULL || no_color[0] == '\0';
     if (meshchat_event_text(event, &text, &len) != MESHCHAT_OK)
         return;
     if (terminal_is_interactive())
-        buffer_add_text(&lines, "\a\x1b[1;31m");
+        buffer_add_text(&lines, coloured ? "\a\x1b[1;31m" : "\a");
     buffer_add_text(&lines, "=============== WARNING ===============\n! ");
     add_safe(&lines, text, len);
-    if (terminal_is_interactive())
+    if (terminal_is_interactive() && coloured)
         buffer_add_text(&lines, "\x1b[0m");
     buffer_add_text(&lines, "\n");
     chat_show(chat, &lines);
@@ -492,7 +499,9 @@ void people_contacts(struct chat *chat, const char *rest, size_t len)
     const char *action;
     add_trimmed(&text, rest, len);
     action = cut_word(text.data, &argument);
-    if (action[0] == '\0') {
+    if (memchr(rest, '\0', len) != NULL) {
+        chat_say(chat, "! ", "a path contains no NUL");
+    } else if (action[0] == '\0') {
         list_contacts(chat);
     } else if (strcmp(action, "export") != 0 && strcmp(action, "import") != 0) {
         chat_say(chat, "! unknown action; /contacts, /contacts export FILE or qr, /contacts import FILE or TEXT", "");

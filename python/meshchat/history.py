@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Union
 
 from . import _core, _jobs
+from .errors import ArgumentError
 from .events import NodeInfo, Status
 from .identity import StrPath
 from .rooms import RoomInfo, room_info
@@ -160,14 +161,22 @@ def raw_query(
     before: int | None,
     after: int | None,
 ) -> _RawQuery:
-    return (with_, room, search, _millis(since), _millis(until), max(limit, 0), before, after)
+    for name, position in (("before", before), ("after", after)):
+        if position is not None and not 0 <= position < 1 << 63:
+            raise ArgumentError(f"{name} is no position of a message: {position}")
+    return (with_, room, search, _millis(since), _millis(until), min(max(limit, 0), MAX_LIMIT + 1), before, after)
 
 
 def _millis(time: Time | None) -> int | None:
     if time is None:
         return None
-    seconds = time.timestamp() if isinstance(time, datetime) else time
-    return max(0, round(seconds * 1000))
+    try:
+        seconds = time.timestamp() if isinstance(time, datetime) else time
+        millis = round(seconds * 1000)
+    except (ValueError, OverflowError):
+        # Not a number, infinity, or a date that no clock can show.
+        raise ArgumentError(f"{time} is no time that can be searched for") from None
+    return min(max(0, millis), (1 << 63) - 1)
 
 
 def page_of(raw: _RawPage) -> HistoryPage:

@@ -67,16 +67,19 @@ class Node:
             if isinstance(value, str):
                 # A text is iterable, too: each letter would count as a link.
                 raise ArgumentError(f"{name} is a list of {what}, not a text: write [{value!r}]")
+        links = list(links)
+        if not links:
+            raise ArgumentError("links is empty: name at least one, such as 'udp'")
         self._config = (
             home,
             temporary,
             nickname,
             passphrase,
             key_bits,
-            list(links),
+            links,
             list(v1),
             network_key_file,
-            None if mailbox is None else (mailbox.quota, mailbox.sender_quota, mailbox.keep),
+            None if mailbox is None else _offered(mailbox),
             downloads,
             *_kept(keep_history),
         )
@@ -576,6 +579,14 @@ def _kept(keep: timedelta | int | None) -> tuple[int | None, int | None]:
     elif keep >= 0:
         return None, keep
     raise ArgumentError("keep_history is less than nothing: give a time, a number of messages, or None for good")
+
+
+def _offered(mailbox: Mailbox) -> tuple[int, int, float]:
+    """Bytes, bytes of a sender, and seconds."""
+    quotas = (mailbox.quota, mailbox.sender_quota)
+    if not all(0 <= quota < 1 << 63 for quota in quotas):
+        raise ArgumentError("the quota of a mailbox is a number of bytes, from 0 up to 2**63 - 1")
+    return *quotas, mailbox.keep
 
 
 def _file_id(file: str | FileInfo) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -47,6 +50,9 @@ def test_help(command: list[str]) -> None:
     [
         *(["history", "x"], ["history", "--since", "yesterday"], ["history", "--limit", "-1"]),
         *(["history", "--export", "messages.db"], ["history", "--since", "2026-13-01"], ["history", "--limit", "x"]),
+        *(["history", "--since", "999999w"], ["history", "--since", "0001-01-01"], ["history", "--home", ""]),
+        *(["id", "create", "--bits", "-1"], ["id", "create", "--bits", "9" * 20], ["node", "--mailbox-quota", "1e30"]),
+        *(["history", "--search", "\udcff"]),
         *(["contacts", "dance"], ["contacts", "import"], ["contacts", "verify"], ["contacts", "block"]),
         *(["chat", "--keep-history", "soon"], ["node", "--keep-history", "5y"]),
         *([], ["dance"], ["id"], ["id", "words"], ["id", "create", "--bits", "many"], ["chat", "--loud"]),
@@ -118,6 +124,16 @@ def test_progress_on_a_terminal() -> None:
         shown += os.read(main, 1000)
     os.close(main)
     assert shown.decode() == "\rmaking a key |\rmaking a key /\r\x1b[K"
+
+
+def test_progress_on_a_narrow_terminal() -> None:
+    main, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 8, 0, 0))
+    with os.fdopen(terminal, "w") as stream, Progress("making a key", stream):
+        pass
+    shown = os.read(main, 1000)
+    os.close(main)
+    assert shown.decode() == "\rmakin |\r\x1b[K"
 
 
 def test_closed_standard_streams_stay_reserved() -> None:

@@ -80,6 +80,14 @@ def test_what_makes_no_sense(home: Path, tmp_path: Path) -> None:
     for limit in (0, -1, 1001):
         with pytest.raises(ArgumentError, match="1 to 1000"):
             history.page(limit=limit)
+    for since in (float("nan"), float("inf"), datetime.min):
+        with pytest.raises(ArgumentError, match="no time"):
+            history.page(since=since)
+    for before in (-1, 1 << 63):
+        with pytest.raises(ArgumentError, match="before is no position"):
+            history.page(before=before)
+    with pytest.raises(ArgumentError, match="1 to 1000"):
+        history.page(limit=10**30)
     with pytest.raises(UnknownNodeError, match="'nobody'"):
         history.page(with_="nobody")
     with pytest.raises(ArgumentError, match="not an id"):

@@ -222,6 +222,12 @@ def test_contacts_and_files(tmp_path: Path) -> None:
     assert lines[-1] == str(Contact("f" * 64, "me")) and len(lines) > 20
 
 
+def test_paths_that_lead_nowhere() -> None:
+    node = FakeNode(ALICE)
+    shown = asyncio.run(chat(node, "/contacts export a\0b", "/contacts import a\0b", "/contacts import ~no-such-user/x"))
+    assert shown == "! a path contains no NUL\n" * 2 + "! ~no-such-user/x: No such file or directory\n"
+
+
 def test_what_is_loud() -> None:
     class Listening(Recorder):
         def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:

@@ -100,6 +100,8 @@ def message(sender: str, text: str) -> Message:
         ("@ hello", Wrong("! name somebody: @<name or id> text")),
         ("", None),
         (" \t ", None),
+        ("@anna\nhello\nthere", Open("anna", "hello\nthere")),
+        ("/verify anna\nyes", Judge("verify", "anna", "yes")),
     ],
 )
 def test_parse(line: str, command: object) -> None:

@@ -52,8 +52,11 @@ def write_private(path: Path, lines: Sequence[str]) -> None:
     try:
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
             file.writelines(f"{line}\n" for line in lines)
-    except BaseException:
+    except BaseException as error:
         path.unlink()
+        if isinstance(error, OSError):
+            # Whoever only writes does not know where to.
+            error.filename = str(path)
         raise
 
 

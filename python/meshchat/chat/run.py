@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 from ..errors import MeshChatError, StoppedError, UnknownRoomError
@@ -18,6 +17,7 @@ from .files import NO_INSECURE, NO_RECIPIENT
 from .insecure import NOT_ASKED_FOR, InsecurePeer, means_v1
 from .lines import BadLine
 from .past import NOTHING_FOUND, exported, history_line, parse_history, qr_lines, read_contacts, write_private
+from .paths import typed_path
 from .rooms import NO_FILES, NO_ROOM
 from .safe import safe
 from .screen import Screen
@@ -114,7 +114,8 @@ class Chat:
             except MeshChatError as error:
                 self._screen.show(f"! {safe(str(error))}")
             except OSError as error:
-                self._screen.show(f"! {safe(str(error.filename))}: {error.strerror}")
+                where = "" if error.filename is None else f"{safe(str(error.filename))}: "
+                self._screen.show(f"! {where}{error.strerror}")
         await self._sends.join()
 
     async def _do(self, command: Command) -> bool:
@@ -208,12 +209,12 @@ class Chat:
             self._show(f"{qr_lines(contact)}\n{safe(contact)}")
         else:
             lines = exported(await self._node.nodes())
-            write_private(Path(command.argument), lines)
+            write_private(typed_path(command.argument), lines)
             self._show(f"* {len(lines)} contacts were written to {safe(command.argument)}")
 
     async def _import(self, source: str) -> None:
         is_text = source.lower().startswith("meshchat:")
-        contacts = [Contact.parse(source)] if is_text else read_contacts(Path(source))
+        contacts = [Contact.parse(source)] if is_text else read_contacts(typed_path(source))
         for contact in contacts:
             node = await self._node.import_contact(contact)
             self._session.learn([node])
@@ -255,7 +256,7 @@ class Chat:
         if not isinstance(partner, NodeInfo):
             return self._show(NO_RECIPIENT if partner is None else NO_INSECURE)
         id = await self._node.send_file_named(
-            partner.id, self._session.partner_query, Path(path).expanduser()
+            partner.id, self._session.partner_query, typed_path(path)
         )
         for file in await self._node.files():
             if file.id == id:

@@ -199,9 +199,10 @@ def parse(line: str) -> Command | None:
     line = line.rstrip(" \t\r")
     if not line:
         return None
-    word, _, rest = line.replace("\t", " ").partition(" ")
+    # A pasted line may hold others.
+    word, _, rest = line.replace("\t", " ").replace("\n", " ").partition(" ")
     if line.startswith("@"):
-        text = line[len(line) - len(rest) :].lstrip(" \t")
+        text = line[len(line) - len(rest) :].lstrip(" \t\n")
         return Open(word[1:], text) if word[1:] else Wrong("! name somebody: @<name or id> text")
     if line.startswith("/"):
         if word in ("/nodes", "/files", "/bye", "/exit", "/help"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 
 from prompt_toolkit import PromptSession
@@ -23,7 +24,8 @@ class TerminalScreen:
 
     def show(self, text: str, then: Callable[[], None] | None = None, *, loud: bool = False) -> None:
         if loud:
-            text = f"\a\x1b[1;31m{text}\x1b[0m"
+            # no-color.org
+            text = f"\a{text}" if os.environ.get("NO_COLOR") else f"\a\x1b[1;31m{text}\x1b[0m"
         self._pending.append((text, then))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.get_running_loop().create_task(self._write())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except ArgumentError as error:
         return _failed(error, 2)
+    except UnicodeEncodeError as error:
+        # An argument that is no UTF-8: Python keeps such bytes as what no text holds.
+        return _failed(ArgumentError(f"{error.object!r} is no text in UTF-8"), 2)
     except BrokenPipeError:
         # Whoever read the output has gone. Python must not try again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -63,6 +67,10 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
         if getattr(sys, name) is None:
             setattr(sys, name, open(descriptor, mode, closefd=False))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # What the terminal's encoding lacks shall not end the command.
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _failed(error: Exception, code: int) -> int:

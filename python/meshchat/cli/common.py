@@ -25,9 +25,16 @@ def add_home(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--home",
         metavar="DIR",
-        type=Path,
+        type=_folder,
         help="folder of key, outbox and history (default: $MESHCHAT_HOME, else the XDG data directory)",
     )
+
+
+def _folder(text: str) -> Path:
+    if not text:
+        # What it would mean otherwise is the current folder.
+        raise argparse.ArgumentTypeError("it needs the name of a folder")
+    return Path(text)
 
 
 def add_temporary(parser: argparse.ArgumentParser) -> None:
@@ -126,9 +133,10 @@ def size(text: str) -> int:
     """Type of an option that is a number of bytes: ``500M``, ``2G``."""
     number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "")
     value = float(number)
-    if not 1 <= value < math.inf:
+    bytes = value * _UNITS.get(unit, 1)
+    if not 1 <= bytes < 1 << 63:
         raise ValueError
-    return int(value * _UNITS.get(unit, 1))
+    return int(bytes)
 
 
 def period(text: str) -> float:
@@ -254,7 +262,9 @@ class Progress:
     def tick(self) -> None:
         """To be called about ten times a second."""
         if self._terminal:
-            self._stream.write(f"\r{self._text} {_TURN[self._turns % 4]}")
+            # A line that is longer than the terminal's would not be overwritten.
+            columns = os.get_terminal_size(self._stream.fileno()).columns or len(self._text) + 3
+            self._stream.write(f"\r{self._text[: max(columns - 3, 0)]} {_TURN[self._turns % 4]}")
             self._stream.flush()
             self._turns += 1
 

@@ -66,12 +66,12 @@ def add_parser(commands: Subparsers) -> None:
 
 def a_time(text: str) -> datetime:
     """Type of an option that is a moment."""
-    if ago := re.fullmatch(r"(\d{1,6})(min|h|d|w)", text):
-        return datetime.now() - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
     try:
+        if ago := re.fullmatch(r"(\d{1,6})(min|h|d|w)", text):
+            return datetime.now() - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
         # Python 3.10 does not know the Z.
         return datetime.fromisoformat(re.sub("[zZ]$", "+00:00", text))
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-11-30, 2026-11-30T14:00, 2d or 3h") from None
 
 
@@ -161,7 +161,9 @@ def _export(path: Path, lines: Iterable[str]) -> int:
             for line in lines:
                 file.write(f"{line}\n")
                 count += 1
-    except BaseException:
+    except BaseException as error:
         path.unlink()
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     return count

@@ -27,7 +27,7 @@ def add_parser(commands: Subparsers) -> None:
     show.set_defaults(run=_show)
 
     create = _add_action(actions, "create", help="make a key")
-    create.add_argument("--bits", type=int, default=None, help="size of the RSA key, 2048 to 4096 (default: 3072)")
+    create.add_argument("--bits", metavar="BITS", type=_bits, default=None, help="size of the RSA key, 2048 to 4096 (default: 3072)")
     create.add_argument("--protect", action="store_true", default=False, help="ask for a passphrase that protects the key file")
     create.add_argument("--json", action="store_true", default=False, help="as a JSON object")
     create.set_defaults(run=_create)
@@ -45,6 +45,13 @@ def add_parser(commands: Subparsers) -> None:
     for action in (show, create, export, words):
         add_home(action)
         add_passphrase(action)
+
+
+def _bits(text: str) -> int:
+    bits = int(text)
+    if not 0 <= bits < 1 << 32:
+        raise argparse.ArgumentTypeError(f"{text} is no size of an RSA key: it has 2048 to 4096 bits")
+    return bits
 
 
 def _add_action(actions: Subparsers, name: str, *, help: str) -> argparse.ArgumentParser:
