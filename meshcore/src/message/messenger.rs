@@ -303,7 +303,7 @@ impl Messenger {
                     && !self.hand_over.takes_texts(sender, &self.config)
                     && !self.post.is_blocked(&sender) =>
             {
-                self.post.put_off(now, token);
+                self.post.put_off(token);
             }
             outcome => self.post.handle_job(now, outcome),
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -46,18 +46,21 @@ def parse_history(words: str) -> tuple[int, str | None]:
     return min(count, _MOST + 1), rest.strip(" ") or None
 
 
-def write_private(path: Path, lines: Sequence[str]) -> None:
-    """Writes a new file of mode 0600; one that exists is not overwritten."""
+def write_private(path: Path, lines: Iterable[str]) -> int:
+    """Writes a new file of mode 0600, whole or not at all; how many lines. One that exists is not overwritten."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    count = 0
     try:
         with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+            for count, line in enumerate(lines, 1):
+                file.write(f"{line}\n")
     except BaseException as error:
         path.unlink()
         if isinstance(error, OSError):
             # Whoever only writes does not know where to.
             error.filename = str(path)
         raise
+    return count
 
 
 def read_contacts(path: Path) -> list[Contact]:

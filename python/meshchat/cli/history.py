@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..chat.past import history_line
+from ..chat.past import history_line, write_private
 from ..chat.safe import safe
 from ..errors import ArgumentError
 from ..history import MAX_LIMIT, History, HistoryEntry
@@ -96,7 +95,7 @@ def _run(options: argparse.Namespace) -> int:
     entries = chain([first], entries)
     lines = (_json_line(entry) if as_json else history_line(entry, room_name) for entry in entries)
     if options.export is not None:
-        count = _export(options.export, lines)
+        count = write_private(options.export, lines)
         print(f"exported {count} messages to {safe(str(options.export))}")
         return 0
     for line in lines:
@@ -150,20 +149,3 @@ def _is_json(path: Path) -> bool:
     if path.suffix not in (".jsonl", ".json", ".txt"):
         raise ArgumentError(f"{path}: the name of an export ends in .jsonl, .json or .txt")
     return path.suffix != ".txt"
-
-
-def _export(path: Path, lines: Iterable[str]) -> int:
-    """Writes a new file, whole or not at all; how many lines."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    count = 0
-    try:
-        with open(descriptor, "w", encoding="utf-8", newline="\n") as file:
-            for line in lines:
-                file.write(f"{line}\n")
-                count += 1
-    except BaseException as error:
-        path.unlink()
-        if isinstance(error, OSError):
-            error.filename = str(path)
-        raise
-    return count

@@ -185,11 +185,10 @@ impl Counter {
     }
 
     /// A letter that was opened is not taken now.
-    pub(super) fn put_off(&mut self, now: Now, token: u64, out: &mut Out<'_>) {
+    pub(super) fn put_off(&mut self, token: u64, out: &mut Out<'_>) {
         let Some((from, (session, number))) = self.openings.on_opened(token) else { return };
         self.openings.was_a_letter(from);
         self.answer(session, number, Outcome::Later, out);
-        self.open(now.monotonic, out);
     }
 
     /// Stores what was opened: letters of one sender that came one after the other together.

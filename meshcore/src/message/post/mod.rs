@@ -291,9 +291,9 @@ impl Post {
     }
 
     /// The letter of this job is not taken now; who brought it keeps it.
-    pub(super) fn put_off(&mut self, now: Now, token: u64) {
+    pub(super) fn put_off(&mut self, token: u64) {
         let (_, counter, _, mut out) = parts!(self);
-        counter.put_off(now, token, &mut out);
+        counter.put_off(token, &mut out);
     }
 
     /// Letters are on disk, or not; `None`: they are.

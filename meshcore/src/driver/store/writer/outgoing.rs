@@ -45,7 +45,7 @@ impl Writer {
         expires: Option<UnixTime>,
         text: &str,
     ) -> rusqlite::Result<Outcome> {
-        let created = self.written(to, now)?;
+        let created = self.created(to, now)?;
         // Not "ON CONFLICT DO NOTHING": that would use up a place for every duplicate.
         let added = self
             .connection
@@ -71,7 +71,7 @@ impl Writer {
 
     /// When a message that is accepted now counts as written: not before what is pending for this peer, even if the clock was set back.
     /// Recipients tell by that which was first.
-    fn written(&self, to: &NodeId, now: UnixTime) -> rusqlite::Result<UnixTime> {
+    fn created(&self, to: &NodeId, now: UnixTime) -> rusqlite::Result<UnixTime> {
         let sql = "SELECT created FROM outgoing WHERE status < 25 AND peer = ? ORDER BY seq DESC LIMIT 1";
         let mut latest = self.connection.prepare_cached(sql)?;
         let latest = latest.query_row([to.0], |row| time(row, 0)).optional()?;
@@ -94,7 +94,7 @@ impl Writer {
     /// Adds a message to the outbox; `None` when it is there, with this id and recipient.
     pub(super) fn enqueue(&self, message: NewMessage) -> rusqlite::Result<Option<OutgoingMessage>> {
         let NewMessage { id, to, created, expires, content } = message;
-        let created = self.written(&to, created)?;
+        let created = self.created(&to, created)?;
         let (text, bytes, stamp) = match &content {
             Content::Text(text) => (text.as_str(), None, None),
             Content::RoomText { stamp, text } => (text.as_str(), None, Some(*stamp)),
